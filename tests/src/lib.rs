@@ -1,1 +1,88 @@
-//! TODO
+//! What the end-to-end suites of Tidegate stand on: the real programs, and everything around them
+//! that has to misbehave on demand.
+//!
+//! ```text
+//!  Client ──────► Gate (tidegate) ──────► Mosquitto, or Recorder, which remembers every byte
+//!  raw bytes           │
+//!  or mosquitto_pub    │ gRPC
+//!                      ▼
+//!                Reference (tidegate-authz), or Scripted, which answers as a closure says,
+//!                                            or Rogue, which does not speak gRPC at all
+//!
+//!  Collector ◄── OTLP of both programs
+//! ```
+//!
+//! In walking order:
+//! * [`topology`] puts the pieces together in one line and is what a suite usually needs;
+//! * [`client`] is the MQTT client that can also send what no client should, made of [`packet`]s;
+//! * [`gate`] and [`reference`] run the two programs, found by [`binaries`], as a [`process`];
+//! * [`mosquitto`] and [`recorder`] are the brokers;
+//! * [`service`] and [`rogue`] are the services that do as they are told;
+//! * [`collector`] receives the traces;
+//! * [`wait`] and [`background`] are how a test waits, and where the servers live.
+//!
+//! Everything here is blocking: a test is a plain function, and reads top to bottom. The servers of
+//! the harness run on a runtime of their own ([`background`]). No test sleeps in order to be right:
+//! it waits for something to happen ([`assert_eventually!`]), or proves that nothing did by a
+//! message that would have come later.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a harness fails by panicking: the message is the report"
+)]
+
+pub mod background;
+pub mod binaries;
+pub mod client;
+pub mod collector;
+pub mod gate;
+pub mod mosquitto;
+pub mod packet;
+pub mod process;
+pub mod recorder;
+pub mod reference;
+pub mod rogue;
+pub mod service;
+pub mod topology;
+pub mod wait;
+
+pub use client::Client;
+pub use packet::{Connect, Packet, Publish, Subscribe, Unsubscribe, Version};
+pub use service::{Answer, Check, Hold};
+pub use topology::Topology;
+
+/// Makes two tests of one: `v311` and `v5`, in a module with the name of the test.
+///
+/// ```ignore
+/// both_versions!(allowed_message_arrives, |version| {
+///     let topology = Topology::real().start();
+///     …
+/// });
+/// ```
+#[macro_export]
+macro_rules! both_versions {
+    ($name:ident, |$version:ident| $body:expr) => {
+        mod $name {
+            #[allow(
+                unused_imports,
+                reason = "not every test needs all that its suite imports"
+            )]
+            use super::*;
+
+            fn run($version: $crate::Version) {
+                $body
+            }
+
+            #[test]
+            fn v311() {
+                run($crate::Version::V311);
+            }
+
+            #[test]
+            fn v5() {
+                run($crate::Version::V5);
+            }
+        }
+    };
+}

@@ -1,0 +1,167 @@
+//! The users file.
+//!
+//! ```toml
+//! [users.alice]
+//! password = "$argon2id$v=19$m=19456,t=2,p=1$…$…"
+//!
+//! [users.root]
+//! password = "$argon2id$v=19$m=19456,t=2,p=1$…$…"
+//! superuser = true
+//! ```
+
+use std::{
+    collections::BTreeMap,
+    io,
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+use thiserror::Error;
+use toml::Spanned;
+
+use super::{Account, User, Users};
+use crate::{identity::UserName, password::PasswordHash};
+
+/// Why a users file could not be used.
+#[derive(Debug, Error)]
+pub enum UsersFileError {
+    /// It cannot be read.
+    #[error("cannot read the users file {}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It can be read but not understood. Never shows the line: it may hold a hash.
+    #[error("{}:{line}: {problem}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong there.
+        problem: String,
+    },
+}
+
+impl UsersFileError {
+    /// Whether the reason is just that there is no such file.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}
+
+/// Reads all users of a file.
+///
+/// # Errors
+/// If it is missing, unreadable, or wrong in any place: half a user base is none.
+pub fn load(path: &Path) -> Result<Users, UsersFileError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| UsersFileError::Unreadable { path: path.to_owned(), source })?;
+    parse(&text, path)
+}
+
+/// Understands the text of a users file; `path` is for error messages.
+///
+/// # Errors
+/// If anything in it is wrong.
+pub fn parse(text: &str, path: &Path) -> Result<Users, UsersFileError> {
+    let malformed = |span: Range<usize>, problem: String| UsersFileError::Malformed {
+        path: path.to_owned(),
+        line: line_of(text, span.start),
+        problem,
+    };
+    let document: Document = toml::from_str(text)
+        .map_err(|error| malformed(error.span().unwrap_or_default(), error.message().to_owned()))?;
+
+    let user = |(name, entry): (Spanned<String>, Entry)| {
+        let checked = UserName::new(name.as_ref())
+            .map_err(|error| malformed(name.span(), format!("{error}: `{}`", name.as_ref())))?;
+        let password = PasswordHash::parse(entry.password.as_ref()).map_err(|error| {
+            malformed(entry.password.span(), format!("the password of `{checked}` is {error}"))
+        })?;
+        Ok((checked, User { password, account: Account { superuser: entry.superuser } }))
+    };
+    document.users.into_iter().map(user).collect()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    #[serde(default)]
+    users: BTreeMap<Spanned<String>, Entry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    password: Spanned<String>,
+    #[serde(default)]
+    superuser: bool,
+}
+
+fn line_of(text: &str, offset: usize) -> usize {
+    1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HASH: &str = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHRzYWx0$AAAAAAAAAAAAAAAAAAAAAA";
+
+    fn problem(text: &str) -> String {
+        parse(text, Path::new("users.toml")).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn reads_users() {
+        let text = format!(
+            "[users.bob]\npassword = \"{HASH}\"\n\
+             [users.\"al.ice\"]\npassword = \"{HASH}\"\nsuperuser = true\n"
+        );
+        let users = parse(&text, Path::new("users.toml")).unwrap();
+        let list: Vec<_> = users
+            .list()
+            .into_iter()
+            .map(|(name, account)| (name.as_str(), account.superuser))
+            .collect();
+        assert_eq!(list, [("al.ice", true), ("bob", false)]);
+        assert!(parse("", Path::new("users.toml")).unwrap().is_empty());
+    }
+
+    #[test]
+    fn points_at_what_is_wrong() {
+        for (text, expected) in [
+            ("\n[users.alice]\npassword = \"secret\"\n", "users.toml:3: the password of `alice` is not an argon2id hash"),
+            ("[users.alice]\npassword = \"$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHRzYWx0\"", "users.toml:2: the password of `alice` is an argon2id hash with missing"),
+            ("[users.alice]\npassword = \"$argon2i$v=19$m=8,t=1,p=1$c2FsdHNhbHRzYWx0$AAAAAAAAAAAAAAAAAAAAAA\"", "users.toml:2: the password of `alice` is not an argon2id hash"),
+            ("[users.alice]\nsuperuser = true\n", "users.toml:1: missing field `password`"),
+            ("[users.alice]\npassword = \"x\"\nsuper = true\n", "users.toml:3: unknown field `super`"),
+            ("[user.alice]\n", "users.toml:1: unknown field `user`"),
+            ("\n\n[users.\"a/b\"]\npassword = \"x\"", "users.toml:3: a user name may not contain `/`, `+` or `#`: `a/b`"),
+            ("[users.alice\n", "users.toml:1: "),
+        ] {
+            let problem = problem(text);
+            assert!(problem.starts_with(expected), "{problem}\n  instead of\n{expected}");
+        }
+    }
+
+    #[test]
+    fn never_shows_a_hash() {
+        let text = format!("[users.alice]\npassword = \"{HASH}x!\"\n");
+        assert!(!problem(&text).contains("c2FsdHNhbHRzYWx0"));
+        let text = format!("[users.alice]\npassword = \"{HASH}\n");
+        assert!(!problem(&text).contains("c2FsdHNhbHRzYWx0"));
+    }
+
+    #[test]
+    fn a_missing_file_is_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(load(&folder.path().join("users.toml")).unwrap_err().is_missing());
+        assert!(!load(folder.path()).unwrap_err().is_missing());
+    }
+}

@@ -1,0 +1,164 @@
+//! What the gatekeeper wants done. The driver does it, in order, and decides nothing.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use crate::{
+    close::CloseReason,
+    question::{Question, Ticket},
+    reason::ReasonCode,
+};
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Ask the authorization service, and bring the answer to
+    /// [`Gatekeeper::handle_verdict`](crate::Gatekeeper::handle_verdict). A
+    /// [`Question::Subscribe`] with n filters uses n tickets, from this one on.
+    Ask(Ticket, Question),
+    /// The answer to this ticket is no longer wanted.
+    Cancel(Ticket),
+    /// Open the broker connection, and tell
+    /// [`Gatekeeper::handle_upstream`](crate::Gatekeeper::handle_upstream).
+    Dial,
+    /// Write to the broker.
+    ToBroker(Admitted),
+    /// Write to the client.
+    ToClient(Bytes),
+    /// Something worth recording.
+    Note(Event),
+    /// Write what was to be written, then close both connections. The last action but for notes.
+    Close(CloseReason),
+}
+
+/// Something worth recording.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The broker accepted the session.
+    Connected {
+        /// Whether the broker holds state of an earlier connection.
+        session_present: bool,
+    },
+    /// The fate of a packet that was asked about, given under the ticket of its (first) question.
+    Settled(Ticket, Fate),
+}
+
+/// What became of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It went to the broker, all of it.
+    Forwarded,
+    /// A part of it went to the broker: a SUBSCRIBE with refused filters.
+    ForwardedInPart,
+    /// It went nowhere, and the client heard this code.
+    Refused(ReasonCode),
+    /// It went nowhere, and the client was told nothing, or a success.
+    Dropped,
+    /// It went nowhere, because it ended the connection.
+    Closed,
+}
+
+/// Bytes that may go to the broker.
+///
+/// Only this crate can make one, and only from an allow, or for a packet kind that is exempt by a
+/// rule with a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admitted {
+    bytes: Bytes,
+    basis: Basis,
+}
+
+/// Why bytes may go to the broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Basis {
+    /// An allow, given under the ticket of the packet's (first) question.
+    Allowed(Ticket),
+    /// The packet kind needs no verdict.
+    Exempt(Exempt),
+}
+
+/// Packet kinds that need no verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Exempt {
+    /// PUBACK, PUBREC, PUBCOMP: answers to what the broker sent.
+    Acknowledgement,
+    /// PUBREL: the second half of a PUBLISH that was decided about.
+    Release,
+    /// UNSUBSCRIBE: no permission may block leaving [MQTT-3.10.4-1].
+    Unsubscribe,
+    /// PINGREQ, the client's or the gate's own.
+    Ping,
+    /// DISCONNECT.
+    Disconnect,
+}
+
+impl Admitted {
+    pub(crate) fn allowed(ticket: Ticket, bytes: Bytes) -> Self {
+        Self {
+            bytes,
+            basis: Basis::Allowed(ticket),
+        }
+    }
+
+    pub(crate) fn exempt(rule: Exempt, bytes: Bytes) -> Self {
+        Self {
+            bytes,
+            basis: Basis::Exempt(rule),
+        }
+    }
+
+    /// Why these bytes may pass.
+    #[must_use]
+    pub fn basis(&self) -> Basis {
+        self.basis
+    }
+
+    /// The bytes, one whole packet.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        self.bytes
+    }
+}
+
+/// The queue of actions that [`Gatekeeper::poll_action`](crate::Gatekeeper::poll_action) drains.
+#[derive(Debug, Default)]
+pub(crate) struct Actions(VecDeque<Action>);
+
+impl Actions {
+    pub(crate) fn pop(&mut self) -> Option<Action> {
+        self.0.pop_front()
+    }
+
+    pub(crate) fn ask(&mut self, ticket: Ticket, question: Question) {
+        self.0.push_back(Action::Ask(ticket, question));
+    }
+
+    pub(crate) fn cancel(&mut self, ticket: Ticket) {
+        self.0.push_back(Action::Cancel(ticket));
+    }
+
+    pub(crate) fn dial(&mut self) {
+        self.0.push_back(Action::Dial);
+    }
+
+    pub(crate) fn to_broker(&mut self, admitted: Admitted) {
+        self.0.push_back(Action::ToBroker(admitted));
+    }
+
+    pub(crate) fn to_client(&mut self, bytes: Bytes) {
+        self.0.push_back(Action::ToClient(bytes));
+    }
+
+    pub(crate) fn settled(&mut self, ticket: Ticket, fate: Fate) {
+        self.note(Event::Settled(ticket, fate));
+    }
+
+    pub(crate) fn note(&mut self, event: Event) {
+        self.0.push_back(Action::Note(event));
+    }
+
+    pub(crate) fn close(&mut self, reason: CloseReason) {
+        self.0.push_back(Action::Close(reason));
+    }
+}

@@ -1,0 +1,235 @@
+//! The closed vocabulary of endings: one word for log field, metric label and span attribute, who
+//! caused it, and what an MQTT 5 client is told.
+
+use crate::{reason::ReasonCode, verdict::Why, violation::Violation};
+
+/// Why a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The client sent DISCONNECT.
+    ClientDisconnect,
+    /// The client's connection ended without DISCONNECT.
+    ClientGone,
+    /// Nothing came from the client for one and a half times the keep alive [MQTT-3.1.2-22].
+    KeepAliveTimeout,
+    /// No complete CONNECT in time.
+    HandshakeTimeout,
+    /// The first packet was not one of MQTT.
+    NotMqtt,
+    /// A protocol version that the gate does not speak.
+    UnsupportedVersion,
+    /// An enhanced authentication method was asked for.
+    BadAuthenticationMethod,
+    /// An empty client identifier without a clean session [MQTT-3.1.3-8].
+    ClientIdentifierRejected,
+    /// The client broke the protocol.
+    ClientViolation(Violation),
+    /// The client stopped reading.
+    ClientStalled,
+    /// The broker could not be reached.
+    BrokerUnreachable,
+    /// The broker did not answer the CONNECT in time.
+    BrokerTimeout,
+    /// The broker refused the CONNECT.
+    BrokerRefused,
+    /// The broker's connection ended.
+    BrokerGone,
+    /// The broker sent DISCONNECT.
+    BrokerDisconnect,
+    /// The broker did not answer a PINGREQ in time.
+    BrokerUnresponsive,
+    /// The broker broke the protocol.
+    BrokerViolation(Violation),
+    /// The service denied the CONNECT.
+    ConnectDenied,
+    /// The service denied the will.
+    WillDenied,
+    /// The service denied a PUBLISH, and that closes.
+    PublishDenied,
+    /// The service denied a filter, and that closes.
+    SubscribeDenied,
+    /// The time that the service gave the session is up.
+    Expired,
+    /// Nobody decided about the CONNECT.
+    ConnectUndecided(Why),
+    /// Nobody decided about the will.
+    WillUndecided(Why),
+    /// Nobody decided about a PUBLISH, and that closes.
+    PublishUndecided(Why),
+    /// Nobody decided about a SUBSCRIBE, and that closes.
+    SubscribeUndecided(Why),
+    /// The service can't read its own session state: the client has to connect afresh.
+    SessionStateInvalid,
+    /// This instance is shutting down.
+    Drain,
+}
+
+/// Whose doing an ending was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Party {
+    /// The client.
+    Client,
+    /// The broker.
+    Broker,
+    /// The authorization service, by not deciding.
+    Authz,
+    /// The policy, by deciding.
+    Policy,
+    /// The gate itself.
+    Gate,
+}
+
+impl Party {
+    /// The word for it in logs and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Broker => "broker",
+            Self::Authz => "authz",
+            Self::Policy => "policy",
+            Self::Gate => "gate",
+        }
+    }
+}
+
+impl CloseReason {
+    /// The word for it in logs, spans and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientDisconnect => "client_disconnect",
+            Self::ClientGone => "client_gone",
+            Self::KeepAliveTimeout => "keep_alive_timeout",
+            Self::HandshakeTimeout => "handshake_timeout",
+            Self::NotMqtt => "not_mqtt",
+            Self::UnsupportedVersion => "unsupported_version",
+            Self::BadAuthenticationMethod => "bad_authentication_method",
+            Self::ClientIdentifierRejected => "client_identifier_rejected",
+            Self::ClientViolation(_) => "client_violation",
+            Self::ClientStalled => "client_stalled",
+            Self::BrokerUnreachable => "broker_unreachable",
+            Self::BrokerTimeout => "broker_timeout",
+            Self::BrokerRefused => "broker_refused",
+            Self::BrokerGone => "broker_gone",
+            Self::BrokerDisconnect => "broker_disconnect",
+            Self::BrokerUnresponsive => "broker_unresponsive",
+            Self::BrokerViolation(_) => "broker_violation",
+            Self::ConnectDenied => "connect_denied",
+            Self::WillDenied => "will_denied",
+            Self::PublishDenied => "publish_denied",
+            Self::SubscribeDenied => "subscribe_denied",
+            Self::Expired => "expired",
+            Self::ConnectUndecided(_) => "connect_undecided",
+            Self::WillUndecided(_) => "will_undecided",
+            Self::PublishUndecided(_) => "publish_undecided",
+            Self::SubscribeUndecided(_) => "subscribe_undecided",
+            Self::SessionStateInvalid => "session_state_invalid",
+            Self::Drain => "drain",
+        }
+    }
+
+    /// Whose doing it was.
+    #[must_use]
+    pub fn party(self) -> Party {
+        match self {
+            Self::ClientDisconnect
+            | Self::ClientGone
+            | Self::KeepAliveTimeout
+            | Self::HandshakeTimeout
+            | Self::NotMqtt
+            | Self::UnsupportedVersion
+            | Self::BadAuthenticationMethod
+            | Self::ClientIdentifierRejected
+            | Self::ClientViolation(_)
+            | Self::ClientStalled => Party::Client,
+            Self::BrokerUnreachable
+            | Self::BrokerTimeout
+            | Self::BrokerRefused
+            | Self::BrokerGone
+            | Self::BrokerDisconnect
+            | Self::BrokerUnresponsive
+            | Self::BrokerViolation(_) => Party::Broker,
+            Self::ConnectDenied
+            | Self::WillDenied
+            | Self::PublishDenied
+            | Self::SubscribeDenied
+            | Self::Expired => Party::Policy,
+            Self::ConnectUndecided(_)
+            | Self::WillUndecided(_)
+            | Self::PublishUndecided(_)
+            | Self::SubscribeUndecided(_)
+            | Self::SessionStateInvalid => Party::Authz,
+            Self::Drain => Party::Gate,
+        }
+    }
+
+    /// More about it, for the log.
+    #[must_use]
+    pub fn detail(self) -> Option<Detail> {
+        match self {
+            Self::ClientViolation(violation) | Self::BrokerViolation(violation) => {
+                Some(Detail::Violation(violation))
+            }
+            Self::ConnectUndecided(why)
+            | Self::WillUndecided(why)
+            | Self::PublishUndecided(why)
+            | Self::SubscribeUndecided(why) => Some(Detail::Why(why)),
+            _ => None,
+        }
+    }
+
+    /// The code of the DISCONNECT that an MQTT 5 client hears after its CONNACK; `None` where a
+    /// bare close is right, because the client has left, or the broker closed without a word.
+    pub(crate) fn disconnect_code(self) -> Option<ReasonCode> {
+        match self {
+            Self::KeepAliveTimeout => Some(ReasonCode::KEEP_ALIVE_TIMEOUT),
+            Self::ClientViolation(violation) => Some(violation.code),
+            Self::ClientStalled => Some(ReasonCode::QUOTA_EXCEEDED),
+            Self::BrokerUnresponsive | Self::BrokerViolation(_) => {
+                Some(ReasonCode::UNSPECIFIED_ERROR)
+            }
+            Self::PublishDenied | Self::SubscribeDenied => Some(ReasonCode::NOT_AUTHORIZED),
+            Self::Expired => Some(ReasonCode::MAXIMUM_CONNECT_TIME),
+            Self::PublishUndecided(_) | Self::SubscribeUndecided(_) => {
+                Some(ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR)
+            }
+            Self::SessionStateInvalid => Some(ReasonCode::ADMINISTRATIVE_ACTION),
+            Self::Drain => Some(ReasonCode::SERVER_SHUTTING_DOWN),
+            Self::ClientDisconnect
+            | Self::ClientGone
+            | Self::HandshakeTimeout
+            | Self::NotMqtt
+            | Self::UnsupportedVersion
+            | Self::BadAuthenticationMethod
+            | Self::ClientIdentifierRejected
+            | Self::BrokerUnreachable
+            | Self::BrokerTimeout
+            | Self::BrokerRefused
+            | Self::BrokerGone
+            | Self::BrokerDisconnect
+            | Self::ConnectDenied
+            | Self::WillDenied
+            | Self::ConnectUndecided(_)
+            | Self::WillUndecided(_) => None,
+        }
+    }
+}
+
+/// More about an ending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// What was broken, and the statement of the specification.
+    Violation(Violation),
+    /// Why nobody decided.
+    Why(Why),
+}
+
+impl std::fmt::Display for Detail {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Violation(violation) => violation.fmt(f),
+            Self::Why(why) => f.write_str(why.as_str()),
+        }
+    }
+}

@@ -1,0 +1,489 @@
+//! From the first byte to the CONNACK.
+//!
+//! The order of work: parse, ask about the CONNECT, ask about the will, only then dial the broker,
+//! hand it the CONNECT, and read its CONNACK. Up to a successful CONNACK nothing but a CONNACK is
+//! ever sent to the client [MQTT-3.2.0-1] [MQTT-3.14.0-1].
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
+use crate::{
+    action::{Admitted, Event, Fate},
+    close::CloseReason,
+    frame::{Frame, PacketType},
+    gatekeeper::{Context, Phase, Upstream},
+    live::Live,
+    question::{ConnectQuestion, PublishQuestion, Question, Ticket, Version},
+    queue::fitting,
+    reason::ReasonCode,
+    reply::Refusal,
+    verdict::{Allow, ConnectAllow, Verdict, Why},
+    violation::Violation,
+    rules::Limits,
+    wire::{
+        TooLong,
+        connack::{self, Connack, GateLimits},
+        connect::{self, Connect, ConnectError, Will},
+    },
+};
+
+/// Nothing is known of the client yet.
+#[derive(Debug)]
+pub(crate) struct AwaitConnect {
+    pub(crate) until: Instant,
+}
+
+/// The service is asked.
+#[derive(Debug)]
+pub(crate) struct Deciding {
+    pub(crate) until: Instant,
+    hello: Hello,
+    ticket: Ticket,
+    stage: Stage,
+}
+
+/// What the service is asked about.
+#[derive(Debug)]
+enum Stage {
+    Connect,
+    Will { connect: Ticket, allow: ConnectAllow },
+}
+
+/// The CONNECT is allowed, and with it the will.
+#[derive(Debug)]
+pub(crate) struct Dialling {
+    pub(crate) until: Instant,
+    hello: Hello,
+    admission: Admission,
+}
+
+/// The broker has the CONNECT.
+#[derive(Debug)]
+pub(crate) struct AwaitConnack {
+    pub(crate) until: Instant,
+    hello: Hello,
+    admission: Admission,
+}
+
+/// The CONNECT of a client.
+#[derive(Debug)]
+pub(crate) struct Hello {
+    pub(crate) connect: Connect,
+    frame: Frame,
+    /// The client's own identifier, or the one that the gate chose for it.
+    client_id: ByteString,
+    assigned: bool,
+}
+
+/// The right to pass on a CONNECT.
+#[derive(Debug)]
+struct Admission {
+    ticket: Ticket,
+    allow: ConnectAllow,
+}
+
+impl AwaitConnect {
+    pub(crate) fn new(until: Instant) -> Self {
+        Self { until }
+    }
+
+    pub(crate) fn handle_frame(
+        self,
+        frame: &Frame,
+        spare_client_id: ByteString,
+        cx: &mut Context<'_>,
+    ) -> Phase {
+        if frame.kind() != PacketType::Connect {
+            return close_unheard(CloseReason::NotMqtt, cx);
+        }
+        let connect = match connect::read(frame) {
+            Ok(connect) => connect,
+            Err(error) => return refuse_unread(error, cx),
+        };
+        if connect.properties.auth_method.is_some() {
+            // The service would judge a claimed user name while the broker authenticates another.
+            let code = ReasonCode::BAD_AUTHENTICATION_METHOD;
+            return Refusal::failure(code).send(
+                connect.version,
+                CloseReason::BadAuthenticationMethod,
+                cx,
+            );
+        }
+        let assigned = connect.client_id.is_empty();
+        let hello = Hello {
+            client_id: if assigned {
+                spare_client_id
+            } else {
+                connect.client_id.clone()
+            },
+            assigned,
+            connect,
+            frame: frame.clone(),
+        };
+        let question = Question::Connect(Box::new(hello.question()));
+        Phase::Deciding(Box::new(Deciding {
+            until: cx.now + cx.rules.deadlines.connect,
+            ticket: cx.tickets.ask(question, cx.actions),
+            stage: Stage::Connect,
+            hello,
+        }))
+    }
+}
+
+impl Deciding {
+    pub(crate) fn handle_verdict(
+        self: Box<Self>,
+        ticket: Ticket,
+        verdict: Verdict,
+        cx: &mut Context<'_>,
+    ) -> Phase {
+        if ticket != self.ticket {
+            return Phase::Deciding(self);
+        }
+        let verdict = if cx.now < self.until {
+            verdict
+        } else {
+            Verdict::Unavailable(Why::Timeout)
+        };
+        let Self {
+            hello,
+            ticket,
+            stage,
+            ..
+        } = *self;
+        match stage {
+            Stage::Connect => hello.connect_decided(ticket, verdict, cx),
+            Stage::Will { connect, allow } => {
+                let admission = Admission {
+                    ticket: connect,
+                    allow,
+                };
+                hello.will_decided(ticket, admission, verdict, cx)
+            }
+        }
+    }
+
+    pub(crate) fn handle_timeout(self: Box<Self>, cx: &mut Context<'_>) -> Phase {
+        let ticket = self.ticket;
+        cx.actions.cancel(ticket);
+        self.handle_verdict(ticket, Verdict::Unavailable(Why::Timeout), cx)
+    }
+}
+
+impl Dialling {
+    pub(crate) fn handle_upstream(
+        self: Box<Self>,
+        upstream: Upstream,
+        cx: &mut Context<'_>,
+    ) -> Phase {
+        let Self {
+            until,
+            hello,
+            admission,
+        } = *self;
+        let admitted = match upstream {
+            Upstream::Ready => hello.admit(&admission),
+            Upstream::Failed => {
+                return abort_heard(&hello, CloseReason::BrokerUnreachable, cx);
+            }
+        };
+        let Some(admitted) = admitted else {
+            // The service's client identifier does not fit into a packet.
+            return undecided(&hello, Why::InvalidMutation, CloseReason::ConnectUndecided, cx);
+        };
+        cx.actions.to_broker(admitted);
+        Phase::AwaitConnack(Box::new(AwaitConnack {
+            until,
+            hello,
+            admission,
+        }))
+    }
+}
+
+impl AwaitConnack {
+    pub(crate) fn handle_frame(self: Box<Self>, frame: Frame, cx: &mut Context<'_>) -> Phase {
+        let Self {
+            hello, admission, ..
+        } = *self;
+        let connack = match hello.read_connack(&frame) {
+            Ok(connack) => connack,
+            Err(violation) => {
+                return abort_heard(&hello, CloseReason::BrokerViolation(violation), cx);
+            }
+        };
+        if connack.is_refusal() {
+            return hello.refused_by_broker(frame, &connack, cx);
+        }
+        let Ok(bytes) = hello.connack_for_client(frame, &connack, &cx.rules.limits) else {
+            let violation = Violation::too_large("CONNACK beyond all bounds", "MQTT-3.2.2-15");
+            return abort_heard(&hello, CloseReason::BrokerViolation(violation), cx);
+        };
+        cx.actions.to_client(bytes);
+        cx.actions.note(Event::Connected {
+            session_present: connack.session_present,
+        });
+        Phase::Live(Box::new(Live::new(
+            &hello.connect,
+            &connack,
+            admission.allow.expires_at,
+            cx,
+        )))
+    }
+}
+
+impl Hello {
+    fn connect_decided(self, ticket: Ticket, verdict: Verdict, cx: &mut Context<'_>) -> Phase {
+        match fitting(verdict, &Allow::Connect(Box::default())) {
+            Verdict::Allow(Allow::Connect(allow)) => self.ask_about_will(ticket, *allow, cx),
+            Verdict::Deny(deny) => {
+                cx.actions.settled(ticket, Fate::Closed);
+                Refusal::denial(deny).send(self.connect.version, CloseReason::ConnectDenied, cx)
+            }
+            Verdict::Allow(_) => {
+                cx.actions.settled(ticket, Fate::Closed);
+                undecided(&self, Why::InvalidResult, CloseReason::ConnectUndecided, cx)
+            }
+            Verdict::Unavailable(why) => {
+                cx.actions.settled(ticket, Fate::Closed);
+                undecided(&self, why, CloseReason::ConnectUndecided, cx)
+            }
+        }
+    }
+
+    fn ask_about_will(self, connect: Ticket, allow: ConnectAllow, cx: &mut Context<'_>) -> Phase {
+        let Some(will) = &self.connect.will else {
+            let admission = Admission {
+                ticket: connect,
+                allow,
+            };
+            return self.dial(admission, cx);
+        };
+        let question = Question::Will(will_question(will));
+        Phase::Deciding(Box::new(Deciding {
+            until: cx.now + cx.rules.deadlines.connect,
+            ticket: cx.tickets.ask(question, cx.actions),
+            stage: Stage::Will { connect, allow },
+            hello: self,
+        }))
+    }
+
+    fn will_decided(
+        self,
+        ticket: Ticket,
+        admission: Admission,
+        verdict: Verdict,
+        cx: &mut Context<'_>,
+    ) -> Phase {
+        match fitting(verdict, &Allow::Publish) {
+            Verdict::Allow(_) => {
+                cx.actions.settled(ticket, Fate::Forwarded);
+                self.dial(admission, cx)
+            }
+            Verdict::Deny(deny) => {
+                cx.actions.settled(ticket, Fate::Closed);
+                Refusal::denial(deny).send(self.connect.version, CloseReason::WillDenied, cx)
+            }
+            Verdict::Unavailable(why) => {
+                cx.actions.settled(ticket, Fate::Closed);
+                undecided(&self, why, CloseReason::WillUndecided, cx)
+            }
+        }
+    }
+
+    fn dial(self, admission: Admission, cx: &mut Context<'_>) -> Phase {
+        cx.actions.dial();
+        Phase::Dialling(Box::new(Dialling {
+            until: cx.now + cx.rules.deadlines.broker_connect,
+            hello: self,
+            admission,
+        }))
+    }
+
+    /// The CONNECT for the broker: the client's own bytes, unless its identifier is replaced.
+    /// `None` if it can't be encoded.
+    fn admit(&self, admission: &Admission) -> Option<Admitted> {
+        let client_id = match &admission.allow.broker_client_id {
+            Some(replaced) => replaced,
+            None => &self.client_id,
+        };
+        let bytes = if *client_id == self.connect.client_id {
+            self.frame.clone().into_canonical()
+        } else {
+            self.connect.encode(client_id).ok()?
+        };
+        Some(Admitted::allowed(admission.ticket, bytes))
+    }
+
+    fn read_connack(&self, frame: &Frame) -> Result<Connack, Violation> {
+        if frame.kind() != PacketType::Connack {
+            return Err(Violation::protocol(
+                "the broker's first packet is not a CONNACK",
+                "MQTT-3.2.0-1",
+            ));
+        }
+        connack::read(frame, self.connect.version)
+    }
+
+    fn refused_by_broker(&self, frame: Frame, connack: &Connack, cx: &mut Context<'_>) -> Phase {
+        let reason = CloseReason::BrokerRefused;
+        match (self.connect.version, connack.v3_shaped) {
+            (Version::V5, true) => {
+                // An older broker: its code in the client's own version.
+                Refusal::failure(connack.code).send(Version::V5, reason, cx)
+            }
+            _ => {
+                cx.actions.to_client(frame.into_canonical());
+                cx.actions.close(reason);
+                Phase::Closed
+            }
+        }
+    }
+
+    /// The broker's CONNACK, with what the gate terminates or narrows put in its place.
+    fn connack_for_client(
+        &self,
+        frame: Frame,
+        connack: &Connack,
+        limits: &Limits,
+    ) -> Result<Bytes, TooLong> {
+        if self.connect.version == Version::V311 {
+            return Ok(frame.into_canonical());
+        }
+        connack.with_gate_limits(&GateLimits {
+            topic_alias_maximum: limits.topic_alias_maximum,
+            maximum_packet_size: u32::try_from(limits.max_packet_size).unwrap_or(u32::MAX),
+            // The broker was given the identifier as if it were the client's own.
+            assigned_client_id: self.assigned.then_some(&*self.client_id),
+        })
+    }
+
+    fn question(&self) -> ConnectQuestion {
+        let connect = &self.connect;
+        ConnectQuestion {
+            version: connect.version,
+            client_id: self.client_id.clone(),
+            client_id_assigned: self.assigned,
+            username: connect.username.clone(),
+            password: connect.password.clone(),
+            clean_start: connect.clean_start,
+            keep_alive: connect.keep_alive,
+            session_expiry: connect.properties.session_expiry,
+            will: connect.will.as_ref().map(will_question),
+            user_properties: connect.properties.user_properties.clone(),
+        }
+    }
+}
+
+fn will_question(will: &Will) -> PublishQuestion {
+    PublishQuestion {
+        topic: will.topic.clone(),
+        qos: will.qos,
+        retain: will.retain,
+        dup: false,
+        payload_size: will.payload.len(),
+        content_type: will.content_type.clone(),
+        response_topic: will.response_topic.clone(),
+        user_properties: will.user_properties.clone(),
+    }
+}
+
+/// Ends a session before its CONNACK, in the client's own terms if its CONNECT is known.
+pub(crate) fn abort(phase: Phase, reason: CloseReason, cx: &mut Context<'_>) -> Phase {
+    match phase {
+        Phase::AwaitConnect(_) => close_unheard(reason, cx),
+        Phase::Deciding(deciding) => {
+            cx.actions.cancel(deciding.ticket);
+            cx.actions.settled(deciding.ticket, Fate::Closed);
+            abort_heard(&deciding.hello, reason, cx)
+        }
+        Phase::Dialling(dialling) => abort_heard(&dialling.hello, reason, cx),
+        Phase::AwaitConnack(waiting) => abort_heard(&waiting.hello, reason, cx),
+        Phase::Live(live) => live.close(reason.into(), cx),
+        Phase::Closed => Phase::Closed,
+    }
+}
+
+/// Closes without a word: before a CONNECT there is no form in which to answer.
+pub(crate) fn close_unheard(reason: CloseReason, cx: &mut Context<'_>) -> Phase {
+    cx.actions.close(reason);
+    Phase::Closed
+}
+
+/// Ends a session whose CONNECT is known, for a cause that is not the service's.
+fn abort_heard(hello: &Hello, reason: CloseReason, cx: &mut Context<'_>) -> Phase {
+    let code = match reason {
+        CloseReason::ClientGone => return close_unheard(reason, cx),
+        CloseReason::ClientViolation(violation) => violation.code,
+        _ => ReasonCode::SERVER_UNAVAILABLE,
+    };
+    Refusal::failure(code).send(hello.connect.version, reason, cx)
+}
+
+/// Ends a session that nobody decided about: a failure, never heard as a denial.
+fn undecided(
+    hello: &Hello,
+    why: Why,
+    reason: fn(Why) -> CloseReason,
+    cx: &mut Context<'_>,
+) -> Phase {
+    let refusal = if why.is_permanent() {
+        Refusal::denial(crate::verdict::Deny::default())
+    } else if why.is_overload() {
+        Refusal::failure(ReasonCode::SERVER_BUSY)
+    } else {
+        Refusal::failure(ReasonCode::SERVER_UNAVAILABLE)
+    };
+    refusal.send(hello.connect.version, reason(why), cx)
+}
+
+/// Answers a CONNECT that could not be read.
+fn refuse_unread(error: ConnectError, cx: &mut Context<'_>) -> Phase {
+    match error {
+        ConnectError::NotMqtt => close_unheard(CloseReason::NotMqtt, cx),
+        ConnectError::UnsupportedVersion { level } => {
+            // In the form that the client can read; bridges set the highest bit [MQTT-3.1.2-2].
+            let shape = match level {
+                6..0x80 => Version::V5,
+                _ => Version::V311,
+            };
+            Refusal::failure(ReasonCode::UNSUPPORTED_PROTOCOL_VERSION).send(
+                shape,
+                CloseReason::UnsupportedVersion,
+                cx,
+            )
+        }
+        ConnectError::EmptyClientId => Refusal::failure(ReasonCode::CLIENT_IDENTIFIER_NOT_VALID)
+            .send(Version::V311, CloseReason::ClientIdentifierRejected, cx),
+        ConnectError::Violation { version, violation } => {
+            let reason = CloseReason::ClientViolation(violation);
+            match version {
+                Some(version) => Refusal::failure(violation.code).send(version, reason, cx),
+                None => close_unheard(reason, cx),
+            }
+        }
+    }
+}
+
+impl Refusal {
+    /// Sends the CONNACK, if there is one with this code in the client's version, and closes.
+    fn send(self, version: Version, reason: CloseReason, cx: &mut Context<'_>) -> Phase {
+        let connack = match version {
+            Version::V311 => self
+                .code
+                .for_connack_v3(self.origin)
+                .map(|code| connack::encode_v3(false, code)),
+            Version::V5 => Some(connack::encode_refusal_v5(
+                self.code.for_connack(),
+                self.reason_string.as_deref(),
+                self.server_reference.as_deref(),
+            )),
+        };
+        if let Some(connack) = connack {
+            cx.actions.to_client(connack);
+        }
+        cx.actions.close(reason);
+        Phase::Closed
+    }
+}

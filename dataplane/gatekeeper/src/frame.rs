@@ -1,0 +1,334 @@
+//! The scanner: cuts a stream of bytes into packets, and refuses what no version allows as soon as
+//! the fixed header shows it, before the body has arrived.
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::question::Version;
+use crate::reason::Sender;
+use crate::violation::Violation;
+use crate::wire::varint;
+
+/// A type and a remaining length of 0.
+const SHORTEST: usize = 2;
+
+/// Who sent the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// The client.
+    Client,
+    /// The broker.
+    Broker,
+}
+
+impl Side {
+    /// The role that MQTT gives to this side.
+    #[must_use]
+    pub const fn sender(self) -> Sender {
+        match self {
+            Self::Client => Sender::Client,
+            Self::Broker => Sender::Server,
+        }
+    }
+}
+
+/// The types of MQTT 5.0 table 2-1; the discriminant is the number on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum PacketType {
+    /// CONNECT, from the client.
+    Connect = 1,
+    /// CONNACK, from the broker.
+    Connack = 2,
+    /// PUBLISH, from both.
+    Publish = 3,
+    /// PUBACK, from both.
+    Puback = 4,
+    /// PUBREC, from both.
+    Pubrec = 5,
+    /// PUBREL, from both.
+    Pubrel = 6,
+    /// PUBCOMP, from both.
+    Pubcomp = 7,
+    /// SUBSCRIBE, from the client.
+    Subscribe = 8,
+    /// SUBACK, from the broker.
+    Suback = 9,
+    /// UNSUBSCRIBE, from the client.
+    Unsubscribe = 10,
+    /// UNSUBACK, from the broker.
+    Unsuback = 11,
+    /// PINGREQ, from the client.
+    Pingreq = 12,
+    /// PINGRESP, from the broker.
+    Pingresp = 13,
+    /// DISCONNECT, from the client; on MQTT 5.0 from both.
+    Disconnect = 14,
+    /// AUTH, from both, on MQTT 5.0 only.
+    Auth = 15,
+}
+
+/// One whole packet, as it was sent. Its fixed header is right; nothing is known about its body.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Frame {
+    bytes: Bytes,
+    kind: PacketType,
+    from: Side,
+    header_len: usize,
+    minimal: bool,
+}
+
+/// What [`scan`] found at the beginning of a buffer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scan {
+    /// A whole packet, taken out of the buffer.
+    Frame(Frame),
+    /// The beginning of a packet. Nothing was taken out.
+    Incomplete {
+        /// How many bytes the buffer must hold before another scan can tell more: the size of the
+        /// whole packet once its header is there. A peer chose this number for five bytes of
+        /// effort, so it is not to be reserved in advance.
+        needed: usize,
+    },
+}
+
+/// Takes the first packet out of `buffer`, if it is there as a whole. `max_packet_size` counts the
+/// whole packet, header included, as Maximum Packet Size does (MQTT 5.0 §3.1.2.11.4).
+///
+/// # Errors
+/// On a header that nobody may send, or this side may not send, or that announces a packet above
+/// `max_packet_size` (0x95). The buffer is left as it was, so that the same call fails in the same
+/// way: there is no way to go on behind a violation.
+pub fn scan(buffer: &mut BytesMut, from: Side, max_packet_size: usize) -> Result<Scan, Violation> {
+    let Some(header) = Header::read(buffer, from, max_packet_size)? else {
+        let needed = (buffer.len() + 1).max(SHORTEST);
+        return Ok(Scan::Incomplete { needed });
+    };
+    let needed = header.len + header.remaining;
+    if buffer.len() < needed {
+        return Ok(Scan::Incomplete { needed });
+    }
+    Ok(Scan::Frame(Frame {
+        bytes: buffer.split_to(needed).freeze(),
+        kind: header.kind,
+        from,
+        header_len: header.len,
+        minimal: header.minimal,
+    }))
+}
+
+impl Frame {
+    /// The type of the packet.
+    #[must_use]
+    pub fn kind(&self) -> PacketType {
+        self.kind
+    }
+
+    /// Who sent it.
+    #[must_use]
+    pub fn from(&self) -> Side {
+        self.from
+    }
+
+    /// The four flag bits of the fixed header.
+    #[must_use]
+    pub fn flags(&self) -> u8 {
+        self.bytes.first().map_or(0, |first| first & 0x0F)
+    }
+
+    /// The whole packet.
+    #[must_use]
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// What follows the fixed header. Shares the memory of the packet.
+    #[must_use]
+    pub fn body(&self) -> Bytes {
+        self.bytes.slice(self.header_len..)
+    }
+
+    /// Where the body begins.
+    pub(crate) fn header_len(&self) -> usize {
+        self.header_len
+    }
+
+    /// Size of the whole packet; never 0.
+    #[must_use]
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "a packet has at least two bytes"
+    )]
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether the remaining length used as few bytes as it can.
+    #[must_use]
+    pub fn is_minimal(&self) -> bool {
+        self.minimal
+    }
+
+    /// Refuses a remaining length in more bytes than needed where the version has that rule.
+    /// All readers of packets call it; who looks at a packet without a body has to.
+    ///
+    /// # Errors
+    /// On MQTT 5.0, if [`is_minimal`](Self::is_minimal) is false.
+    pub fn check_minimal(&self, version: Version) -> Result<(), Violation> {
+        if self.minimal || version != Version::V5 {
+            return Ok(());
+        }
+        Err(varint::NOT_MINIMAL)
+    }
+
+    /// The packet with a minimal remaining length: the same bytes, or a copy if they were not
+    /// canonical. MQTT 3.1.1 has no rule about it and brokers differ, so they get one form only.
+    #[must_use]
+    pub fn into_canonical(self) -> Bytes {
+        if self.minimal {
+            return self.bytes;
+        }
+        let (header, body) = self.bytes.split_at(self.header_len);
+        let mut canonical = BytesMut::with_capacity(self.bytes.len());
+        canonical.extend_from_slice(header.get(..1).unwrap_or_default());
+        varint::put(&mut canonical, body.len());
+        canonical.put_slice(body);
+        canonical.freeze()
+    }
+}
+
+impl fmt::Debug for Frame {
+    /// Leaves the bytes out: there are passwords among them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Frame")
+            .field("kind", &self.kind)
+            .field("from", &self.from)
+            .field("flags", &self.flags())
+            .field("len", &self.len())
+            .field("minimal", &self.minimal)
+            .finish()
+    }
+}
+
+struct Header {
+    kind: PacketType,
+    len: usize,
+    remaining: usize,
+    minimal: bool,
+}
+
+impl Header {
+    /// Judges as much of the header as is there; `None` if it goes on.
+    fn read(bytes: &[u8], from: Side, max_packet_size: usize) -> Result<Option<Self>, Violation> {
+        let Some((&first, rest)) = bytes.split_first() else {
+            return Ok(None);
+        };
+        let kind = PacketType::of(first)?;
+        kind.check_sender(from)?;
+        kind.check_flags(first & 0x0F)?;
+
+        let Some(length) = varint::read(rest)? else {
+            return Ok(None);
+        };
+        let header = Self {
+            kind,
+            len: 1 + length.width,
+            remaining: length.value,
+            minimal: length.is_minimal(),
+        };
+        kind.check_length(header.remaining)?;
+        if header.len + header.remaining > max_packet_size {
+            return Err(Violation::too_large(
+                "packet exceeds the maximum packet size",
+                "MQTT-3.2.2-15",
+            ));
+        }
+        Ok(Some(header))
+    }
+}
+
+impl PacketType {
+    fn of(first: u8) -> Result<Self, Violation> {
+        Ok(match first >> 4 {
+            1 => Self::Connect,
+            2 => Self::Connack,
+            3 => Self::Publish,
+            4 => Self::Puback,
+            5 => Self::Pubrec,
+            6 => Self::Pubrel,
+            7 => Self::Pubcomp,
+            8 => Self::Subscribe,
+            9 => Self::Suback,
+            10 => Self::Unsubscribe,
+            11 => Self::Unsuback,
+            12 => Self::Pingreq,
+            13 => Self::Pingresp,
+            14 => Self::Disconnect,
+            15 => Self::Auth,
+            _ => return Err(Violation::malformed("packet type 0 is reserved", "§2.1.2")),
+        })
+    }
+
+    fn check_sender(self, from: Side) -> Result<(), Violation> {
+        let only = match self {
+            Self::Connect | Self::Subscribe | Self::Unsubscribe | Self::Pingreq => Side::Client,
+            Self::Connack | Self::Suback | Self::Unsuback | Self::Pingresp => Side::Broker,
+            Self::Publish
+            | Self::Puback
+            | Self::Pubrec
+            | Self::Pubrel
+            | Self::Pubcomp
+            | Self::Disconnect
+            | Self::Auth => return Ok(()),
+        };
+        if only == from {
+            return Ok(());
+        }
+        Err(Violation::protocol(
+            "packet type of the other side",
+            "§2.1.2",
+        ))
+    }
+
+    fn check_flags(self, flags: u8) -> Result<(), Violation> {
+        let expected = match self {
+            Self::Publish => return check_publish_flags(flags),
+            Self::Pubrel | Self::Subscribe | Self::Unsubscribe => 0b0010,
+            _ => 0,
+        };
+        if flags == expected {
+            return Ok(());
+        }
+        Err(Violation::malformed(
+            "reserved flags of the fixed header",
+            "MQTT-2.1.3-1",
+        ))
+    }
+
+    /// A ping with a body is how packets are smuggled past a proxy that frames differently than the
+    /// broker behind it.
+    fn check_length(self, remaining: usize) -> Result<(), Violation> {
+        if remaining > 0 && matches!(self, Self::Pingreq | Self::Pingresp) {
+            return Err(Violation::malformed("a ping has no body", "§3.12, §3.13"));
+        }
+        Ok(())
+    }
+}
+
+fn check_publish_flags(flags: u8) -> Result<(), Violation> {
+    let (dup, qos) = (flags & 0b1000 != 0, flags >> 1 & 0b11);
+    if qos == 3 {
+        return Err(Violation::malformed("PUBLISH with QoS 3", "MQTT-3.3.1-4"));
+    }
+    if qos == 0 && dup {
+        return Err(Violation::malformed(
+            "PUBLISH with QoS 0 and DUP",
+            "MQTT-3.3.1-2",
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,244 @@
+//! The entry points: what happened goes in, what to do comes out.
+
+use std::{sync::Arc, time::Instant};
+
+use bytestring::ByteString;
+
+use crate::{
+    action::{Action, Actions},
+    close::CloseReason,
+    connect::{self, AwaitConnack, AwaitConnect, Deciding, Dialling},
+    frame::{Frame, Side},
+    live::Live,
+    question::Ticket,
+    queue::Tickets,
+    rules::Rules,
+    verdict::Verdict,
+    violation::Violation,
+};
+
+/// All decisions about the bytes of one client connection and its broker connection.
+///
+/// See the [crate documentation](crate) for the contract.
+#[derive(Debug)]
+pub struct Gatekeeper {
+    rules: Arc<Rules>,
+    spare_client_id: ByteString,
+    phase: Phase,
+    tickets: Tickets,
+    actions: Actions,
+}
+
+/// Where a session stands.
+#[derive(Debug)]
+pub(crate) enum Phase {
+    /// Nothing is known of the client yet.
+    AwaitConnect(AwaitConnect),
+    /// The service is asked about the CONNECT, then about its will.
+    Deciding(Box<Deciding>),
+    /// The CONNECT is allowed, the broker is being dialled.
+    Dialling(Box<Dialling>),
+    /// The broker has the CONNECT.
+    AwaitConnack(Box<AwaitConnack>),
+    /// The broker has accepted.
+    Live(Box<Live>),
+    /// Nothing more will be done.
+    Closed,
+}
+
+/// What every step may use.
+pub(crate) struct Context<'a> {
+    pub(crate) rules: &'a Rules,
+    pub(crate) tickets: &'a mut Tickets,
+    pub(crate) actions: &'a mut Actions,
+    pub(crate) now: Instant,
+}
+
+/// How the attempt to reach the broker ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Upstream {
+    /// Connected: bytes may be written.
+    Ready,
+    /// Not connected.
+    Failed,
+}
+
+impl Gatekeeper {
+    /// A gatekeeper for a connection that was accepted at `now`.
+    ///
+    /// `spare_client_id` is for a client that sends none [MQTT-3.1.3-6]; it has to be unique and a
+    /// valid client identifier.
+    #[must_use]
+    pub fn new(rules: Arc<Rules>, spare_client_id: ByteString, now: Instant) -> Self {
+        let phase = Phase::AwaitConnect(AwaitConnect::new(now + rules.deadlines.handshake));
+        Self {
+            rules,
+            spare_client_id,
+            phase,
+            tickets: Tickets::new(),
+            actions: Actions::default(),
+        }
+    }
+
+    /// The next thing to do. To be drained after every call of a `handle` method.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) has to be called, unless something else is
+    /// handled before.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match &self.phase {
+            Phase::AwaitConnect(phase) => Some(phase.until),
+            Phase::Deciding(phase) => Some(phase.until),
+            Phase::Dialling(phase) => Some(phase.until),
+            Phase::AwaitConnack(phase) => Some(phase.until),
+            Phase::Live(live) => live.next_timeout(),
+            Phase::Closed => None,
+        }
+    }
+
+    /// Whether a frame of this side would be taken now. The driver must not scan one while this is
+    /// false; it may go on reading bytes into a bounded buffer, so that it learns of an end.
+    #[must_use]
+    pub fn wants_read(&self, side: Side) -> bool {
+        match (&self.phase, side) {
+            (Phase::AwaitConnect(_), Side::Client) | (Phase::AwaitConnack(_), Side::Broker) => true,
+            (Phase::Live(live), Side::Client) => live.wants_client(&self.rules.limits),
+            (Phase::Live(_), Side::Broker) => true,
+            _ => false,
+        }
+    }
+
+    /// The largest packet, header included, that may come from this side now.
+    #[must_use]
+    pub fn max_packet_size(&self, side: Side) -> usize {
+        match (&self.phase, side) {
+            (Phase::AwaitConnect(_), Side::Client) => self.rules.limits.max_connect_size,
+            (_, Side::Client) => self.rules.limits.max_packet_size,
+            (_, Side::Broker) => self.rules.limits.max_downlink_packet_size,
+        }
+    }
+
+    /// Whether the session has ended.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        matches!(self.phase, Phase::Closed)
+    }
+
+    /// A complete packet came.
+    pub fn handle_frame(&mut self, side: Side, frame: Frame, now: Instant) {
+        let spare_client_id = self.spare_client_id.clone();
+        self.step(now, |phase, cx| match (phase, side) {
+            (Phase::AwaitConnect(phase), Side::Client) => {
+                phase.handle_frame(&frame, spare_client_id, cx)
+            }
+            (Phase::AwaitConnack(phase), Side::Broker) => phase.handle_frame(frame, cx),
+            (Phase::Live(live), Side::Client) => live.handle_client_frame(frame, cx),
+            (Phase::Live(live), Side::Broker) => live.handle_broker_frame(frame, cx),
+            (Phase::Closed, _) => Phase::Closed,
+            (phase, Side::Client) => connect::abort(phase, early_packet(), cx),
+            (phase, Side::Broker) => {
+                connect::abort(phase, CloseReason::BrokerViolation(unasked_packet()), cx)
+            }
+        });
+    }
+
+    /// The bytes of this side are not a packet that it may send.
+    pub fn handle_violation(&mut self, side: Side, violation: Violation, now: Instant) {
+        let reason = match side {
+            Side::Client => CloseReason::ClientViolation(violation),
+            Side::Broker => CloseReason::BrokerViolation(violation),
+        };
+        self.step(now, |phase, cx| connect::abort(phase, reason, cx));
+    }
+
+    /// The service has answered, or it is known that it will not.
+    pub fn handle_verdict(&mut self, ticket: Ticket, verdict: Verdict, now: Instant) {
+        self.step(now, |phase, cx| match phase {
+            Phase::Deciding(deciding) => deciding.handle_verdict(ticket, verdict, cx),
+            Phase::Live(live) => live.handle_verdict(ticket, verdict, cx),
+            phase => phase,
+        });
+    }
+
+    /// The attempt to reach the broker has ended.
+    pub fn handle_upstream(&mut self, upstream: Upstream, now: Instant) {
+        self.step(now, |phase, cx| match phase {
+            Phase::Dialling(dialling) => dialling.handle_upstream(upstream, cx),
+            phase => phase,
+        });
+    }
+
+    /// The connection of this side has ended.
+    pub fn handle_eof(&mut self, side: Side, now: Instant) {
+        self.step(now, |phase, cx| match (phase, side) {
+            (Phase::Live(live), Side::Client) => live.linger(CloseReason::ClientGone, cx),
+            (phase, Side::Client) => connect::abort(phase, CloseReason::ClientGone, cx),
+            (phase, Side::Broker) => connect::abort(phase, CloseReason::BrokerGone, cx),
+        });
+    }
+
+    /// The client has not taken what was written to it for too long.
+    pub fn handle_stall(&mut self, now: Instant) {
+        self.step(now, |phase, cx| connect::abort(phase, CloseReason::ClientStalled, cx));
+    }
+
+    /// This instance is shutting down. What was read is still decided about, within the linger time.
+    pub fn handle_drain(&mut self, now: Instant) {
+        self.step(now, |phase, cx| match phase {
+            Phase::Live(live) => live.linger(CloseReason::Drain, cx),
+            phase => connect::abort(phase, CloseReason::Drain, cx),
+        });
+    }
+
+    /// Tells whether the driver reads from the client at all: while it does not, the client's
+    /// silence is no sign of its death.
+    pub fn handle_reading(&mut self, reading: bool, now: Instant) {
+        if let Phase::Live(live) = &mut self.phase {
+            live.set_reading(reading && live.wants_client(&self.rules.limits), now);
+        }
+    }
+
+    /// The time that [`poll_timeout`](Self::poll_timeout) named has come. Harmless if it has not.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.step(now, |phase, cx| match phase {
+            Phase::AwaitConnect(phase) if phase.until <= now => {
+                connect::close_unheard(CloseReason::HandshakeTimeout, cx)
+            }
+            Phase::Deciding(phase) if phase.until <= now => phase.handle_timeout(cx),
+            Phase::Dialling(phase) if phase.until <= now => {
+                connect::abort(Phase::Dialling(phase), CloseReason::BrokerTimeout, cx)
+            }
+            Phase::AwaitConnack(phase) if phase.until <= now => {
+                connect::abort(Phase::AwaitConnack(phase), CloseReason::BrokerTimeout, cx)
+            }
+            Phase::Live(live) => live.handle_timeout(cx),
+            phase => phase,
+        });
+    }
+
+    /// Runs one transition. A phase is taken out, used up, and replaced by the one that follows.
+    fn step(&mut self, now: Instant, transition: impl FnOnce(Phase, &mut Context<'_>) -> Phase) {
+        let phase = std::mem::replace(&mut self.phase, Phase::Closed);
+        let mut cx = Context {
+            rules: &self.rules,
+            tickets: &mut self.tickets,
+            actions: &mut self.actions,
+            now,
+        };
+        self.phase = transition(phase, &mut cx);
+    }
+}
+
+fn early_packet() -> CloseReason {
+    CloseReason::ClientViolation(Violation::protocol(
+        "packet while the CONNECT is being decided",
+        "MQTT-3.1.4-6",
+    ))
+}
+
+fn unasked_packet() -> Violation {
+    Violation::protocol("packet before the CONNECT", "MQTT-3.2.0-1")
+}

@@ -1,0 +1,268 @@
+//! A session that the broker has accepted.
+//!
+//! [`uplink`] takes the client's packets into the line, [`release`] lets them out in order as their
+//! verdicts come, [`downlink`] takes what the broker sends.
+
+mod downlink;
+mod release;
+mod uplink;
+
+use std::{
+    collections::{HashMap, HashSet},
+    num::NonZeroU16,
+    time::Instant,
+};
+
+use bytestring::ByteString;
+
+use crate::{
+    acks::Acks,
+    action::{Admitted, Exempt, Fate},
+    alias::AliasTable,
+    close::CloseReason,
+    gatekeeper::{Context, Phase},
+    keepalive::{Due, KeepAlive, Owner},
+    question::{Ticket, Version},
+    queue::Queue,
+    reason::ReasonCode,
+    reply,
+    rules::Limits,
+    verdict::{Deny, Verdict},
+    violation::Violation,
+    wire::{connack::Connack, connect::Connect, disconnect},
+};
+
+use self::release::SubackPlan;
+
+/// PINGREQ packets that may be under way to the broker before the gate stops reading the client.
+const MAX_PINGS: usize = 64;
+
+/// State of a session between CONNACK and its end.
+#[derive(Debug)]
+pub(crate) struct Live {
+    version: Version,
+    /// Whether gate-made acknowledgements may carry a Reason String [MQTT-3.1.2-29].
+    explains: bool,
+    /// Largest packet that the client takes [MQTT-3.1.2-24].
+    client_takes: usize,
+    /// Largest packet that the broker takes [MQTT-3.2.2-15].
+    broker_takes: usize,
+    /// Whether the CONNECT asked for a session that outlives the connection.
+    keeps_session: bool,
+    queue: Queue,
+    acks: Acks,
+    aliases: AliasTable,
+    /// SUBSCRIBE packets at the broker, by packet identifier.
+    subscribes: HashMap<NonZeroU16, SubackPlan>,
+    /// QoS 2 identifiers whose PUBREC was the gate's: their PUBREL is too.
+    owned: HashSet<NonZeroU16>,
+    keep_alive: KeepAlive,
+    expires_at: Option<Instant>,
+    ending: Ending,
+}
+
+/// Whether more may come from the client.
+#[derive(Debug)]
+enum Ending {
+    /// No end in sight.
+    Open,
+    /// The client's DISCONNECT stands in the line.
+    Leaving,
+    /// The session ends when the line is empty, or at this time.
+    Lingering { reason: CloseReason, until: Instant },
+}
+
+/// What ends a session, and what an MQTT 5 client is told.
+#[derive(Debug)]
+pub(crate) struct End {
+    reason: CloseReason,
+    /// `None`: the code that goes with the reason.
+    code: Option<ReasonCode>,
+    reason_string: Option<ByteString>,
+    server_reference: Option<ByteString>,
+}
+
+impl End {
+    /// The policy says that this packet ends the session.
+    fn denied(reason: CloseReason, deny: Deny) -> Self {
+        Self {
+            reason,
+            code: deny.code.map(ReasonCode::for_disconnect),
+            reason_string: deny.reason_string,
+            server_reference: deny.server_reference,
+        }
+    }
+}
+
+impl From<CloseReason> for End {
+    fn from(reason: CloseReason) -> Self {
+        Self {
+            reason,
+            code: None,
+            reason_string: None,
+            server_reference: None,
+        }
+    }
+}
+
+impl From<Violation> for End {
+    fn from(violation: Violation) -> Self {
+        CloseReason::ClientViolation(violation).into()
+    }
+}
+
+impl Live {
+    pub(crate) fn new(
+        connect: &Connect,
+        connack: &Connack,
+        expires_at: Option<Instant>,
+        cx: &Context<'_>,
+    ) -> Self {
+        let keep_alive = connack.server_keep_alive.unwrap_or(connect.keep_alive);
+        let size = |limit: Option<u32>| limit.map_or(usize::MAX, |limit| limit as usize);
+        Self {
+            version: connect.version,
+            explains: connect.properties.request_problem_information,
+            client_takes: size(connect.properties.maximum_packet_size),
+            broker_takes: size(connack.maximum_packet_size),
+            keeps_session: connect.properties.session_expiry.unwrap_or(0) > 0,
+            queue: Queue::default(),
+            acks: Acks::default(),
+            aliases: AliasTable::new(cx.rules.limits.topic_alias_maximum),
+            subscribes: HashMap::new(),
+            owned: HashSet::new(),
+            keep_alive: KeepAlive::new(keep_alive, cx.rules.deadlines.broker_ping, cx.now),
+            expires_at,
+            ending: Ending::Open,
+        }
+    }
+
+    /// Whether the session can hold another packet of the client.
+    pub(crate) fn wants_client(&self, limits: &Limits) -> bool {
+        matches!(self.ending, Ending::Open)
+            && self.queue.has_room(limits)
+            && self.subscribes.len() < limits.window_packets
+            && self.acks.len() < usize::from(u16::MAX)
+            && self.keep_alive.pings_outstanding() < MAX_PINGS
+    }
+
+    pub(crate) fn set_reading(&mut self, reading: bool, now: Instant) {
+        self.keep_alive.set_reading(reading, now);
+    }
+
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        let lingering = match self.ending {
+            Ending::Lingering { until, .. } => Some(until),
+            Ending::Open | Ending::Leaving => None,
+        };
+        [
+            lingering,
+            self.expires_at,
+            self.queue.next_timeout(),
+            self.keep_alive.next(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    pub(crate) fn handle_verdict(
+        mut self: Box<Self>,
+        ticket: Ticket,
+        verdict: Verdict,
+        cx: &mut Context<'_>,
+    ) -> Phase {
+        self.queue.settle(ticket, verdict, cx.now);
+        self.proceed(cx)
+    }
+
+    pub(crate) fn handle_timeout(mut self: Box<Self>, cx: &mut Context<'_>) -> Phase {
+        if self.expires_at.is_some_and(|at| at <= cx.now) {
+            return self.close(CloseReason::Expired.into(), cx);
+        }
+        if let Ending::Lingering { reason, until } = self.ending
+            && until <= cx.now
+        {
+            return self.close(reason.into(), cx);
+        }
+        match self.keep_alive.due(cx.now) {
+            // A client that has said goodbye, or is gone, need not be heard from.
+            Some(Due::ClientSilent) if matches!(self.ending, Ending::Open) => {
+                return self.close(CloseReason::KeepAliveTimeout.into(), cx);
+            }
+            Some(Due::ClientSilent) => self.keep_alive.set_reading(false, cx.now),
+            Some(Due::BrokerSilent) => {
+                return self.close(CloseReason::BrokerUnresponsive.into(), cx);
+            }
+            Some(Due::PingBroker) => self.ping(Owner::Gate, cx),
+            None => {}
+        }
+        self.proceed(cx)
+    }
+
+    /// Ends the session once the line is empty, or the linger time is over.
+    pub(crate) fn linger(mut self: Box<Self>, reason: CloseReason, cx: &mut Context<'_>) -> Phase {
+        match (&self.ending, reason) {
+            // The DISCONNECT in the line ends the session soon, and in the client's own way.
+            (Ending::Leaving, _) => return Phase::Live(self),
+            // Somebody who lingers already keeps the first deadline.
+            (Ending::Lingering { until, .. }, _) => {
+                let until = *until;
+                self.ending = Ending::Lingering { reason, until };
+            }
+            (Ending::Open, _) => {
+                let until = cx.now + cx.rules.deadlines.linger;
+                self.ending = Ending::Lingering { reason, until };
+            }
+        }
+        self.proceed(cx)
+    }
+
+    /// Lets out what may leave now.
+    fn proceed(mut self: Box<Self>, cx: &mut Context<'_>) -> Phase {
+        if let Err(end) = self.release(cx) {
+            return self.close(end, cx);
+        }
+        match self.ending {
+            Ending::Lingering { reason, .. } if self.queue.is_empty() => {
+                self.close(reason.into(), cx)
+            }
+            _ => Phase::Live(self),
+        }
+    }
+
+    /// Ends the session now. The broker leg is closed without a DISCONNECT, so that the broker
+    /// publishes the will [MQTT-3.1.2-8], unless the client's own DISCONNECT has gone before.
+    pub(crate) fn close(mut self: Box<Self>, end: End, cx: &mut Context<'_>) -> Phase {
+        for ticket in self.queue.abandon(cx.actions) {
+            cx.actions.settled(ticket, Fate::Closed);
+        }
+        let code = end.code.or_else(|| end.reason.disconnect_code());
+        if let (Version::V5, Some(code)) = (self.version, code) {
+            cx.actions.to_client(self.farewell(code, &end));
+        }
+        cx.actions.close(end.reason);
+        Phase::Closed
+    }
+
+    fn farewell(&self, code: ReasonCode, end: &End) -> bytes::Bytes {
+        let server_reference = end.server_reference.as_deref();
+        let full = disconnect::encode_v5(code, end.reason_string.as_deref(), server_reference);
+        if full.len() <= self.client_takes {
+            full
+        } else {
+            disconnect::encode_v5(code, None, None)
+        }
+    }
+
+    fn ping(&mut self, owner: Owner, cx: &mut Context<'_>) {
+        self.keep_alive.ping_sent(owner, cx.now);
+        self.to_broker(Admitted::exempt(Exempt::Ping, reply::PINGREQ), cx);
+    }
+
+    fn to_broker(&mut self, admitted: Admitted, cx: &mut Context<'_>) {
+        self.keep_alive.told_broker(cx.now);
+        cx.actions.to_broker(admitted);
+    }
+}
+

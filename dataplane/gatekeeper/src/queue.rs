@@ -1,0 +1,278 @@
+//! Packets of the client that wait for their turn.
+//!
+//! Decisions come in any order, packets leave in the order of arrival: all kinds that matter to the
+//! order (PUBLISH, SUBSCRIBE, UNSUBSCRIBE, PUBREL, DISCONNECT) stand in this one line.
+
+use std::{collections::VecDeque, num::NonZeroU16, time::Instant};
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
+use crate::{
+    action::Actions,
+    question::{PublishQuestion, Question, Ticket},
+    rules::Limits,
+    verdict::{Allow, Verdict, Why},
+    wire::{publish::Publish, subscribe::Subscribe},
+};
+
+/// The line of one session.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    entries: VecDeque<Entry>,
+    bytes: usize,
+}
+
+/// One packet in the line.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// The (first) ticket of the packet, or the one that was next when it came.
+    ticket: Ticket,
+    size: usize,
+    packet: Packet,
+}
+
+/// What stands in the line.
+#[derive(Debug)]
+pub(crate) enum Packet {
+    Publish(PendingPublish),
+    Subscribe(PendingSubscribe),
+    Unsubscribe(Bytes),
+    Pubrel(NonZeroU16, Bytes),
+    Disconnect(Bytes),
+}
+
+/// A PUBLISH and what is known about it.
+#[derive(Debug)]
+pub(crate) struct PendingPublish {
+    pub(crate) ticket: Ticket,
+    pub(crate) publish: Publish,
+    /// The bytes for the broker: the client's own, or the same packet with its alias resolved.
+    pub(crate) outgoing: Bytes,
+    pub(crate) answer: Answer,
+}
+
+/// A SUBSCRIBE and what is known about each filter.
+#[derive(Debug)]
+pub(crate) struct PendingSubscribe {
+    pub(crate) ticket: Ticket,
+    pub(crate) subscribe: Subscribe,
+    /// The bytes for the broker if every filter is allowed.
+    pub(crate) outgoing: Bytes,
+    /// One per filter that was asked about, in the order of the packet.
+    pub(crate) answers: Vec<Answer>,
+}
+
+/// The state of one question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Asked; no answer counts after this time.
+    Pending(Instant),
+    /// Known.
+    Known(Verdict),
+}
+
+impl Answer {
+    /// Takes the verdict unless there is one, or time is up. The first answer counts.
+    fn settle(&mut self, verdict: Verdict, now: Instant) {
+        if let Self::Pending(until) = *self {
+            *self = Self::Known(if now < until {
+                verdict
+            } else {
+                Verdict::Unavailable(Why::Timeout)
+            });
+        }
+    }
+
+    /// Ends the waiting if time is up. Tells whether the answer is still awaited by the service.
+    fn expire(&mut self, now: Instant) -> bool {
+        let expired = matches!(*self, Self::Pending(until) if until <= now);
+        if expired {
+            *self = Self::Known(Verdict::Unavailable(Why::Timeout));
+        }
+        expired
+    }
+
+    fn is_known(&self) -> bool {
+        matches!(self, Self::Known(_))
+    }
+
+    /// The verdict; a question that nobody has answered is a failure.
+    pub(crate) fn into_verdict(self) -> Verdict {
+        match self {
+            Self::Known(verdict) => verdict,
+            Self::Pending(_) => Verdict::Unavailable(Why::Timeout),
+        }
+    }
+}
+
+impl Queue {
+    /// Whether another packet may come in. The last one may exceed the bytes by its own size.
+    pub(crate) fn has_room(&self, limits: &Limits) -> bool {
+        self.entries.len() < limits.window_packets && self.bytes < limits.window_bytes
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(crate) fn push(&mut self, ticket: Ticket, size: usize, packet: Packet) {
+        self.bytes += size;
+        self.entries.push_back(Entry {
+            ticket,
+            size,
+            packet,
+        });
+    }
+
+    /// Brings the answer to the question. One that nobody waits for is forgotten.
+    pub(crate) fn settle(&mut self, ticket: Ticket, verdict: Verdict, now: Instant) {
+        let after = self.entries.partition_point(|entry| entry.ticket <= ticket);
+        let Some(entry) = after.checked_sub(1).and_then(|at| self.entries.get_mut(at)) else {
+            return;
+        };
+        match &mut entry.packet {
+            Packet::Publish(pending) if pending.ticket == ticket => {
+                pending.answer.settle(fitting(verdict, &Allow::Publish), now);
+            }
+            Packet::Subscribe(pending) => {
+                let index = ticket.sequence() - pending.ticket.sequence();
+                if let Some(answer) = usize::try_from(index)
+                    .ok()
+                    .and_then(|index| pending.answers.get_mut(index))
+                {
+                    answer.settle(fitting(verdict, &Allow::Subscribe), now);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes the first packet out if all is known about it, or its time is up.
+    pub(crate) fn pop_ripe(&mut self, now: Instant, actions: &mut Actions) -> Option<Packet> {
+        let head = self.entries.front_mut()?;
+        for (ticket, answer) in head.answers() {
+            if answer.expire(now) {
+                actions.cancel(ticket);
+            }
+        }
+        if head.answers().all(|(_, answer)| answer.is_known()) {
+            let entry = self.entries.pop_front()?;
+            self.bytes -= entry.size;
+            Some(entry.packet)
+        } else {
+            None
+        }
+    }
+
+    /// When the waiting for the first packet ends. Those behind it can't leave before it does.
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        let pending = |answer: &Answer| match answer {
+            Answer::Pending(until) => Some(*until),
+            Answer::Known(_) => None,
+        };
+        match &self.entries.front()?.packet {
+            Packet::Publish(publish) => pending(&publish.answer),
+            Packet::Subscribe(subscribe) => subscribe.answers.iter().filter_map(pending).max(),
+            Packet::Unsubscribe(_) | Packet::Pubrel(..) | Packet::Disconnect(_) => None,
+        }
+    }
+
+    /// Empties the line and gives up every question. Yields the ticket of each packet that was
+    /// asked about.
+    pub(crate) fn abandon(&mut self, actions: &mut Actions) -> Vec<Ticket> {
+        let mut asked = Vec::new();
+        for mut entry in std::mem::take(&mut self.entries) {
+            let first = entry.ticket;
+            for (ticket, answer) in entry.answers() {
+                if !answer.is_known() {
+                    actions.cancel(ticket);
+                }
+                if ticket == first {
+                    asked.push(first);
+                }
+            }
+        }
+        self.bytes = 0;
+        asked
+    }
+}
+
+impl Entry {
+    /// The questions of this packet.
+    fn answers(&mut self) -> impl Iterator<Item = (Ticket, &mut Answer)> {
+        let first = self.ticket;
+        let answers = match &mut self.packet {
+            Packet::Publish(pending) => std::slice::from_mut(&mut pending.answer),
+            Packet::Subscribe(pending) => pending.answers.as_mut_slice(),
+            Packet::Unsubscribe(_) | Packet::Pubrel(..) | Packet::Disconnect(_) => &mut [],
+        };
+        answers
+            .iter_mut()
+            .enumerate()
+            .map(move |(index, answer)| (first.filter(index), answer))
+    }
+}
+
+/// An allow of another kind than the question's is no allow.
+pub(crate) fn fitting(verdict: Verdict, expected: &Allow) -> Verdict {
+    match verdict {
+        Verdict::Allow(allow)
+            if std::mem::discriminant(&allow) != std::mem::discriminant(expected) =>
+        {
+            Verdict::Unavailable(Why::InvalidResult)
+        }
+        other => other,
+    }
+}
+
+/// Hands out the tickets of a session.
+#[derive(Debug)]
+pub(crate) struct Tickets {
+    next: Ticket,
+}
+
+impl Tickets {
+    pub(crate) fn new() -> Self {
+        Self { next: Ticket(1) }
+    }
+
+    /// The ticket that comes next, without taking it.
+    pub(crate) fn peek(&self) -> Ticket {
+        self.next
+    }
+
+    /// Asks a question under as many tickets as it needs.
+    pub(crate) fn ask(&mut self, question: Question, actions: &mut Actions) -> Ticket {
+        let first = self.next;
+        let count = match &question {
+            Question::Subscribe(subscribe) => subscribe.filters.len(),
+            Question::Connect(_) | Question::Will(_) | Question::Publish(_) => 1,
+        };
+        self.next = first.filter(count);
+        actions.ask(first, question);
+        first
+    }
+}
+
+/// The question about a PUBLISH, with the topic that it means.
+pub(crate) fn publish_question(publish: &Publish, topic: ByteString) -> PublishQuestion {
+    PublishQuestion {
+        topic,
+        qos: publish.qos,
+        retain: publish.retain,
+        dup: publish.dup,
+        payload_size: publish.payload.len(),
+        content_type: publish.content_type.clone(),
+        response_topic: publish.response_topic.clone(),
+        user_properties: publish.user_properties.clone(),
+    }
+}

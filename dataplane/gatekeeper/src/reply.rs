@@ -1,0 +1,229 @@
+//! What the gate says itself.
+//!
+//! The simple acknowledgements are typed packets of mqttbytes, which writes these right (its readers
+//! and its larger packets are another matter, see `ARCHITECTURE.md`): always into an empty buffer,
+//! and with the length checked.
+
+use std::num::NonZeroU16;
+
+use bytes::{Bytes, BytesMut};
+use bytestring::ByteString;
+use mqttbytes::{v4, v5};
+
+use crate::{
+    question::{QoS, Version},
+    reason::{Origin, ReasonCode},
+    verdict::Deny,
+};
+
+/// A refusal on its way to the wire: the code that was meant, before it is mapped to one that the
+/// packet may carry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) code: ReasonCode,
+    pub(crate) origin: Origin,
+    pub(crate) reason_string: Option<ByteString>,
+    pub(crate) server_reference: Option<ByteString>,
+}
+
+impl Refusal {
+    /// The policy said no.
+    pub(crate) fn denial(deny: Deny) -> Self {
+        Self {
+            code: deny.code.unwrap_or(ReasonCode::NOT_AUTHORIZED),
+            origin: Origin::Denial,
+            reason_string: deny.reason_string,
+            server_reference: deny.server_reference,
+        }
+    }
+
+    /// Something failed.
+    pub(crate) fn failure(code: ReasonCode) -> Self {
+        Self {
+            code,
+            origin: Origin::Failure,
+            reason_string: None,
+            server_reference: None,
+        }
+    }
+}
+
+/// PUBACK or PUBREC of the gate, whichever answers this QoS. On 3.1.1, which has no code in it, a
+/// success is all that can be said.
+pub(crate) fn publish_ack(
+    version: Version,
+    qos: QoS,
+    id: NonZeroU16,
+    code: ReasonCode,
+    reason_string: Option<&str>,
+) -> Bytes {
+    let pkid = id.get();
+    let reason_string = reason_string.map(str::to_owned);
+    match (version, qos) {
+        (Version::V311, QoS::ExactlyOnce) => encode(|buffer| v4::PubRec::new(pkid).write(buffer)),
+        (Version::V311, _) => encode(|buffer| v4::PubAck::new(pkid).write(buffer)),
+        (Version::V5, QoS::ExactlyOnce) => {
+            let mut packet = v5::PubRec::new(pkid);
+            packet.reason = pubrec_reason(code);
+            packet.properties = reason_string.map(|reason| v5::PubRecProperties {
+                reason_string: Some(reason),
+                user_properties: Vec::new(),
+            });
+            encode(|buffer| packet.write(buffer))
+        }
+        (Version::V5, _) => {
+            let mut packet = v5::PubAck::new(pkid);
+            packet.reason = puback_reason(code);
+            packet.properties = reason_string.map(|reason| v5::PubAckProperties {
+                reason_string: Some(reason),
+                user_properties: Vec::new(),
+            });
+            encode(|buffer| packet.write(buffer))
+        }
+    }
+}
+
+/// PUBCOMP of the gate, for a PUBREL whose PUBREC was the gate's too.
+pub(crate) fn pubcomp(version: Version, id: NonZeroU16) -> Bytes {
+    let pkid = id.get();
+    match version {
+        Version::V311 => encode(|buffer| v4::PubComp::new(pkid).write(buffer)),
+        Version::V5 => encode(|buffer| v5::PubComp::new(pkid).write(buffer)),
+    }
+}
+
+/// PINGREQ of the gate.
+pub(crate) const PINGREQ: Bytes = Bytes::from_static(&[0xC0, 0x00]);
+
+/// SUBACK of the gate for a SUBSCRIBE of which nothing went to the broker, one code per filter.
+pub(crate) fn suback(
+    version: Version,
+    id: NonZeroU16,
+    codes: &[ReasonCode],
+    reason_string: Option<&str>,
+) -> Bytes {
+    match version {
+        Version::V311 => {
+            let codes = codes.iter().map(|_| v4::SubscribeReasonCode::Failure);
+            let packet = v4::SubAck::new(id.get(), codes.collect());
+            encode(|buffer| packet.write(buffer))
+        }
+        Version::V5 => {
+            let codes = codes.iter().map(|code| suback_reason(*code));
+            let mut packet = v5::SubAck::new(id.get(), codes.collect());
+            packet.properties = reason_string.map(|reason| v5::SubAckProperties {
+                reason_string: Some(reason.to_owned()),
+                user_properties: Vec::new(),
+            });
+            encode(|buffer| packet.write(buffer))
+        }
+    }
+}
+
+/// Writes a packet of mqttbytes, which is right only in an empty buffer.
+fn encode(write: impl FnOnce(&mut BytesMut) -> Result<usize, mqttbytes::Error>) -> Bytes {
+    let mut buffer = BytesMut::with_capacity(8);
+    let written = write(&mut buffer);
+    debug_assert_eq!(written, Ok(buffer.len()), "mqttbytes wrote another length");
+    buffer.freeze()
+}
+
+fn puback_reason(code: ReasonCode) -> v5::PubAckReason {
+    use v5::PubAckReason as Reason;
+    match code {
+        ReasonCode::SUCCESS => Reason::Success,
+        ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR => Reason::ImplementationSpecificError,
+        ReasonCode::NOT_AUTHORIZED => Reason::NotAuthorized,
+        ReasonCode::TOPIC_NAME_INVALID => Reason::TopicNameInvalid,
+        ReasonCode::PACKET_IDENTIFIER_IN_USE => Reason::PacketIdentifierInUse,
+        ReasonCode::QUOTA_EXCEEDED => Reason::QuotaExceeded,
+        ReasonCode::PAYLOAD_FORMAT_INVALID => Reason::PayloadFormatInvalid,
+        _ => Reason::UnspecifiedError,
+    }
+}
+
+fn pubrec_reason(code: ReasonCode) -> v5::PubRecReason {
+    use v5::PubRecReason as Reason;
+    match code {
+        ReasonCode::SUCCESS => Reason::Success,
+        ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR => Reason::ImplementationSpecificError,
+        ReasonCode::NOT_AUTHORIZED => Reason::NotAuthorized,
+        ReasonCode::TOPIC_NAME_INVALID => Reason::TopicNameInvalid,
+        ReasonCode::PACKET_IDENTIFIER_IN_USE => Reason::PacketIdentifierInUse,
+        ReasonCode::QUOTA_EXCEEDED => Reason::QuotaExceeded,
+        ReasonCode::PAYLOAD_FORMAT_INVALID => Reason::PayloadFormatInvalid,
+        _ => Reason::UnspecifiedError,
+    }
+}
+
+fn suback_reason(code: ReasonCode) -> v5::SubscribeReasonCode {
+    use v5::SubscribeReasonCode as Reason;
+    match code {
+        ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR => Reason::ImplementationSpecific,
+        ReasonCode::NOT_AUTHORIZED => Reason::NotAuthorized,
+        ReasonCode::TOPIC_FILTER_INVALID => Reason::TopicFilterInvalid,
+        ReasonCode::PACKET_IDENTIFIER_IN_USE => Reason::PkidInUse,
+        ReasonCode::QUOTA_EXCEEDED => Reason::QuotaExceeded,
+        ReasonCode::SHARED_SUBSCRIPTIONS_NOT_SUPPORTED => Reason::SharedSubscriptionsNotSupported,
+        ReasonCode::SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED => Reason::SubscriptionIdNotSupported,
+        ReasonCode::WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED => Reason::WildcardSubscriptionsNotSupported,
+        _ => Reason::Unspecified,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id() -> NonZeroU16 {
+        NonZeroU16::new(0x0102).unwrap()
+    }
+
+    #[test]
+    fn acknowledgements_have_the_bytes_of_the_standard() {
+        let ack = |version, qos, code| publish_ack(version, qos, id(), code, None);
+        let refused = ReasonCode::NOT_AUTHORIZED;
+        let (one, two) = (QoS::AtLeastOnce, QoS::ExactlyOnce);
+        assert_eq!(ack(Version::V311, one, refused), &[0x40, 2, 1, 2][..]);
+        assert_eq!(ack(Version::V311, two, refused), &[0x50, 2, 1, 2][..]);
+        assert_eq!(ack(Version::V5, one, refused), &[0x40, 3, 1, 2, 0x87][..]);
+        assert_eq!(ack(Version::V5, two, refused), &[0x50, 3, 1, 2, 0x87][..]);
+        assert_eq!(ack(Version::V5, one, ReasonCode::SUCCESS), &[0x40, 2, 1, 2][..]);
+        assert_eq!(pubcomp(Version::V311, id()), &[0x70, 2, 1, 2][..]);
+        assert_eq!(pubcomp(Version::V5, id()), &[0x70, 2, 1, 2][..]);
+    }
+
+    #[test]
+    fn reason_string_goes_along() {
+        let bytes = publish_ack(
+            Version::V5,
+            QoS::AtLeastOnce,
+            id(),
+            ReasonCode::NOT_AUTHORIZED,
+            Some("no"),
+        );
+        assert_eq!(bytes, &[0x40, 9, 1, 2, 0x87, 5, 0x1F, 0, 2, b'n', b'o'][..]);
+    }
+
+    #[test]
+    fn every_code_that_a_publish_acknowledgement_may_carry_is_written_as_itself() {
+        for code in (0..=255).map(ReasonCode::new) {
+            let mapped = code.for_publish_ack();
+            let bytes = publish_ack(Version::V5, QoS::AtLeastOnce, id(), mapped, Some("x"));
+            assert_eq!(bytes.get(4), Some(&mapped.get()), "{code}");
+            let bytes = publish_ack(Version::V5, QoS::ExactlyOnce, id(), mapped, Some("x"));
+            assert_eq!(bytes.get(4), Some(&mapped.get()), "{code}");
+        }
+    }
+
+    #[test]
+    fn every_code_that_a_suback_may_carry_is_written_as_itself() {
+        for code in (0x80..=255).map(ReasonCode::new) {
+            let mapped = code.for_suback();
+            let bytes = suback(Version::V5, id(), &[mapped, mapped], None);
+            assert_eq!(bytes, &[0x90, 5, 1, 2, 0, mapped.get(), mapped.get()][..], "{code}");
+            let bytes = suback(Version::V311, id(), &[mapped], None);
+            assert_eq!(bytes, &[0x90, 3, 1, 2, 0x80][..], "{code}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! What the operator decided: limits, deadlines and the choices that the specification leaves open.
+
+use std::time::Duration;
+
+use crate::wire::FilterLimits;
+
+/// Settings that all sessions of a listener share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules {
+    /// Bounds on what a peer may make the gate hold.
+    pub limits: Limits,
+    /// How long each step may take.
+    pub deadlines: Deadlines,
+    /// What a denied PUBLISH does, unless the service asks for something else.
+    pub on_publish_denied: OnDenied,
+    /// What a denied PUBLISH does on MQTT 3.1.1, which has no negative acknowledgement
+    /// [MQTT-3.3.5-2].
+    pub on_publish_denied_v3: OnDeniedV3,
+    /// What becomes of a SUBSCRIBE with a denied filter, unless the service asks for something else.
+    pub on_subscribe_denied: OnDenied,
+    /// What a PUBLISH does that nobody decided.
+    pub on_publish_failed: OnFailed,
+    /// What a SUBSCRIBE does that nobody decided.
+    pub on_subscribe_failed: OnFailed,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            deadlines: Deadlines::default(),
+            on_publish_denied: OnDenied::Reject,
+            on_publish_denied_v3: OnDeniedV3::AckAndDrop,
+            on_subscribe_denied: OnDenied::Reject,
+            on_publish_failed: OnFailed::Reject,
+            // A client that is told 0x80 hardly ever asks again and would stay deaf.
+            on_subscribe_failed: OnFailed::Disconnect,
+        }
+    }
+}
+
+/// Bounds on what a peer may make the gate hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest CONNECT in bytes, header included.
+    pub max_connect_size: usize,
+    /// Largest packet from the client in bytes, header included. At most `window_bytes`.
+    pub max_packet_size: usize,
+    /// Largest packet from the broker in bytes, header included.
+    pub max_downlink_packet_size: usize,
+    /// Packets of one session that may wait for their turn.
+    pub window_packets: usize,
+    /// Bytes of one session that may wait for their turn.
+    pub window_bytes: usize,
+    /// Topic aliases that a client may hold towards the gate; 0 is none.
+    pub topic_alias_maximum: u16,
+    /// Filters in one SUBSCRIBE or UNSUBSCRIBE.
+    pub max_filters: usize,
+    /// Levels of a topic name or filter.
+    pub max_topic_levels: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_connect_size: 64 * 1024,
+            max_packet_size: 1024 * 1024,
+            max_downlink_packet_size: 16 * 1024 * 1024,
+            window_packets: 512,
+            window_bytes: 1024 * 1024,
+            topic_alias_maximum: 32,
+            max_filters: 64,
+            max_topic_levels: 128,
+        }
+    }
+}
+
+impl Limits {
+    /// The part that concerns filters.
+    pub(crate) fn filters(&self) -> FilterLimits {
+        FilterLimits {
+            max_filters: self.max_filters,
+            max_levels: self.max_topic_levels,
+        }
+    }
+}
+
+/// How long each step may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deadlines {
+    /// From accept to a complete CONNECT.
+    pub handshake: Duration,
+    /// For the verdict about a CONNECT, and again for the verdict about its will.
+    pub connect: Duration,
+    /// For the verdict about a PUBLISH.
+    pub publish: Duration,
+    /// For the verdict about a SUBSCRIBE.
+    pub subscribe: Duration,
+    /// From dialling the broker to its CONNACK.
+    pub broker_connect: Duration,
+    /// For a PINGRESP of the broker.
+    pub broker_ping: Duration,
+    /// For packets that were read before the client left or a drain began: the time in which their
+    /// verdicts may still arrive.
+    pub linger: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(10),
+            connect: Duration::from_secs(5),
+            publish: Duration::from_secs(1),
+            subscribe: Duration::from_secs(2),
+            broker_connect: Duration::from_secs(10),
+            broker_ping: Duration::from_secs(10),
+            linger: Duration::from_secs(1),
+        }
+    }
+}
+
+/// What a denial does by default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDenied {
+    /// Refuse the packet, keep the connection.
+    Reject,
+    /// Close the connection.
+    Disconnect,
+}
+
+/// What a denied PUBLISH with QoS above 0 does on MQTT 3.1.1. Both are conformant [MQTT-3.3.5-2].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDeniedV3 {
+    /// Acknowledge as a success and forward nothing, as Mosquitto does.
+    AckAndDrop,
+    /// Close the connection.
+    Disconnect,
+}
+
+/// What an undecided packet does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailed {
+    /// Refuse the packet in a way that the client can't take for a success. Where the protocol has
+    /// no such word (a PUBLISH with QoS above 0 on MQTT 3.1.1) the connection is closed.
+    Reject,
+    /// Close the connection, on MQTT 5 with DISCONNECT 0x83.
+    Disconnect,
+}

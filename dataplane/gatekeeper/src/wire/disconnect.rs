@@ -1,0 +1,143 @@
+//! DISCONNECT (§3.14).
+
+use bytes::{BufMut, Bytes};
+use bytestring::ByteString;
+
+use super::cursor::Cursor;
+use super::properties::{Place, Reader, SESSION_EXPIRY_INTERVAL};
+use super::write::Packet;
+use super::{Property, RawProperties, open};
+use crate::frame::{Frame, PacketType, Side};
+use crate::question::Version;
+use crate::reason::{Place as Carrier, ReasonCode};
+use crate::violation::Violation;
+
+const FIRST_BYTE: u8 = 0xE0;
+
+/// A DISCONNECT.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disconnect {
+    /// Reason code; 0x00 on MQTT 3.1.1, and where it was left out.
+    pub code: ReasonCode,
+    /// Session Expiry Interval in seconds, if a client sent one. Whether it may is for the session
+    /// to say: from 0 it cannot be raised (§3.14.2.2.2).
+    pub session_expiry: Option<u32>,
+    /// Server Reference, if a broker sent one.
+    pub server_reference: Option<ByteString>,
+    /// All properties, as sent.
+    pub raw_properties: RawProperties,
+}
+
+/// Reads a DISCONNECT.
+///
+/// # Errors
+/// If it is malformed, has a body on MQTT 3.1.1 or comes from a broker there, or says what its
+/// sender may not say ([MQTT-3.14.2-1], [MQTT-3.14.2-2]).
+pub fn read(frame: &Frame, version: Version) -> Result<Disconnect, Violation> {
+    let mut cursor = open(frame, version, &[PacketType::Disconnect])?;
+    let mut disconnect = Disconnect {
+        code: ReasonCode::SUCCESS,
+        session_expiry: None,
+        server_reference: None,
+        raw_properties: RawProperties::default(),
+    };
+    match version {
+        Version::V311 if frame.from() == Side::Broker => {
+            return Err(Violation::protocol(
+                "DISCONNECT from a broker",
+                "3.1.1: §3.14",
+            ));
+        }
+        Version::V311 => {}
+        Version::V5 => disconnect.read_body(&mut cursor, frame.from())?,
+    }
+    cursor.finish()?;
+    Ok(disconnect)
+}
+
+/// Writes a DISCONNECT of the gate's own. Texts that no packet can carry are left out.
+///
+/// The length of the properties is always written, though it may be left out when there are none:
+/// there are clients that cannot read the short form.
+#[must_use]
+pub fn encode_v5(
+    code: ReasonCode,
+    reason_string: Option<&str>,
+    server_reference: Option<&str>,
+) -> Bytes {
+    let mut packet = Packet::new(FIRST_BYTE, 16);
+    let out = packet.body();
+    out.put_u8(code.get());
+    RawProperties::explanation(reason_string, server_reference).put(out);
+    packet.finish_bounded()
+}
+
+impl Disconnect {
+    /// The packet without its Session Expiry Interval, on MQTT 5.0: for a broker that was told
+    /// another interval than the client believes, and would take it for a raise from 0.
+    #[must_use]
+    pub fn without_session_expiry(&self) -> Bytes {
+        let rest = self.raw_properties.without(&[SESSION_EXPIRY_INTERVAL]);
+        let mut packet = Packet::new(FIRST_BYTE, 5 + rest.as_bytes().len());
+        let out = packet.body();
+        out.put_u8(self.code.get());
+        rest.put(out);
+        // It was all in one packet before.
+        packet.finish_bounded()
+    }
+
+    /// Code and properties. Both may be left out, or the properties with their length
+    /// (§3.14.2.1, §3.14.2.2.1).
+    fn read_body(&mut self, cursor: &mut Cursor<'_>, from: Side) -> Result<(), Violation> {
+        if cursor.remaining() == 0 {
+            return Ok(());
+        }
+        self.code = ReasonCode::new(cursor.u8()?);
+        if !may_send(from, self.code) {
+            return Err(Violation::protocol(
+                "a reason code that its sender may not disconnect with",
+                "MQTT-3.14.2-1",
+            ));
+        }
+        if cursor.remaining() > 0 {
+            self.read_properties(cursor, from)?;
+        }
+        Ok(())
+    }
+
+    fn read_properties(&mut self, cursor: &mut Cursor<'_>, from: Side) -> Result<(), Violation> {
+        let (mut reader, raw) = Reader::open(cursor, Place::DISCONNECT, from)?;
+        self.raw_properties = raw;
+        while let Some(property) = reader.next()? {
+            match (property, from) {
+                (Property::SessionExpiryInterval(seconds), Side::Client) => {
+                    self.session_expiry = Some(seconds);
+                }
+                (Property::SessionExpiryInterval(_), Side::Broker) => {
+                    return Err(Violation::protocol(
+                        "Session Expiry Interval in a broker's DISCONNECT",
+                        "MQTT-3.14.2-2",
+                    ));
+                }
+                (Property::ServerReference(reference), Side::Broker) => {
+                    self.server_reference = Some(reference);
+                }
+                (Property::ServerReference(_), Side::Client) => {
+                    return Err(Violation::protocol(
+                        "Server Reference in a client's DISCONNECT",
+                        "§3.14.2.2.5",
+                    ));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The allow-lists of the standard, and 0x8C from a broker: its table 2-6 has it, table 3-10 has
+/// not, and there is no gain in a dispute about how a connection ends.
+fn may_send(from: Side, code: ReasonCode) -> bool {
+    code.is_legal(Carrier::Disconnect, from.sender())
+        || (from == Side::Broker && code == ReasonCode::BAD_AUTHENTICATION_METHOD)
+}

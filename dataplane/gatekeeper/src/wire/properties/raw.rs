@@ -1,0 +1,136 @@
+//! Property sections as they were sent.
+
+use std::fmt;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::table::Property;
+use crate::violation::Violation;
+use crate::wire::cursor::Cursor;
+use crate::wire::{TooLong, text, varint};
+
+/// The bytes of a property section, without the length in front of them.
+///
+/// Only a reader that has checked them, and the functions below, can make them, so they are
+/// properties. What is passed on is passed on byte by byte and in order ([MQTT-3.3.2-17],
+/// [MQTT-3.3.2-18]).
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct RawProperties(Bytes);
+
+impl RawProperties {
+    /// All that the cursor goes over.
+    pub(super) fn read(mut section: Cursor<'_>) -> Self {
+        Self(section.rest())
+    }
+
+    /// The properties of a refusal: a Reason String for people and a Server Reference where to go
+    /// instead. A text that no packet can carry is left out: it only explains, and the refusal has
+    /// to be told all the same.
+    #[must_use]
+    pub fn explanation(reason_string: Option<&str>, server_reference: Option<&str>) -> Self {
+        const SERVER_REFERENCE: u8 = 0x1C;
+        const REASON_STRING: u8 = 0x1F;
+
+        let mut out = BytesMut::new();
+        for (id, text) in [
+            (REASON_STRING, reason_string),
+            (SERVER_REFERENCE, server_reference),
+        ] {
+            let Some(text) = text.filter(|text| text::check(text).is_ok()) else {
+                continue;
+            };
+            let Ok(len) = u16::try_from(text.len()) else {
+                continue;
+            };
+            out.put_u8(id);
+            out.put_u16(len);
+            out.put_slice(text.as_bytes());
+        }
+        Self(out.freeze())
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &Bytes {
+        &self.0
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The same without the properties that `drop` names by identifier.
+    #[must_use]
+    pub fn without(&self, drop: &[u8]) -> Self {
+        let mut out = BytesMut::with_capacity(self.0.len());
+        self.put_without(drop, &mut out);
+        Self(out.freeze())
+    }
+
+    /// The same, with each of `changes` in the place of the property of that name, or behind all
+    /// others if there was none.
+    ///
+    /// # Errors
+    /// If a value is too long for its length field.
+    pub fn with(&self, changes: &[Property]) -> Result<Self, TooLong> {
+        let mut out = BytesMut::with_capacity(self.0.len() + 16 * changes.len());
+        let mut pending: Vec<&Property> = changes.iter().collect();
+        for (id, bytes) in self.iter() {
+            match pending.iter().position(|change| change.id() == id) {
+                Some(index) => pending.remove(index).write(&mut out)?,
+                None if changes.iter().any(|change| change.id() == id) => {}
+                None => out.extend_from_slice(&bytes),
+            }
+        }
+        for change in pending {
+            change.write(&mut out)?;
+        }
+        if out.len() > varint::MAX {
+            return Err(TooLong {
+                field: "properties",
+            });
+        }
+        Ok(Self(out.freeze()))
+    }
+
+    /// Appends the section with its length.
+    pub(in crate::wire) fn put(&self, out: &mut BytesMut) {
+        varint::put(out, self.0.len());
+        out.extend_from_slice(&self.0);
+    }
+
+    /// Appends the properties that `drop` does not name, without a length.
+    pub(in crate::wire) fn put_without(&self, drop: &[u8], out: &mut BytesMut) {
+        for (id, bytes) in self.iter() {
+            if !drop.contains(&id) {
+                out.extend_from_slice(&bytes);
+            }
+        }
+    }
+
+    /// Identifier and bytes of each property.
+    fn iter(&self) -> impl Iterator<Item = (u8, Bytes)> {
+        let mut cursor = Cursor::over(&self.0);
+        std::iter::from_fn(move || {
+            let start = cursor.position();
+            let id = step(&mut cursor).ok()?;
+            Some((id, cursor.since(start)))
+        })
+    }
+}
+
+/// Moves behind the next property. It fails at the end and nowhere else: the bytes were checked.
+fn step(cursor: &mut Cursor<'_>) -> Result<u8, Violation> {
+    let id = cursor.u8()?;
+    Property::read(id, cursor)?;
+    Ok(id)
+}
+
+impl fmt::Debug for RawProperties {
+    /// Leaves the bytes out: there is authentication data among them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<{} bytes of properties>", self.0.len())
+    }
+}

@@ -1,0 +1,86 @@
+//! SUBACK (§3.9).
+
+use std::num::NonZeroU16;
+
+use bytes::{BufMut, Bytes};
+
+use super::properties::{Place, skim};
+use super::write::Packet;
+use super::{RawProperties, TooLong, open, packet_id};
+use crate::frame::{Frame, PacketType};
+use crate::question::Version;
+use crate::reason::{Place as Carrier, ReasonCode, Sender};
+use crate::violation::Violation;
+
+const FIRST_BYTE: u8 = 0x90;
+
+/// A broker's SUBACK.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suback {
+    /// Packet identifier of the SUBSCRIBE.
+    pub packet_id: NonZeroU16,
+    /// All properties, as sent.
+    pub raw_properties: RawProperties,
+    /// One code per filter that was asked for, in order ([MQTT-3.8.4-6]); at least one, and each
+    /// one that a SUBACK of the version may carry.
+    pub codes: Bytes,
+}
+
+/// Reads a SUBACK.
+///
+/// # Errors
+/// If it is malformed, or holds a code that no SUBACK carries ([MQTT-3.9.3-2]).
+pub fn read(frame: &Frame, version: Version) -> Result<Suback, Violation> {
+    let mut cursor = open(frame, version, &[PacketType::Suback])?;
+    let packet_id = packet_id(&mut cursor)?;
+    let raw_properties = match version {
+        Version::V311 => RawProperties::default(),
+        Version::V5 => skim(&mut cursor, Place::SUBACK, frame.from())?,
+    };
+    let codes = cursor.rest();
+    if codes.is_empty() {
+        return Err(Violation::malformed(
+            "SUBACK without a code",
+            "MQTT-3.8.4-6",
+        ));
+    }
+    if !codes.iter().all(|&code| is_legal(code, version)) {
+        return Err(Violation::protocol(
+            "a code that no SUBACK carries",
+            "MQTT-3.9.3-2",
+        ));
+    }
+    Ok(Suback {
+        packet_id,
+        raw_properties,
+        codes,
+    })
+}
+
+/// Writes a SUBACK: the broker's codes and the gate's own, merged.
+///
+/// # Errors
+/// If the packet would be larger than any packet may be.
+pub fn encode(
+    version: Version,
+    packet_id: NonZeroU16,
+    raw_properties: &RawProperties,
+    codes: &[u8],
+) -> Result<Bytes, TooLong> {
+    let capacity = 6 + raw_properties.as_bytes().len() + codes.len();
+    let mut packet = Packet::new(FIRST_BYTE, capacity);
+    let out = packet.body();
+    out.put_u16(packet_id.get());
+    if version == Version::V5 {
+        raw_properties.put(out);
+    }
+    out.put_slice(codes);
+    packet.finish()
+}
+
+fn is_legal(code: u8, version: Version) -> bool {
+    match version {
+        Version::V311 => matches!(code, 0x00..=0x02 | 0x80),
+        Version::V5 => ReasonCode::new(code).is_legal(Carrier::Suback, Sender::Server),
+    }
+}

@@ -1,0 +1,63 @@
+//! UNSUBACK (§3.11).
+
+use std::num::NonZeroU16;
+
+use bytes::Bytes;
+
+use super::properties::{Place, skim};
+use super::{RawProperties, open, packet_id};
+use crate::frame::{Frame, PacketType};
+use crate::question::Version;
+use crate::reason::{Place as Carrier, ReasonCode, Sender};
+use crate::violation::Violation;
+
+/// A broker's UNSUBACK.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsuback {
+    /// Packet identifier of the UNSUBSCRIBE.
+    pub packet_id: NonZeroU16,
+    /// All properties, as sent.
+    pub raw_properties: RawProperties,
+    /// One code per filter, in order ([MQTT-3.11.3-1]). None on MQTT 3.1.1.
+    pub codes: Bytes,
+}
+
+/// Reads an UNSUBACK.
+///
+/// # Errors
+/// If it is malformed, or holds a code that no UNSUBACK carries ([MQTT-3.11.3-2]).
+pub fn read(frame: &Frame, version: Version) -> Result<Unsuback, Violation> {
+    let mut cursor = open(frame, version, &[PacketType::Unsuback])?;
+    let packet_id = packet_id(&mut cursor)?;
+    if version == Version::V311 {
+        cursor.finish()?;
+        return Ok(Unsuback {
+            packet_id,
+            raw_properties: RawProperties::default(),
+            codes: Bytes::new(),
+        });
+    }
+    let raw_properties = skim(&mut cursor, Place::UNSUBACK, frame.from())?;
+    let codes = cursor.rest();
+    if codes.is_empty() {
+        return Err(Violation::malformed(
+            "UNSUBACK without a code",
+            "MQTT-3.11.3-1",
+        ));
+    }
+    if !codes.iter().all(|&code| is_legal(code)) {
+        return Err(Violation::protocol(
+            "a code that no UNSUBACK carries",
+            "MQTT-3.11.3-2",
+        ));
+    }
+    Ok(Unsuback {
+        packet_id,
+        raw_properties,
+        codes,
+    })
+}
+
+fn is_legal(code: u8) -> bool {
+    ReasonCode::new(code).is_legal(Carrier::Unsuback, Sender::Server)
+}

@@ -1,0 +1,46 @@
+//! What goes in: a typed check and what is known about it besides.
+
+use std::sync::Arc;
+
+use bytestring::ByteString;
+use tokio::time::Instant;
+use tracing::Span;
+
+use super::hook::Hook;
+
+/// One question to the authorization service.
+#[derive(Debug)]
+pub struct Check<H: Hook> {
+    /// The check as it travels. `metadata.item_id` and `metadata.traceparent` are filled in on the
+    /// way; everything else is the caller's.
+    pub message: H::Check,
+    /// What does not travel.
+    pub context: Context,
+}
+
+/// What the stack has to know about a check and the service has not.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The answer is worthless after this time. By default the arrival of the packet plus
+    /// [`Authz::time_limit`](super::Authz::time_limit).
+    pub deadline: Instant,
+    /// Span of the packet; disabled if it was not sampled.
+    pub span: Span,
+    /// Who asks, for the decision log.
+    pub who: Arc<Who>,
+    /// Topic name of a PUBLISH or will, filter of a SUBSCRIBE; empty for CONNECT. For the decision log.
+    pub topic: ByteString,
+}
+
+/// Who asks, for the decision log. One per session, shared by its checks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Who {
+    /// Unique name of the network connection.
+    pub session_id: String,
+    /// MQTT client identifier.
+    pub client_id: String,
+    /// MQTT user name.
+    pub username: Option<String>,
+    /// Identity that the service gave; empty during CONNECT.
+    pub principal: String,
+}

@@ -1,0 +1,140 @@
+//! What the stack counts. Plain atomics: whoever exports metrics reads them.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use gatekeeper::Why;
+
+use super::{failure::Cause, hook::HookKind};
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub struct Count(AtomicU64);
+
+impl Count {
+    /// The number so far.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn add(&self, by: usize) {
+        self.0.fetch_add(by as u64, Ordering::Relaxed);
+    }
+}
+
+/// What the whole stack counts.
+#[derive(Debug, Default)]
+pub struct Counters {
+    hooks: [HookCounters; HookKind::ALL.len()],
+    /// Offences of the service against the contract.
+    pub protocol_errors: ProtocolErrors,
+}
+
+impl Counters {
+    /// The counts of one hook.
+    #[must_use]
+    pub fn hook(&self, hook: HookKind) -> &HookCounters {
+        &self.hooks[hook as usize]
+    }
+}
+
+/// What is counted for each hook.
+///
+/// `asked` = `allowed` + `denied` + all of `failed` + `cancelled` + those still under way.
+#[derive(Debug, Default)]
+pub struct HookCounters {
+    /// Checks that came in.
+    pub asked: Count,
+    /// Checks that were allowed.
+    pub allowed: Count,
+    /// Checks that were denied.
+    pub denied: Count,
+    /// Checks that nobody waited for to the end.
+    pub cancelled: Count,
+    failed: [Count; WHYS.len()],
+    /// Calls to the service.
+    pub calls: Count,
+    /// Checks in these calls.
+    pub checks_sent: Count,
+    /// Calls that ended without a readable response.
+    pub calls_failed: Count,
+    /// Panics of the lane: each is a bug.
+    pub panics: Count,
+}
+
+impl HookCounters {
+    /// Checks that nobody decided, for this reason.
+    #[must_use]
+    pub fn failed(&self, why: Why) -> u64 {
+        self.failed_slot(why).map_or(0, Count::get)
+    }
+
+    /// Checks that nobody decided, for any reason.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.failed.iter().map(Count::get).sum()
+    }
+
+    pub(super) fn add_failure(&self, why: Why) {
+        if let Some(count) = self.failed_slot(why) {
+            count.add(1);
+        }
+    }
+
+    fn failed_slot(&self, why: Why) -> Option<&Count> {
+        let index = WHYS.iter().position(|known| *known == why)?;
+        self.failed.get(index)
+    }
+}
+
+/// All reasons for a failure.
+pub const WHYS: [Why; 14] = [
+    Why::Timeout,
+    Why::Unavailable,
+    Why::GrpcStatus,
+    Why::ServiceFailure,
+    Why::Overloaded,
+    Why::SessionStateInvalid,
+    Why::InvalidCheck,
+    Why::MissingResult,
+    Why::InvalidResult,
+    Why::InvalidMutation,
+    Why::ExpiredInQueue,
+    Why::QueueFull,
+    Why::TooLarge,
+    Why::ShuttingDown,
+];
+
+/// Offences of the service against the contract, by kind.
+#[derive(Debug, Default)]
+pub struct ProtocolErrors {
+    /// Results for checks that were not in the call.
+    pub unknown_item: Count,
+    /// Checks without a result.
+    pub missing_item: Count,
+    /// Checks with more than one result.
+    pub duplicate_item: Count,
+    /// Results without a decision that is known here.
+    pub unset_decision: Count,
+    /// Denials with a reason code or an action that is not possible.
+    pub illegal_deny: Count,
+    /// Allows that change what may not be changed, or that make no sense.
+    pub illegal_allow: Count,
+}
+
+impl ProtocolErrors {
+    /// Counts the cause, if it is an offence.
+    pub(super) fn add(&self, cause: &Cause) {
+        let count = match cause {
+            Cause::MissingResult => &self.missing_item,
+            Cause::DuplicateResult => &self.duplicate_item,
+            Cause::UnsetDecision => &self.unset_decision,
+            Cause::IllegalReasonCode(_) | Cause::IllegalAction(_) => &self.illegal_deny,
+            Cause::InvalidAllow(_)
+            | Cause::MutationNotPermitted(_)
+            | Cause::MutationInvalid(_) => &self.illegal_allow,
+            _ => return,
+        };
+        count.add(1);
+    }
+}

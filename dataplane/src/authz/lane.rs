@@ -1,0 +1,225 @@
+//! A lane: the queue of one hook, with a task that turns what waits in it into calls.
+//!
+//! A lane has the connection of its hook to itself, so that neither a queue nor a stream limit of one
+//! hook ever stands in the way of another.
+
+use std::{
+    future::Future,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_util::FutureExt;
+use prost::Message;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep},
+};
+use tower::Service;
+use tracing::{Span, error};
+
+use super::{
+    batcher::Batcher,
+    call::Shipment,
+    check::Check,
+    counters::Counters,
+    decision::Decision,
+    failure::{Cause, Failure},
+    hook::Hook,
+    options::AuthzOptions,
+    room::{Place, Room},
+    wire::{Outcome, Rules},
+};
+
+/// Sends checks to the service in batches. Clones share the queue.
+pub struct Lane<H: Hook> {
+    queue: mpsc::Sender<Item<H::Check>>,
+    room: Arc<Room>,
+    max_check_bytes: usize,
+}
+
+/// Settings of one lane.
+#[derive(Debug, Clone)]
+pub(super) struct Settings {
+    pub(super) max_items: usize,
+    pub(super) max_bytes: usize,
+    pub(super) max_check_bytes: usize,
+    pub(super) k_soft_max: usize,
+    pub(super) k_hard: usize,
+    pub(super) overflow_wait: Duration,
+    pub(super) queue_checks: usize,
+    pub(super) queue_bytes: usize,
+    pub(super) time_limit: Duration,
+    pub(super) rules: Rules,
+}
+
+impl Settings {
+    /// The settings of a hook, with a share of its connection's streams.
+    pub(super) fn new<H: Hook>(options: &AuthzOptions, k_hard: usize) -> Self {
+        let hook = options.hook(H::KIND);
+        Self {
+            max_items: hook.max_items.max(1),
+            max_bytes: options.max_bytes,
+            max_check_bytes: options.max_check_bytes,
+            k_soft_max: options.k_soft_max,
+            k_hard,
+            overflow_wait: options.overflow_wait,
+            queue_checks: options.queue_checks.max(1),
+            queue_bytes: options.queue_bytes,
+            time_limit: hook.deadline,
+            rules: options.into(),
+        }
+    }
+}
+
+/// A check in the queue.
+#[derive(Debug)]
+pub(super) struct Item<C> {
+    pub(super) check: C,
+    pub(super) bytes: usize,
+    pub(super) span: Span,
+    pub(super) queued_at: Instant,
+    pub(super) deadline: Instant,
+    pub(super) reply: oneshot::Sender<Outcome>,
+    pub(super) place: Place,
+}
+
+impl<H: Hook> Lane<H> {
+    /// Starts the task of a lane. It ends when the last clone of the lane is gone and the last call
+    /// has come back.
+    pub(super) fn start<C>(settings: Settings, call: C, counters: Arc<Counters>) -> Self
+    where
+        C: Service<Shipment<H::Check>, Response = Vec<H::Result>, Error = Cause>,
+        C: Clone + Send + Sync + 'static,
+        C::Future: Send,
+    {
+        let (queue, waiting) = mpsc::channel(settings.queue_checks);
+        let lane = Self {
+            queue,
+            room: Arc::new(Room::new(settings.queue_checks, settings.queue_bytes)),
+            max_check_bytes: settings.max_check_bytes,
+        };
+        let batcher = Batcher::<H, C>::new(settings, waiting, call, Arc::clone(&counters));
+        tokio::spawn(supervise(batcher, counters));
+        lane
+    }
+
+    /// Whether sessions should stop reading.
+    pub(super) fn room(&self) -> &Room {
+        &self.room
+    }
+
+    fn enqueue(&self, check: Check<H>) -> Result<oneshot::Receiver<Outcome>, Cause> {
+        let bytes = check.message.encoded_len();
+        if bytes > self.max_check_bytes {
+            return Err(Cause::TooLarge {
+                size: bytes,
+                limit: self.max_check_bytes,
+            });
+        }
+        let place = self.room.enter(bytes).ok_or(Cause::QueueFull)?;
+        let (reply, answer) = oneshot::channel();
+        let item = Item {
+            check: check.message,
+            bytes,
+            span: check.context.span,
+            queued_at: Instant::now(),
+            deadline: check.context.deadline,
+            reply,
+            place,
+        };
+        self.queue.try_send(item).map_err(|refused| match refused {
+            mpsc::error::TrySendError::Full(_) => Cause::QueueFull,
+            mpsc::error::TrySendError::Closed(_) => Cause::Lost,
+        })?;
+        Ok(answer)
+    }
+}
+
+/// Keeps the task of a lane alive. What a panic takes along, calls in flight excepted, is answered by
+/// the drop of its reply channel: a failure, never silence.
+async fn supervise<H, C>(mut batcher: Batcher<H, C>, counters: Arc<Counters>)
+where
+    H: Hook,
+    C: Service<Shipment<H::Check>, Response = Vec<H::Result>, Error = Cause>,
+    C: Clone + Send + Sync + 'static,
+    C::Future: Send,
+{
+    while AssertUnwindSafe(batcher.run()).catch_unwind().await.is_err() {
+        counters.hook(H::KIND).panics.add(1);
+        error!(hook = %H::KIND, "the lane panicked and goes on: this is a bug");
+        // Should it do so again and again, it must not spin.
+        sleep(RESTART_PAUSE).await;
+    }
+}
+
+const RESTART_PAUSE: Duration = Duration::from_millis(10);
+
+impl<H: Hook> Clone for Lane<H> {
+    fn clone(&self) -> Self {
+        Self {
+            queue: self.queue.clone(),
+            room: Arc::clone(&self.room),
+            max_check_bytes: self.max_check_bytes,
+        }
+    }
+}
+
+impl<H: Hook> std::fmt::Debug for Lane<H> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lane")
+            .field("hook", &H::KIND)
+            .field("room", &self.room)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<H: Hook> Service<Check<H>> for Lane<H> {
+    type Response = Decision;
+    type Error = Box<Failure>;
+    type Future = Reply;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        // A session reads many packets at a time, so it has to ask the room before it reads, and not
+        // the service before it asks.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, check: Check<H>) -> Reply {
+        // Queued here and not at the first poll: sessions poll only the oldest of their checks.
+        match self.enqueue(check) {
+            Ok(answer) => Reply::Waiting(answer),
+            Err(cause) => Reply::Refused(Some(cause.into())),
+        }
+    }
+}
+
+/// Future of [`Lane`]. Dropping it takes the check back.
+#[derive(Debug)]
+pub enum Reply {
+    /// In the queue or on its way.
+    Waiting(oneshot::Receiver<Outcome>),
+    /// Never queued.
+    Refused(Option<Box<Failure>>),
+}
+
+impl Future for Reply {
+    type Output = Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        match &mut *self {
+            Self::Waiting(answer) => Pin::new(answer)
+                .poll(cx)
+                .map(|answer| answer.unwrap_or_else(|_| Err(Cause::Lost.into()))),
+            Self::Refused(failure) => Poll::Ready(Err(failure
+                .take()
+                .unwrap_or_else(|| Cause::Lost.into()))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

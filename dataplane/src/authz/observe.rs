@@ -1,0 +1,241 @@
+//! Sees every check come and go: counts exactly one outcome, ends its span, writes its log line.
+//!
+//! It sits outside of the deadline and of everything that can fail, so that nothing ends unseen; it
+//! has no say in the outcome.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytestring::ByteString;
+use gatekeeper::Verdict;
+use pin_project_lite::pin_project;
+use tidegate_telemetry::TRACE_TARGET;
+use tokio::time::Instant;
+use tower::Service;
+use tracing::{Span, field::Empty, info_span};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+use super::{
+    check::{Check, Who},
+    counters::{Counters, HookCounters},
+    decision::{Decision, Facts},
+    decision_log::{DecisionLog, Line},
+    failure::Failure,
+    hook::{Hook, HookKind},
+    wire::Outcome,
+};
+
+/// Observes the rest of the stack.
+#[derive(Debug, Clone)]
+pub struct Observe<S> {
+    inner: S,
+    observer: Arc<Observer>,
+}
+
+/// Where the observations of all hooks go.
+#[derive(Debug)]
+pub(super) struct Observer {
+    pub(super) counters: Arc<Counters>,
+    pub(super) log: DecisionLog,
+}
+
+impl<S> Observe<S> {
+    /// Wraps the rest of the stack.
+    pub(super) fn new(inner: S, observer: Arc<Observer>) -> Self {
+        Self { inner, observer }
+    }
+}
+
+impl<S, H> Service<Check<H>> for Observe<S>
+where
+    S: Service<Check<H>, Response = Decision, Error = Box<Failure>>,
+    H: Hook,
+{
+    type Response = Decision;
+    type Error = Box<Failure>;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut check: Check<H>) -> Self::Future {
+        let span = check_span(H::KIND, &check.context.span);
+        if let Some(traceparent) = tidegate_telemetry::traceparent(&span) {
+            H::metadata(&mut check.message).traceparent = traceparent;
+        }
+        // From here on the packet's span is of no use to anybody: the call belongs to the check.
+        check.context.span = span.clone();
+        let observation = Observation {
+            observer: Arc::clone(&self.observer),
+            hook: H::KIND,
+            who: Arc::clone(&check.context.who),
+            topic: check.context.topic.clone(),
+            asked_at: Instant::now(),
+            span,
+            has_ended: false,
+        };
+        observation.counters().asked.add(1);
+        ResponseFuture {
+            inner: self.inner.call(check),
+            observation,
+        }
+    }
+}
+
+/// The span of a check, if the packet has one. Whether to sample was decided before.
+fn check_span(hook: HookKind, packet: &Span) -> Span {
+    if packet.is_disabled() {
+        return Span::none();
+    }
+    info_span!(
+        target: TRACE_TARGET,
+        parent: packet,
+        "authz.check",
+        tidegate.authz.hook = hook.as_str(),
+        tidegate.authz.outcome = Empty,
+        tidegate.authz.policy = Empty,
+        tidegate.authz.decision_id = Empty,
+        tidegate.authz.queue_ms = Empty,
+        tidegate.authz.batch_size = Empty,
+        tidegate.authz.failure.reason = Empty,
+        error.type = Empty,
+        otel.status_code = Empty,
+        otel.status_description = Empty,
+    )
+}
+
+pin_project! {
+    /// Future of [`Observe`].
+    #[derive(Debug)]
+    pub struct ResponseFuture<F> {
+        #[pin]
+        inner: F,
+        observation: Observation,
+    }
+}
+
+impl<F> Future for ResponseFuture<F>
+where
+    F: Future<Output = Outcome>,
+{
+    type Output = Outcome;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        let this = self.project();
+        let outcome = ready!(this.inner.poll(cx));
+        this.observation.end(&outcome);
+        Poll::Ready(outcome)
+    }
+}
+
+/// One check under way. Ends when there is an outcome, or when it is dropped.
+#[derive(Debug)]
+struct Observation {
+    observer: Arc<Observer>,
+    hook: HookKind,
+    who: Arc<Who>,
+    topic: ByteString,
+    asked_at: Instant,
+    span: Span,
+    has_ended: bool,
+}
+
+impl Observation {
+    fn end(&mut self, outcome: &Outcome) {
+        self.has_ended = true;
+        self.count(outcome);
+        if !self.span.is_disabled() {
+            self.record(outcome);
+        }
+        let ended_at = match outcome {
+            Ok(decision) => decision.decided_at,
+            Err(failure) => failure.failed_at,
+        };
+        let line = Line {
+            hook: self.hook,
+            who: &self.who,
+            topic: &self.topic,
+            latency: ended_at.saturating_duration_since(self.asked_at),
+            span: &self.span,
+        };
+        self.observer.log.write(line, outcome);
+        // The span ends here, not when the caller lets go of the future.
+        self.span = Span::none();
+    }
+
+    fn count(&self, outcome: &Outcome) {
+        let counters = self.counters();
+        match outcome {
+            Ok(decision) => match &decision.verdict {
+                Verdict::Allow(_) => counters.allowed.add(1),
+                Verdict::Deny(_) => counters.denied.add(1),
+                Verdict::Unavailable(why) => counters.add_failure(*why),
+            },
+            Err(failure) => {
+                counters.add_failure(failure.cause.why());
+                self.observer.counters.protocol_errors.add(&failure.cause);
+            }
+        }
+    }
+
+    fn record(&self, outcome: &Outcome) {
+        let span = &self.span;
+        match outcome {
+            Ok(decision) => {
+                let word = match &decision.verdict {
+                    Verdict::Allow(_) => "allow",
+                    Verdict::Deny(_) => "deny",
+                    Verdict::Unavailable(_) => "failure",
+                };
+                span.record("tidegate.authz.outcome", word);
+                record_facts(span, &decision.facts);
+            }
+            Err(failure) => {
+                let why = failure.cause.why().as_str();
+                span.record("tidegate.authz.outcome", "failure");
+                span.record("tidegate.authz.failure.reason", why);
+                span.record("error.type", why);
+                span.record("otel.status_code", "ERROR");
+                let detail = tracing::field::display(&failure.cause);
+                span.record("otel.status_description", detail);
+                record_facts(span, &failure.facts);
+            }
+        }
+    }
+
+    fn counters(&self) -> &HookCounters {
+        self.observer.counters.hook(self.hook)
+    }
+}
+
+fn record_facts(span: &Span, facts: &Facts) {
+    if !facts.policy.is_empty() {
+        span.record("tidegate.authz.policy", facts.policy.as_str());
+    }
+    if !facts.decision_id.is_empty() {
+        span.record("tidegate.authz.decision_id", facts.decision_id.as_str());
+    }
+    span.record(
+        "tidegate.authz.queue_ms",
+        facts.queued.as_secs_f64() * 1000.0,
+    );
+    span.record("tidegate.authz.batch_size", facts.batch_size as u64);
+    // The service chooses the names, so they cannot be declared beforehand.
+    for (key, value) in &facts.annotations {
+        span.set_attribute(format!("tidegate.authz.annotation.{key}"), value.clone());
+    }
+}
+
+impl Drop for Observation {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.counters().cancelled.add(1);
+            self.span.record("tidegate.authz.outcome", "cancelled");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The settings of the decision pipeline. They are validated where they are read, not here.
+
+use std::time::Duration;
+
+use http::Uri;
+
+use super::hook::HookKind;
+
+/// Settings of [`Authz`](super::Authz).
+#[derive(Debug, Clone)]
+pub struct AuthzOptions {
+    /// Address of the service, `http://host:port`.
+    pub endpoint: Uri,
+    /// Time for one attempt to connect.
+    pub connect_timeout: Duration,
+    /// CONNECT, and its will.
+    pub connect: HookOptions,
+    /// PUBLISH.
+    pub publish: HookOptions,
+    /// One filter of a SUBSCRIBE.
+    pub subscribe: HookOptions,
+    /// Largest batch in bytes of its checks. A check that is larger travels alone.
+    pub max_bytes: usize,
+    /// Largest check in bytes; a larger one fails with [`TooLarge`](gatekeeper::Why::TooLarge). Leaves
+    /// room below the 4 MiB that gRPC servers usually accept.
+    pub max_check_bytes: usize,
+    /// Largest answer to one call in bytes.
+    pub max_response_bytes: usize,
+    /// Most calls of a lane in flight before the next batch waits for company.
+    pub k_soft_max: usize,
+    /// Most calls in flight per connection, below the 100 streams that HTTP/2 servers usually grant.
+    pub k_hard: usize,
+    /// Longest wait of the first check of a batch behind slow calls.
+    pub overflow_wait: Duration,
+    /// Most checks that wait in one lane. Sessions stop reading at three quarters of it.
+    pub queue_checks: usize,
+    /// Most bytes of checks that wait in one lane. Sessions stop reading at three quarters of it.
+    pub queue_bytes: usize,
+    /// What the service may change.
+    pub mutations: Mutations,
+    /// Largest session state that the service may give to a session, in bytes.
+    pub max_session_state: usize,
+    /// How the decision log looks.
+    pub decision_log: DecisionLog,
+}
+
+/// Settings of one hook.
+#[derive(Debug, Clone)]
+pub struct HookOptions {
+    /// Time from the arrival of a packet to its decision.
+    pub deadline: Duration,
+    /// Most checks in one call.
+    pub max_items: usize,
+}
+
+/// What the service may change on the way. Everything else turns an allow into a failure.
+#[derive(Debug, Clone)]
+pub struct Mutations {
+    /// Client identifier towards the broker: keeps users out of each other's sessions.
+    pub broker_client_id: bool,
+}
+
+/// How the decision log (target `decision`) looks. Denials are at INFO, failures at WARN.
+#[derive(Debug, Clone)]
+pub struct DecisionLog {
+    /// Whether an allow is at INFO, like a denial, or at DEBUG.
+    pub allows_at_info: bool,
+    /// Most lines about denials per second; the others are counted and the count is told.
+    pub denials_per_second: u32,
+    /// Most lines about failures per second; the others are counted and the count is told.
+    pub failures_per_second: u32,
+}
+
+impl AuthzOptions {
+    /// Time from the arrival of a packet to its decision.
+    #[must_use]
+    pub fn deadline(&self, hook: HookKind) -> Duration {
+        match hook {
+            HookKind::Connect | HookKind::Will => self.connect.deadline,
+            HookKind::Publish => self.publish.deadline,
+            HookKind::Subscribe => self.subscribe.deadline,
+        }
+    }
+}
+
+impl Default for AuthzOptions {
+    fn default() -> Self {
+        Self {
+            endpoint: Uri::from_static("http://127.0.0.1:50051"),
+            connect_timeout: Duration::from_secs(1),
+            connect: HookOptions {
+                deadline: Duration::from_secs(5),
+                // Hashing dominates: a batch would only make quick ones wait for slow ones.
+                max_items: 1,
+            },
+            publish: HookOptions {
+                deadline: Duration::from_secs(1),
+                max_items: 64,
+            },
+            subscribe: HookOptions {
+                deadline: Duration::from_secs(2),
+                max_items: 64,
+            },
+            max_bytes: 256 * 1024,
+            max_check_bytes: 4 * 1024 * 1024 - 64 * 1024,
+            max_response_bytes: 1024 * 1024,
+            k_soft_max: 8,
+            k_hard: 64,
+            overflow_wait: Duration::from_millis(1),
+            queue_checks: 10_000,
+            queue_bytes: 32 * 1024 * 1024,
+            mutations: Mutations {
+                broker_client_id: true,
+            },
+            max_session_state: 1024,
+            decision_log: DecisionLog {
+                allows_at_info: false,
+                denials_per_second: 100,
+                failures_per_second: 10,
+            },
+        }
+    }
+}

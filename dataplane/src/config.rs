@@ -1,0 +1,425 @@
+//! The configuration: typed, documented, and validated before anything is bound.
+//!
+//! Defaults come first, then the file, then the environment (`TIDEGATE__BROKER__URL`); the crate
+//! `tidegate-settings` does the merging and remembers where each value came from. What it can't know,
+//! because it concerns several keys or the meaning of one, is checked in [`validate`].
+
+mod validate;
+
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use tidegate_settings::{Error, Loader, text};
+use tidegate_telemetry::LogFormat;
+
+/// All that can be configured.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where clients come in. At least one.
+    pub listeners: Listeners,
+    /// The broker behind the gate.
+    pub broker: Broker,
+    /// The authorization service.
+    pub authz: Authz,
+    /// Bounds on what peers may make the gate hold.
+    pub limits: Limits,
+    /// How sessions end when the gate is told to stop.
+    pub drain: Drain,
+    /// How this instance introduces itself to the service.
+    pub instance: Instance,
+    /// Traces.
+    pub telemetry: Telemetry,
+    /// Logs.
+    pub log: Log,
+}
+
+/// The listeners, in the order of the file. The default is one on 127.0.0.1:1883.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Listeners(pub Vec<Listener>);
+
+impl Default for Listeners {
+    fn default() -> Self {
+        Self(vec![Listener::default()])
+    }
+}
+
+/// One place where clients come in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Listener {
+    /// Name for checks, logs and metrics; unique.
+    pub name: String,
+    /// Address and port; port 0 takes a free one.
+    pub bind: SocketAddr,
+    /// What the clients speak.
+    pub transport: Transport,
+    /// Connections at once through this listener.
+    pub max_connections: usize,
+    /// Constants for the service, for example a tenant or a region.
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl Default for Listener {
+    fn default() -> Self {
+        Self {
+            name: "mqtt".to_owned(),
+            bind: SocketAddr::from(([127, 0, 0, 1], 1883)),
+            transport: Transport::Tcp,
+            max_connections: 10_000,
+            attributes: BTreeMap::new(),
+        }
+    }
+}
+
+/// What clients of a listener speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// MQTT over TCP.
+    Tcp,
+}
+
+/// The broker behind the gate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Broker {
+    /// `mqtt://host:port`.
+    pub url: String,
+    /// From dialling to CONNACK.
+    #[serde(with = "text::duration")]
+    pub connect_timeout: Duration,
+    /// For a PINGRESP.
+    #[serde(with = "text::duration")]
+    pub ping_timeout: Duration,
+}
+
+impl Default for Broker {
+    fn default() -> Self {
+        Self {
+            url: "mqtt://127.0.0.1:1884".to_owned(),
+            connect_timeout: Duration::from_secs(10),
+            ping_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// The authorization service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Authz {
+    /// `http://host:port`.
+    pub endpoint: String,
+    /// For one attempt to connect to it.
+    #[serde(with = "text::duration")]
+    pub connect_timeout: Duration,
+    /// CONNECT, and its will.
+    pub connect: ConnectHook,
+    /// PUBLISH.
+    pub publish: PublishHook,
+    /// SUBSCRIBE, filter by filter.
+    pub subscribe: SubscribeHook,
+    /// What the service may change on the way. Any other change makes its answer a failure.
+    pub permit: Permit,
+    /// Largest session state that the service may give to a session, at most 4 KiB.
+    #[serde(with = "text::size")]
+    pub max_session_state: usize,
+    /// Checks that may wait for the service, per hook.
+    pub queue_checks: usize,
+    /// Bytes of checks that may wait for the service, per hook.
+    #[serde(with = "text::size")]
+    pub queue_bytes: usize,
+}
+
+impl Default for Authz {
+    fn default() -> Self {
+        Self {
+            endpoint: "http://127.0.0.1:50051".to_owned(),
+            connect_timeout: Duration::from_secs(1),
+            connect: ConnectHook::default(),
+            publish: PublishHook::default(),
+            subscribe: SubscribeHook::default(),
+            permit: Permit::default(),
+            max_session_state: 1024,
+            queue_checks: 10_000,
+            queue_bytes: 32 * 1024 * 1024,
+        }
+    }
+}
+
+/// Decisions about CONNECT and wills.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConnectHook {
+    /// From the packet to the decision; the will has as much again.
+    #[serde(with = "text::duration")]
+    pub deadline: Duration,
+}
+
+impl Default for ConnectHook {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Decisions about PUBLISH.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PublishHook {
+    /// From the packet to the decision.
+    #[serde(with = "text::duration")]
+    pub deadline: Duration,
+    /// A denied message, unless the service asks for something else.
+    pub on_deny: OnDeny,
+    /// A denied message with QoS above 0 on MQTT 3.1.1, which has no negative acknowledgement.
+    pub on_deny_v3: OnDenyV3,
+    /// A message that nobody decided about.
+    pub on_failure: OnFailure,
+    /// Checks in one call, at most.
+    pub max_batch: usize,
+}
+
+impl Default for PublishHook {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_secs(1),
+            on_deny: OnDeny::Reject,
+            on_deny_v3: OnDenyV3::AckAndDrop,
+            on_failure: OnFailure::Reject,
+            max_batch: 64,
+        }
+    }
+}
+
+/// Decisions about SUBSCRIBE.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SubscribeHook {
+    /// From the packet to the decision.
+    #[serde(with = "text::duration")]
+    pub deadline: Duration,
+    /// A packet with a denied filter, unless the service asks for something else.
+    pub on_deny: OnDeny,
+    /// A packet that nobody decided about.
+    pub on_failure: OnFailure,
+    /// Checks in one call, at most.
+    pub max_batch: usize,
+}
+
+impl Default for SubscribeHook {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_secs(2),
+            on_deny: OnDeny::Reject,
+            on_failure: OnFailure::Disconnect,
+            max_batch: 64,
+        }
+    }
+}
+
+/// What a denial does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDeny {
+    /// Refuse the packet, keep the connection.
+    Reject,
+    /// Close the connection.
+    Disconnect,
+}
+
+/// What a denial does to a PUBLISH with QoS above 0 on MQTT 3.1.1 [MQTT-3.3.5-2].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDenyV3 {
+    /// Acknowledge as a success and forward nothing.
+    AckAndDrop,
+    /// Close the connection.
+    Disconnect,
+}
+
+/// What a packet does that nobody decided about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// Refuse it with 0x83 (0x80); where the protocol has no such word, close.
+    Reject,
+    /// Close the connection, on MQTT 5 with DISCONNECT 0x83.
+    Disconnect,
+}
+
+/// What the service may change on the way.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Permit {
+    /// The client identifier towards the broker. It keeps users out of each other's sessions.
+    pub broker_client_id: bool,
+}
+
+impl Default for Permit {
+    fn default() -> Self {
+        Self {
+            broker_client_id: true,
+        }
+    }
+}
+
+/// Bounds on what peers may make the gate hold.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// From accept to a complete CONNECT.
+    #[serde(with = "text::duration")]
+    pub handshake_deadline: Duration,
+    /// Connections at once, over all listeners.
+    pub max_connections: usize,
+    /// Connections of one address whose CONNECT is not decided yet.
+    pub max_undecided_per_address: usize,
+    /// Largest CONNECT.
+    #[serde(with = "text::size")]
+    pub max_connect_size: usize,
+    /// Largest packet of a client; at most `window_bytes`.
+    #[serde(with = "text::size")]
+    pub max_packet_size: usize,
+    /// Largest packet of the broker.
+    #[serde(with = "text::size")]
+    pub max_downlink_packet_size: usize,
+    /// Packets of one session that may wait for their decisions.
+    pub window_packets: usize,
+    /// Bytes of one session that may wait for their decisions.
+    #[serde(with = "text::size")]
+    pub window_bytes: usize,
+    /// Topic aliases that a client may set; 0 is none.
+    pub topic_alias_maximum: u16,
+    /// Filters in one SUBSCRIBE or UNSUBSCRIBE.
+    pub max_filters: usize,
+    /// Levels of a topic name or filter.
+    pub max_topic_levels: usize,
+    /// How long a peer may take nothing of what is written to it.
+    #[serde(with = "text::duration")]
+    pub write_stall: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let gate = gatekeeper::Limits::default();
+        Self {
+            handshake_deadline: Duration::from_secs(10),
+            max_connections: 10_000,
+            max_undecided_per_address: 256,
+            max_connect_size: gate.max_connect_size,
+            max_packet_size: gate.max_packet_size,
+            max_downlink_packet_size: gate.max_downlink_packet_size,
+            window_packets: gate.window_packets,
+            window_bytes: gate.window_bytes,
+            topic_alias_maximum: gate.topic_alias_maximum,
+            max_filters: gate.max_filters,
+            max_topic_levels: gate.max_topic_levels,
+            write_stall: Duration::from_secs(30),
+        }
+    }
+}
+
+/// How sessions end when the gate is told to stop.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Drain {
+    /// For all sessions to end; what remains is cut.
+    #[serde(with = "text::duration")]
+    pub timeout: Duration,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// How this instance introduces itself to the service.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Instance {
+    /// Stable name, for example the pod's. Empty: the host name.
+    pub id: String,
+    /// Labels, for the service's use.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Traces.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Telemetry {
+    /// OTLP over gRPC, `http://host:port`. Absent: `OTEL_EXPORTER_OTLP_ENDPOINT` decides, and
+    /// without that nothing is traced.
+    pub otlp_endpoint: Option<String>,
+    /// How many packets of a kind are traced.
+    pub trace_sample_ratio: SampleRatio,
+}
+
+/// The share of packets that are traced, 0 to 1.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SampleRatio {
+    /// CONNECT.
+    pub connect: f64,
+    /// SUBSCRIBE.
+    pub subscribe: f64,
+    /// PUBLISH.
+    pub publish: f64,
+}
+
+impl Default for SampleRatio {
+    fn default() -> Self {
+        Self {
+            connect: 1.0,
+            subscribe: 1.0,
+            publish: 0.01,
+        }
+    }
+}
+
+/// Logs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// Text on a terminal and JSON elsewhere, or always one of them.
+    pub format: LogFormat,
+    /// Level, or levels by target: `info,tidegate::session=debug`. `RUST_LOG` wins.
+    pub filter: String,
+    /// Whether the decision log has allows too, not only denials and failures.
+    pub allows: bool,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Auto,
+            filter: "info".to_owned(),
+            allows: false,
+        }
+    }
+}
+
+impl Config {
+    /// Reads defaults, the file if there is one, and the environment, in this order.
+    ///
+    /// # Errors
+    ///
+    /// Names the key, what was found, what was expected, and the place it came from.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (std::ffi::OsString, std::ffi::OsString)>,
+    ) -> Result<Self, Error> {
+        let mut loader = Loader::new("TIDEGATE").environment(environment);
+        if let Some(file) = file {
+            loader = loader.file(file);
+        }
+        let loaded = loader.load::<Self>()?;
+        validate::check(&loaded.value, &loaded.tree)?;
+        Ok(loaded.value)
+    }
+}

@@ -1,0 +1,226 @@
+//! Room 3: one side's bytes. What has come in and is not cut into packets yet, and what has to go
+//! out, both bounded.
+
+use std::{
+    collections::VecDeque,
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, Bytes, BytesMut};
+use gatekeeper::{
+    Frame, Side, Violation,
+    frame::{self, Scan},
+};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+use tokio_util::io::{poll_read_buf, poll_write_buf};
+
+/// Room for one read. Small, because an idle connection keeps it.
+const READ_SIZE: usize = 4 * 1024;
+
+/// Bytes that may be read ahead of the packets that are taken: enough to see that a peer has left.
+const READ_AHEAD: usize = 16 * 1024;
+
+/// Bytes that wait for a peer to take them, before nothing more is made for it.
+const WRITE_HIGH: usize = 256 * 1024;
+
+/// One side of a session: a stream, what came from it, and what goes to it.
+#[derive(Debug)]
+pub(crate) struct Leg<S> {
+    side: Side,
+    stream: S,
+    input: BytesMut,
+    /// Bytes that the packet at the head of the input needs.
+    needed: usize,
+    ended: bool,
+    output: Output,
+    /// Since when the peer has taken nothing of the output.
+    stalled_since: Option<Instant>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
+    pub(crate) fn new(side: Side, stream: S) -> Self {
+        Self {
+            side,
+            stream,
+            input: BytesMut::new(),
+            needed: 0,
+            ended: false,
+            output: Output::default(),
+            stalled_since: None,
+        }
+    }
+
+    /// Cuts the next packet off the input. `None`: more bytes have to come.
+    pub(crate) fn next_frame(&mut self, max_size: usize) -> Result<Option<Frame>, Violation> {
+        if self.input.len() < self.needed {
+            return Ok(None);
+        }
+        match frame::scan(&mut self.input, self.side, max_size)? {
+            Scan::Frame(frame) => {
+                self.needed = 0;
+                Ok(Some(frame))
+            }
+            Scan::Incomplete { needed } => {
+                self.needed = needed;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Reads, unless enough is there that nobody takes. Yields the number of bytes; 0 is the end,
+    /// and comes once.
+    ///
+    /// The input never holds more than one packet of the size that the gatekeeper allows, plus what
+    /// one read brings: its announced length makes room only as its bytes arrive.
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.ended || self.input.len() >= self.needed.max(READ_AHEAD) {
+            return Poll::Pending;
+        }
+        self.input.reserve(READ_SIZE);
+        let read = ready!(poll_read_buf(
+            Pin::new(&mut self.stream),
+            cx,
+            &mut self.input
+        ));
+        self.ended = !matches!(read, Ok(1..));
+        Poll::Ready(read)
+    }
+
+    /// Writes until nothing is left or the peer takes no more. Ready only on an error.
+    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        while self.output.has_remaining() {
+            match poll_write_buf(Pin::new(&mut self.stream), cx, &mut self.output) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(_)) => self.stalled_since = None,
+                Poll::Ready(Err(error)) => return Poll::Ready(error),
+                Poll::Pending => {
+                    self.stalled_since.get_or_insert_with(Instant::now);
+                    return Poll::Pending;
+                }
+            }
+        }
+        match Pin::new(&mut self.stream).poll_flush(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(error),
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+        }
+    }
+
+    pub(crate) fn push(&mut self, bytes: Bytes) {
+        self.output.push(bytes);
+    }
+
+    /// Whether more may be made for the peer.
+    pub(crate) fn takes_more(&self) -> bool {
+        self.output.remaining() < WRITE_HIGH
+    }
+
+    /// Since when the peer has taken nothing of what is there for it.
+    pub(crate) fn stalled_since(&self) -> Option<Instant> {
+        self.stalled_since
+    }
+
+    /// Writes what is left, says that nothing more comes, and reads on until the peer has closed too:
+    /// a socket that is closed with unread input resets the connection, and the peer may lose what
+    /// was just written to it. To be bounded in time by the caller.
+    pub(crate) async fn finish(mut self) {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+        let mut output = std::mem::take(&mut self.output);
+        if self.stream.write_all_buf(&mut output).await.is_err()
+            || self.stream.shutdown().await.is_err()
+            || self.ended
+        {
+            return;
+        }
+        self.input.clear();
+        while let Ok(1..) = self.stream.read_buf(&mut self.input).await {
+            self.input.clear();
+        }
+    }
+}
+
+/// A queue of packets to write, in as few system calls as the socket allows.
+#[derive(Debug, Default)]
+struct Output {
+    packets: VecDeque<Bytes>,
+    remaining: usize,
+}
+
+impl Output {
+    fn push(&mut self, bytes: Bytes) {
+        self.remaining += bytes.len();
+        self.packets.push_back(bytes);
+    }
+}
+
+impl Buf for Output {
+    fn remaining(&self) -> usize {
+        self.remaining
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.packets.front().map_or(&[], |bytes| bytes)
+    }
+
+    fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let mut filled = 0;
+        for (slice, packet) in slices.iter_mut().zip(&self.packets) {
+            *slice = IoSlice::new(packet);
+            filled += 1;
+        }
+        filled
+    }
+
+    fn advance(&mut self, mut count: usize) {
+        self.remaining -= count;
+        while let Some(front) = self.packets.front_mut() {
+            if count < front.len() {
+                front.advance(count);
+                return;
+            }
+            count -= front.len();
+            self.packets.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_is_taken_across_packets() {
+        let mut output = Output::default();
+        for part in ["ab", "cde", "f"] {
+            output.push(Bytes::from_static(part.as_bytes()));
+        }
+        assert_eq!(output.remaining(), 6);
+        output.advance(3);
+        assert_eq!(output.chunk(), b"de");
+        let mut slices = [IoSlice::new(&[]); 4];
+        assert_eq!(output.chunks_vectored(&mut slices), 2);
+        assert_eq!(&*slices[1], b"f");
+        output.advance(3);
+        assert!(!output.has_remaining());
+        assert_eq!(output.chunk(), b"");
+    }
+
+    #[tokio::test]
+    async fn announced_length_reserves_nothing() {
+        use tokio::io::AsyncWriteExt;
+        let (mut peer, stream) = tokio::io::duplex(64);
+        let mut leg = Leg::new(Side::Client, stream);
+        // A PUBLISH that announces 1 MiB and brings three bytes.
+        peer.write_all(&[0x30, 0x80, 0x80, 0x40, 0, 1, b'a'])
+            .await
+            .unwrap();
+        let read = std::future::poll_fn(|cx| leg.poll_read(cx)).await.unwrap();
+        assert_eq!(read, 7);
+        assert_eq!(leg.next_frame(2 * 1024 * 1024), Ok(None));
+        assert!(leg.input.capacity() <= 2 * READ_SIZE);
+        assert!(leg.next_frame(1024).is_ok(), "asked again only when it is whole");
+    }
+}

@@ -1,0 +1,172 @@
+//! The data plane under test.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::SocketAddr,
+    path::Path,
+    process::{Command, Output},
+};
+
+use tempfile::TempDir;
+use toml::{Table, Value};
+
+use crate::{
+    binaries,
+    process::Program,
+    wait::{PATIENCE, poll_for},
+};
+
+/// The configuration file of a program, before it is written.
+#[derive(Debug, Clone, Default)]
+pub struct Settings(Table);
+
+impl Settings {
+    /// The file as text: what the issue shows, with ports to be chosen by the system.
+    #[must_use]
+    pub fn for_gate(broker: &str, service: &str) -> Self {
+        let text = format!(
+            r#"
+            [[listeners]]
+            name = "mqtt"
+            bind = "127.0.0.1:0"
+            transport = "tcp"
+            [broker]
+            url = "{broker}"
+            [authz]
+            endpoint = "{service}"
+            "#
+        );
+        Self(text.parse().expect("TOML"))
+    }
+
+    /// Sets a value by its dotted path, making tables on the way.
+    ///
+    /// # Panics
+    /// If something on the way is not a table.
+    #[must_use]
+    pub fn set(mut self, path: &str, value: impl Into<Value>) -> Self {
+        let mut steps: Vec<&str> = path.split('.').collect();
+        let last = steps.pop().expect("a path has a last step");
+        let table = steps.into_iter().fold(&mut self.0, |table, step| {
+            let next = table.entry(step).or_insert_with(|| Table::new().into());
+            next.as_table_mut()
+                .unwrap_or_else(|| panic!("{step} of {path} is not a table"))
+        });
+        table.insert(last.to_owned(), value.into());
+        self
+    }
+
+    /// Writes the file.
+    pub(crate) fn write(&self, path: &Path) {
+        fs::write(path, self.0.to_string()).expect("a temporary file");
+    }
+}
+
+/// A running `tidegate`.
+#[derive(Debug)]
+pub struct Gate {
+    program: Program,
+    address: SocketAddr,
+    _folder: TempDir,
+}
+
+impl Gate {
+    /// Starts it and waits until all of its listeners say where they listen.
+    #[must_use]
+    #[track_caller]
+    pub fn start(settings: &Settings, environment: &BTreeMap<String, String>) -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        let path = folder.path().join("tidegate.toml");
+        settings.write(&path);
+        let mut command = command(binaries::tidegate());
+        command.args(["run", "--config"]).arg(path);
+        command
+            .env("TIDEGATE__LOG__FORMAT", "json")
+            .envs(environment);
+        let program = Program::start("tidegate", &mut command);
+        let address = program.wait_for("its listener listens", listening);
+        Self {
+            program,
+            address,
+            _folder: folder,
+        }
+    }
+
+    /// Where clients connect.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The process.
+    #[must_use]
+    pub fn program(&mut self) -> &mut Program {
+        &mut self.program
+    }
+
+    /// Everything that it has logged so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.program.output()
+    }
+}
+
+/// Runs `tidegate` with arguments to its end, with the given text as `tidegate.toml`, whose path
+/// is put after the arguments.
+///
+/// # Panics
+/// If it does not end.
+#[must_use]
+#[track_caller]
+pub fn run_to_end(arguments: &[&str], config: &str, environment: &[(&str, &str)]) -> Output {
+    let folder = TempDir::new().expect("a temporary folder");
+    let path = folder.path().join("tidegate.toml");
+    fs::write(&path, config).expect("a temporary file");
+    let mut command = command(binaries::tidegate());
+    command
+        .args(arguments)
+        .arg("--config")
+        .arg(path)
+        .envs(environment.iter().copied());
+    let mut child = command
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("tidegate can be started");
+    if poll_for(PATIENCE, || {
+        child.try_wait().expect("a child can be waited for")
+    })
+    .is_none()
+    {
+        let _ = child.kill();
+        panic!("tidegate {arguments:?} does not end:\n{config}");
+    }
+    child
+        .wait_with_output()
+        .expect("the output of a child that ended")
+}
+
+/// A program of ours, free of whatever configuration the environment of the tests may hold.
+pub(crate) fn command(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if ["TIDEGATE_", "OTEL_", "RUST_LOG"]
+            .iter()
+            .any(|prefix| text.starts_with(prefix))
+        {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// The address in a log line that says that a program listens.
+pub(crate) fn listening(line: &str) -> Option<SocketAddr> {
+    let event: serde_json::Value = serde_json::from_str(line).ok()?;
+    let fields = event.get("fields").unwrap_or(&event);
+    let says = |key| fields.get(key).and_then(serde_json::Value::as_str);
+    (says("message")? == "listening").then(|| says("address")?.parse().ok())?
+}

@@ -1,0 +1,201 @@
+//! A real broker, and its command-line clients.
+
+use std::{
+    fs,
+    io::ErrorKind,
+    net::{SocketAddr, TcpListener, TcpStream},
+    process::Command,
+};
+
+use tempfile::TempDir;
+
+use crate::{
+    packet::Version,
+    process::Program,
+    wait::{PATIENCE, poll_for},
+};
+
+/// A Mosquitto that lets everybody do everything, on a port of its own.
+#[derive(Debug)]
+pub struct Mosquitto {
+    address: SocketAddr,
+    program: Program,
+    _folder: TempDir,
+}
+
+impl Mosquitto {
+    /// Starts a broker and waits until it accepts connections.
+    #[must_use]
+    pub fn start() -> Self {
+        // Mosquitto can't choose a port, so it may lose the one chosen for it to somebody else.
+        (0..10)
+            .find_map(|_| Self::try_start(free_address()))
+            .expect("a port that stays free until Mosquitto binds it")
+    }
+
+    fn try_start(address: SocketAddr) -> Option<Self> {
+        let folder = TempDir::new().expect("a temporary folder");
+        let config = folder.path().join("mosquitto.conf");
+        let text = format!(
+            "listener {} {}\n\
+             allow_anonymous true\n\
+             persistence false\n\
+             log_dest stderr\n\
+             log_type all\n\
+             set_tcp_nodelay true\n\
+             max_inflight_messages 0\n\
+             max_queued_messages 0\n",
+            address.port(),
+            address.ip(),
+        );
+        fs::write(&config, text).expect("a temporary file");
+        let mut program = Program::start("mosquitto", installed("mosquitto").arg("-c").arg(config));
+        let accepts = poll_for(PATIENCE, || {
+            let running = program.is_running();
+            (!running || TcpStream::connect(address).is_ok()).then_some(running)
+        });
+        (accepts == Some(true)).then_some(Self {
+            address,
+            program,
+            _folder: folder,
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The process.
+    #[must_use]
+    pub fn program(&mut self) -> &mut Program {
+        &mut self.program
+    }
+}
+
+/// `mosquitto_pub` and `mosquitto_sub` as one user, with one broker or gate.
+#[derive(Debug, Clone)]
+pub struct CommandLine {
+    address: SocketAddr,
+    version: Version,
+    login: Option<(String, String)>,
+}
+
+impl CommandLine {
+    /// Somebody without a name.
+    #[must_use]
+    pub fn new(address: SocketAddr, version: Version) -> Self {
+        Self {
+            address,
+            version,
+            login: None,
+        }
+    }
+
+    /// Sets user name and password.
+    #[must_use]
+    pub fn login(mut self, username: &str, password: &str) -> Self {
+        self.login = Some((username.to_owned(), password.to_owned()));
+        self
+    }
+
+    /// Runs `mosquitto_pub` to its end, and returns whether it was content.
+    #[must_use]
+    #[track_caller]
+    pub fn publish(&self, qos: u8, topic: &str, message: &str) -> bool {
+        let qos = qos.to_string();
+        let mut command = self.command("mosquitto_pub", &[]);
+        command.args(["-q", &qos, "-t", topic, "-m", message]);
+        Program::start("mosquitto_pub", &mut command)
+            .wait_exit()
+            .success()
+    }
+
+    /// Runs `mosquitto_sub` until it is subscribed.
+    #[must_use]
+    #[track_caller]
+    pub fn subscribe(&self, qos: u8, filter: &str) -> Subscriber {
+        let qos = qos.to_string();
+        // Its debug output says when it is subscribed, but only line by line if it is made to.
+        let mut command = self.command("stdbuf", &["--output=L", "mosquitto_sub"]);
+        command.args(["-d", "-q", &qos, "-t", filter, "-F", "message: %t %p"]);
+        let program = Program::start("mosquitto_sub", &mut command);
+        program.wait_for("it is subscribed", |line| {
+            line.starts_with("Subscribed").then_some(())
+        });
+        Subscriber { program }
+    }
+
+    fn command(&self, program: &str, arguments: &[&str]) -> Command {
+        require("mosquitto_sub");
+        let mut command = installed(program);
+        command.args(arguments);
+        let port = self.address.port().to_string();
+        command.args([
+            "-h",
+            &self.address.ip().to_string(),
+            "-p",
+            &port,
+            "-V",
+            self.version.flag(),
+        ]);
+        if let Some((username, password)) = &self.login {
+            command.args(["-u", username, "-P", password]);
+        }
+        command
+    }
+}
+
+/// A subscribed `mosquitto_sub`.
+#[derive(Debug)]
+pub struct Subscriber {
+    program: Program,
+}
+
+impl Subscriber {
+    /// Waits for a message.
+    #[track_caller]
+    pub fn wait_for(&self, topic: &str, message: &str) {
+        let wanted = format!("message: {topic} {message}");
+        self.program
+            .wait_for(&format!("it got {message} on {topic}"), |line| {
+                (line == wanted).then_some(())
+            });
+    }
+
+    /// All messages so far, as `topic payload`.
+    #[must_use]
+    pub fn messages(&self) -> Vec<String> {
+        let output = self.program.output();
+        output
+            .lines()
+            .filter_map(|line| line.strip_prefix("message: "))
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+/// The command for a program that has to be installed.
+fn installed(program: &str) -> Command {
+    require(program);
+    Command::new(program)
+}
+
+/// # Panics
+/// If a program is not installed: a test that can't run must not look like one that passed.
+fn require(program: &str) {
+    let known = Command::new(program).arg("--help").output();
+    if known.is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+        panic!(
+            "this test needs `{program}` in the search path. Install Mosquitto, its clients and \
+             coreutils, for example by `apt-get install mosquitto mosquitto-clients coreutils` or \
+             `brew install mosquitto coreutils`. (Debian puts mosquitto into /usr/sbin.)"
+        );
+    }
+}
+
+fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("a bound listener")
+}

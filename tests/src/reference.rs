@@ -1,0 +1,146 @@
+//! The reference authorization service under test.
+
+use std::{fs, io::Write as _, net::SocketAddr, path::Path, process::Stdio, sync::Mutex};
+
+use tempfile::TempDir;
+
+use crate::{
+    binaries,
+    gate::{Settings, command, listening},
+    process::{Program, Signal},
+};
+
+/// The users of every topology. `root` is a superuser; `alice2` is there because its name begins
+/// like `alice`'s.
+pub const USERS: [&str; 4] = ["alice", "alice2", "bob", "root"];
+
+/// The password of a user.
+#[must_use]
+pub fn password(user: &str) -> String {
+    format!("{user}-canary-5f0e")
+}
+
+/// A running `tidegate-authz`.
+#[derive(Debug)]
+pub struct Reference {
+    address: SocketAddr,
+    program: Program,
+    folder: TempDir,
+}
+
+impl Reference {
+    /// Starts it with [`USERS`] and waits until it listens.
+    #[must_use]
+    #[track_caller]
+    pub fn start(settings: &Settings) -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        write_config(folder.path(), settings);
+        let any_port = ([127, 0, 0, 1], 0).into();
+        let (program, address) = run(folder.path(), any_port);
+        Self {
+            address,
+            program,
+            folder,
+        }
+    }
+
+    /// The endpoint, for the configuration of the gate.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Kills it, as a crash would.
+    pub fn kill(&mut self) {
+        self.program.kill();
+    }
+
+    /// Starts it again on the same port.
+    #[track_caller]
+    pub fn restart(&mut self) {
+        self.kill();
+        (self.program, self.address) = run(self.folder.path(), self.address);
+    }
+
+    /// Sends a signal.
+    #[track_caller]
+    pub fn signal(&self, signal: Signal) {
+        self.program.signal(signal);
+    }
+
+    /// Asks it to end, and waits until it has.
+    #[track_caller]
+    pub fn terminate(&mut self) -> std::process::ExitStatus {
+        self.signal(Signal::TERM);
+        self.program.wait_exit()
+    }
+
+    /// Everything that it has logged so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.program.output()
+    }
+}
+
+#[track_caller]
+fn run(folder: &Path, bind: SocketAddr) -> (Program, SocketAddr) {
+    let mut command = command(binaries::tidegate_authz());
+    command
+        .args(["run", "--config"])
+        .arg(folder.join("authz.toml"));
+    command.env("TIDEGATE_AUTHZ__LOG__FORMAT", "json");
+    command.env("TIDEGATE_AUTHZ__BIND", bind.to_string());
+    let program = Program::start("tidegate-authz", &mut command);
+    let address = program.wait_for("it listens", listening);
+    (program, address)
+}
+
+fn write_config(folder: &Path, settings: &Settings) {
+    let users = folder.join("users.toml");
+    fs::write(&users, users_file()).expect("a temporary file");
+    let settings = settings
+        .clone()
+        .set("bind", "127.0.0.1:0")
+        .set("users.file", users.to_str().expect("a path in UTF-8"));
+    settings.write(&folder.join("authz.toml"));
+}
+
+/// The users file, made by the program itself. Hashing is slow on purpose, so it is made once.
+fn users_file() -> Vec<u8> {
+    static MADE: Mutex<Option<Vec<u8>>> = Mutex::new(None);
+    let mut made = MADE.lock().unwrap();
+    made.get_or_insert_with(|| {
+        let folder = TempDir::new().expect("a temporary folder");
+        let users = folder.path().join("users.toml");
+        let config = folder.path().join("authz.toml");
+        let settings = Settings::default().set("bind", "127.0.0.1:0");
+        settings
+            .set("users.file", users.to_str().expect("a path in UTF-8"))
+            .write(&config);
+        for user in USERS {
+            add_user(&config, user);
+        }
+        fs::read(users).expect("`user add` makes the file")
+    })
+    .clone()
+}
+
+/// `printf 'password\n' | tidegate-authz user add NAME --config FILE`
+fn add_user(config: &Path, user: &str) {
+    let mut command = command(binaries::tidegate_authz());
+    command.args(["user", "add", user, "--config"]).arg(config);
+    if user == "root" {
+        command.arg("--superuser");
+    }
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("tidegate-authz can be started");
+    let mut stdin = child.stdin.take().expect("stdin is piped");
+    writeln!(stdin, "{}", password(user)).expect("`user add` reads the password");
+    drop(stdin);
+    let output = child.wait_with_output().expect("`user add` ends");
+    assert!(output.status.success(), "cannot add {user}: {output:?}");
+}

@@ -1,0 +1,195 @@
+//! A topology that is still being described.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use toml::Value;
+
+use super::{Broker, Service, Topology};
+use crate::{
+    collector::Collector,
+    gate::{Gate, Settings},
+    mosquitto::Mosquitto,
+    recorder::Recorder,
+    reference::Reference,
+    service::Scripted,
+};
+
+/// A topology that is still being described; [`start`](Self::start) makes it real.
+#[derive(Debug)]
+pub struct Plan {
+    broker: BrokerPlan,
+    service: ServicePlan,
+    tracing: Tracing,
+    settings: Vec<(String, Value)>,
+    environment: BTreeMap<String, String>,
+}
+
+#[derive(Debug)]
+pub(super) enum BrokerPlan {
+    Mosquitto,
+    Recorder,
+    At(SocketAddr),
+}
+
+#[derive(Debug)]
+pub(super) enum ServicePlan {
+    Reference,
+    Scripted,
+    At(String),
+}
+
+#[derive(Debug)]
+enum Tracing {
+    Off,
+    ToCollector,
+    To(String),
+}
+
+impl Plan {
+    pub(super) fn new(broker: BrokerPlan, service: ServicePlan) -> Self {
+        Self {
+            broker,
+            service,
+            tracing: Tracing::Off,
+            settings: Vec::new(),
+            environment: BTreeMap::new(),
+        }
+    }
+
+    /// Has both programs export every trace to a collector.
+    #[must_use]
+    pub fn collector(mut self) -> Self {
+        self.tracing = Tracing::ToCollector;
+        self
+    }
+
+    /// Has both programs export every trace to an endpoint.
+    #[must_use]
+    pub fn collector_at(mut self, endpoint: impl Into<String>) -> Self {
+        self.tracing = Tracing::To(endpoint.into());
+        self
+    }
+
+    /// Uses whatever is at this address as the broker.
+    #[must_use]
+    pub fn broker_at(mut self, address: SocketAddr) -> Self {
+        self.broker = BrokerPlan::At(address);
+        self
+    }
+
+    /// Uses whatever is at this endpoint as the service.
+    #[must_use]
+    pub fn service_at(mut self, endpoint: impl Into<String>) -> Self {
+        self.service = ServicePlan::At(endpoint.into());
+        self
+    }
+
+    /// Sets a value in `tidegate.toml` by its dotted path.
+    #[must_use]
+    pub fn set(mut self, path: &str, value: impl Into<Value>) -> Self {
+        self.settings.push((path.to_owned(), value.into()));
+        self
+    }
+
+    /// Sets an environment variable of the gate.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Starts everything and waits until it is ready.
+    #[must_use]
+    #[track_caller]
+    pub fn start(self) -> Topology {
+        let (collector, traces) = self.tracing.start();
+        let (broker, broker_address) = self.broker.start();
+        let (service, endpoint) = self.service.start(traces.as_deref());
+
+        let settings = Settings::for_gate(&format!("mqtt://{broker_address}"), &endpoint);
+        let settings = sample_all(send_traces(settings, traces.as_deref()), traces.is_some());
+        let settings = self
+            .settings
+            .into_iter()
+            .fold(settings, |settings, (path, value)| {
+                settings.set(&path, value)
+            });
+        Topology {
+            gate: Gate::start(&settings, &self.environment),
+            service,
+            broker,
+            collector,
+        }
+    }
+}
+
+impl BrokerPlan {
+    fn start(self) -> (Broker, SocketAddr) {
+        match self {
+            Self::Mosquitto => {
+                let mosquitto = Mosquitto::start();
+                let address = mosquitto.address();
+                (Broker::Mosquitto(mosquitto), address)
+            }
+            Self::Recorder => {
+                let recorder = Recorder::start();
+                let address = recorder.address();
+                (Broker::Recorder(recorder), address)
+            }
+            Self::At(address) => (Broker::Elsewhere, address),
+        }
+    }
+}
+
+impl ServicePlan {
+    #[track_caller]
+    fn start(self, traces: Option<&str>) -> (Service, String) {
+        match self {
+            Self::Reference => {
+                let reference = Reference::start(&send_traces(Settings::default(), traces));
+                let endpoint = reference.endpoint();
+                (Service::Reference(reference), endpoint)
+            }
+            Self::Scripted => {
+                let scripted = Scripted::start();
+                let endpoint = scripted.endpoint();
+                (Service::Scripted(scripted), endpoint)
+            }
+            Self::At(endpoint) => (Service::Elsewhere, endpoint),
+        }
+    }
+}
+
+impl Tracing {
+    fn start(self) -> (Option<Collector>, Option<String>) {
+        match self {
+            Self::Off => (None, None),
+            Self::ToCollector => {
+                let collector = Collector::start();
+                let endpoint = collector.endpoint();
+                (Some(collector), Some(endpoint))
+            }
+            Self::To(endpoint) => (None, Some(endpoint)),
+        }
+    }
+}
+
+/// Says where traces go, for either program.
+fn send_traces(settings: Settings, endpoint: Option<&str>) -> Settings {
+    match endpoint {
+        Some(endpoint) => settings.set("telemetry.otlp_endpoint", endpoint),
+        None => settings,
+    }
+}
+
+/// Has the gate trace every packet, if it traces at all.
+fn sample_all(settings: Settings, traced: bool) -> Settings {
+    if !traced {
+        return settings;
+    }
+    ["connect", "subscribe", "publish"]
+        .iter()
+        .fold(settings, |settings, hook| {
+            settings.set(&format!("telemetry.trace_sample_ratio.{hook}"), 1.0)
+        })
+}
