@@ -50,9 +50,13 @@ pub fn covers(rule: &str, filter: &str) -> bool {
     if is_dollar(filter) && rule.starts_with(['+', '#']) {
         return false;
     }
-    // A topic has at least one level, so at the top "#" says no more than "+/#". Further down the
-    // two differ: "a/#" matches "a", "a/+/#" does not.
-    let filter = if filter == ALL_LEVELS { "+/#" } else { filter };
+    // "#" includes the parent level: "a/#" matches "a", which "a/+/#" does not. For these two the
+    // parent would be the empty topic, and there is no such topic.
+    let filter = match filter {
+        "#" => "+/#",
+        "/#" => "/+/#",
+        filter => filter,
+    };
 
     let mut rule = rule.split('/');
     let mut filter = filter.split('/');
@@ -100,7 +104,9 @@ mod tests {
             ("#", "#", true),
             ("#", "+/#", true),
             ("+/#", "#", true),
+            ("/+/#", "/#", true),
             ("+/+/#", "#", false),
+            ("//+/#", "//#", false),
             ("a/+/#", "a/#", false),
             ("#", "$SYS", false),
             ("+/x", "$SYS/x", false),

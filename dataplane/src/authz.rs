@@ -1,9 +1,57 @@
-//! The decision pipeline (being written: the signatures stand, every answer is still "unavailable").
+//! The decision pipeline: a check goes in, a [`Decision`] comes out, whatever happens.
+//!
+//! ```text
+//!   ask ─► FailClosed ─► Observe ─► Deadline ─► Lane ─► Call ─► gRPC
+//!          any error     counts     the         queue,   span,
+//!          is            span       check's     batch    errors told
+//!          unavailable   log line   own time             apart
+//! ```
+//!
+//! There is one such stack for each hook (CONNECT, will, PUBLISH, SUBSCRIBE), built by [`Stacks`] and
+//! nowhere else. The order is the design:
+//!
+//! * [`FailClosed`](fail_closed) is outermost: a layer that fails, wherever it stands, makes an
+//!   `Unavailable` and never an allow.
+//! * [`Observe`](observe) sees everything that can happen further in, exactly once.
+//! * A cache of decisions will stand here: its hits are observed, and cost no time limit.
+//! * [`Deadline`](deadline) is the check's own; it trusts nothing below.
+//! * Shedding of load will stand here: before a check costs a place in the queue.
+//! * [`Lane`](lane) gathers checks into batches ([`batcher`], [`permits`]). One lane per hook, one
+//!   connection per lane; only wills share the connection of the CONNECT that they belong to.
+//! * Retries and the choice of an endpoint will stand here: they concern calls, not checks.
+//! * [`Call`](call) makes the call. Below it, [`classify`] hears what the peer really said, and on the
+//!   way back [`wire`] believes as little of it as possible.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
+
+mod batch;
+mod batcher;
+mod call;
+mod channel;
+mod check;
+mod classify;
+mod counters;
+mod deadline;
+mod decision;
+mod decision_log;
+mod fail_closed;
+mod failure;
+pub mod hook;
+mod lane;
+mod log_limit;
+mod observe;
+mod options;
+mod pace;
+mod permits;
+mod room;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod wire;
 
 use std::{
-    convert::Infallible,
     future::Future,
-    marker::PhantomData,
     pin::Pin,
     sync::Arc,
     task::{Context as TaskContext, Poll},
@@ -11,100 +59,171 @@ use std::{
 };
 
 use tidegate_proto::v1;
+use tower::Service;
 
-pub mod call;
-pub mod check;
-pub mod counters;
-pub mod decision;
-pub mod failure;
-pub mod hook;
-pub mod options;
-mod wire;
-
+use self::{
+    call::Call,
+    deadline::Deadline,
+    fail_closed::FailClosed,
+    lane::{Lane, Reply, Settings},
+    observe::{Observe, Observer},
+    room::Room,
+};
 pub use self::{
     check::{Check, Context, Who},
-    counters::Counters,
-    decision::{Decision, Facts, Identity},
+    counters::{Count, Counters, HookCounters, ProtocolErrors, WHYS},
+    decision::{Decision, Facts, Identity, MAX_ANNOTATIONS},
+    failure::{Cause, Failure},
     hook::{Hook, HookKind},
-    options::AuthzOptions,
+    options::{AuthzOptions, DecisionLog, HookOptions, Mutations},
 };
 
-#[doc(hidden)]
-#[derive(Debug)]
-pub struct Stack<H>(PhantomData<H>);
-
-#[doc(hidden)]
-#[derive(Debug)]
-pub struct Stacks {
-    pub(crate) connect: Stack<hook::Connect>,
-    pub(crate) will: Stack<hook::Will>,
-    pub(crate) publish: Stack<hook::Publish>,
-    pub(crate) subscribe: Stack<hook::Subscribe>,
-}
-
-/// Handle on the decision pipeline; cheap to clone. Its tasks end when the last clone is dropped.
+/// Handle on the decision pipeline; cheap to clone. Its tasks end when the last clone is gone and the
+/// last call has come back.
 #[derive(Debug, Clone)]
 pub struct Authz {
-    counters: Arc<Counters>,
-    options: Arc<AuthzOptions>,
+    stacks: Arc<Stacks>,
 }
 
 impl Authz {
     /// Starts the lanes. Nothing is dialled before the first check. Must be called inside a runtime.
     #[must_use]
     pub fn start(options: &AuthzOptions, data_plane: v1::DataPlane) -> Self {
-        let _ = data_plane;
         Self {
-            counters: Arc::default(),
-            options: Arc::new(options.clone()),
+            stacks: Arc::new(Stacks::build(options, &data_plane)),
         }
     }
 
     /// Asks. The check is on its way when this returns, whether or not the future is polled; dropping
     /// the future takes the check back.
     pub fn ask<H: Hook>(&self, check: Check<H>) -> AskFuture {
-        let _ = check;
-        AskFuture(std::future::ready(Ok(Decision::unavailable(
-            gatekeeper::Why::ShuttingDown,
-            Facts::default(),
-        ))))
+        let mut stack = H::stack(&self.stacks).clone();
+        AskFuture {
+            inner: stack.call(check),
+        }
     }
 
     /// Waits until the lane has room, so that the caller stops reading rather than have its checks
-    /// refused. Reserves nothing.
+    /// refused as [`QueueFull`](gatekeeper::Why::QueueFull). Reserves nothing. Cancel safe.
     pub async fn ready(&self, hook: HookKind) {
-        let _ = hook;
+        self.stacks.room(hook).eased().await;
     }
 
     /// Whether [`ready`](Self::ready) would return at once.
     #[must_use]
     pub fn is_ready(&self, hook: HookKind) -> bool {
-        let _ = hook;
-        true
+        !self.stacks.room(hook).is_crowded()
     }
 
-    /// Time from the arrival of a packet to its decision.
+    /// Time from the arrival of a packet to its decision, for [`Context::deadline`].
     #[must_use]
     pub fn time_limit(&self, hook: HookKind) -> Duration {
-        self.options.deadline(hook)
+        self.stacks.options.hook(hook).deadline
     }
 
     /// What has been counted so far.
     #[must_use]
     pub fn counters(&self) -> &Counters {
-        &self.counters
+        &self.stacks.counters
     }
 }
 
-/// A check under way. Unpin, so that a queue of them can be held in a `VecDeque`.
+/// A check under way. `Unpin`, so that a session can keep a queue of them.
 #[derive(Debug)]
 #[must_use = "a check whose future is dropped is cancelled"]
-pub struct AskFuture(std::future::Ready<Result<Decision, Infallible>>);
+pub struct AskFuture {
+    inner: fail_closed::ResponseFuture<observe::ResponseFuture<deadline::ResponseFuture<Reply>>>,
+}
 
 impl Future for AskFuture {
     type Output = Decision;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Decision> {
-        Pin::new(&mut self.0).poll(cx).map(|Ok(decision)| decision)
+        Pin::new(&mut self.inner)
+            .poll(cx)
+            .map(|Ok(decision)| decision)
     }
+}
+
+/// The stack of one hook.
+#[doc(hidden)]
+pub type Stack<H> = FailClosed<Observe<Deadline<Lane<H>>>>;
+
+/// The stacks of all hooks.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Stacks {
+    connect: Stack<hook::Connect>,
+    will: Stack<hook::Will>,
+    publish: Stack<hook::Publish>,
+    subscribe: Stack<hook::Subscribe>,
+    rooms: [Arc<Room>; HookKind::ALL.len()],
+    counters: Arc<Counters>,
+    options: AuthzOptions,
+}
+
+impl Stacks {
+    fn build(options: &AuthzOptions, data_plane: &v1::DataPlane) -> Self {
+        let counters = Arc::<Counters>::default();
+        let observer = Arc::new(Observer {
+            counters: Arc::clone(&counters),
+            log: decision_log::DecisionLog::new(&options.decision_log),
+        });
+        // Wills share the connection of CONNECT, and therefore its streams. They are fewer.
+        let streams = options.k_hard;
+        let streams_of_wills = streams / 4;
+
+        let connecting = channel::open(options, options.connect.deadline);
+        let publishing = channel::open(options, options.publish.deadline);
+        let subscribing = channel::open(options, options.subscribe.deadline);
+
+        let connect = lane(
+            options,
+            data_plane,
+            &counters,
+            connecting.clone(),
+            streams - streams_of_wills,
+        );
+        let will = lane(options, data_plane, &counters, connecting, streams_of_wills);
+        let publish = lane(options, data_plane, &counters, publishing, streams);
+        let subscribe = lane(options, data_plane, &counters, subscribing, streams);
+
+        Self {
+            rooms: [
+                connect.room(),
+                will.room(),
+                publish.room(),
+                subscribe.room(),
+            ],
+            connect: stack(connect, &observer),
+            will: stack(will, &observer),
+            publish: stack(publish, &observer),
+            subscribe: stack(subscribe, &observer),
+            counters,
+            options: options.clone(),
+        }
+    }
+
+    fn room(&self, hook: HookKind) -> &Room {
+        &self.rooms[hook as usize]
+    }
+}
+
+fn lane<H: Hook>(
+    options: &AuthzOptions,
+    data_plane: &v1::DataPlane,
+    counters: &Arc<Counters>,
+    channel: tonic::transport::Channel,
+    streams: usize,
+) -> Lane<H> {
+    let call = Call::<H>::new(channel, options, data_plane.clone());
+    Lane::start(
+        Settings::new::<H>(options, streams),
+        call,
+        Arc::clone(counters),
+    )
+}
+
+fn stack<H: Hook>(lane: Lane<H>, observer: &Arc<Observer>) -> Stack<H> {
+    FailClosed::new(Observe::new(Deadline::new(lane), Arc::clone(observer)))
 }

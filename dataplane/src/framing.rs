@@ -35,6 +35,8 @@ pub(crate) struct Leg<S> {
     /// Bytes that the packet at the head of the input needs.
     needed: usize,
     ended: bool,
+    /// The peer can't be written to any more.
+    broken: bool,
     output: Output,
     /// Since when the peer has taken nothing of the output.
     stalled_since: Option<Instant>,
@@ -48,6 +50,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
             input: BytesMut::new(),
             needed: 0,
             ended: false,
+            broken: false,
             output: Output::default(),
             stalled_since: None,
         }
@@ -89,13 +92,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         Poll::Ready(read)
     }
 
-    /// Writes until nothing is left or the peer takes no more. Ready only on an error.
-    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+    /// Writes until nothing is left or the peer takes no more. Ready only if the peer can't be
+    /// written to any more, and only once.
+    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.broken {
+            return Poll::Pending;
+        }
         while self.output.has_remaining() {
             match poll_write_buf(Pin::new(&mut self.stream), cx, &mut self.output) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(_)) => self.stalled_since = None,
-                Poll::Ready(Err(error)) => return Poll::Ready(error),
+                Poll::Ready(Ok(1..)) => self.stalled_since = None,
+                Poll::Ready(Ok(0) | Err(_)) => return self.give_up(),
                 Poll::Pending => {
                     self.stalled_since.get_or_insert_with(Instant::now);
                     return Poll::Pending;
@@ -103,13 +109,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
             }
         }
         match Pin::new(&mut self.stream).poll_flush(cx) {
-            Poll::Ready(Err(error)) => Poll::Ready(error),
+            Poll::Ready(Err(_)) => self.give_up(),
             Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
         }
     }
 
+    fn give_up(&mut self) -> Poll<()> {
+        self.broken = true;
+        self.output = Output::default();
+        self.stalled_since = None;
+        Poll::Ready(())
+    }
+
     pub(crate) fn push(&mut self, bytes: Bytes) {
-        self.output.push(bytes);
+        if !self.broken {
+            self.output.push(bytes);
+        }
+    }
+
+    /// Whether nothing more will come of this side: it has ended, and what it sent is taken. A rest
+    /// that `wanted` says is still going to be taken counts as long as it may be a whole packet.
+    pub(crate) fn is_exhausted(&self, wanted: bool) -> bool {
+        self.ended && (self.input.is_empty() || (wanted && self.input.len() < self.needed))
     }
 
     /// Whether more may be made for the peer.
@@ -129,7 +150,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
         let mut output = std::mem::take(&mut self.output);
-        if self.stream.write_all_buf(&mut output).await.is_err()
+        if self.broken
+            || self.stream.write_all_buf(&mut output).await.is_err()
             || self.stream.shutdown().await.is_err()
             || self.ended
         {

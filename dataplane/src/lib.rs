@@ -1,2 +1,38 @@
-//! TODO
+//! Tidegate, the `ext_authz` data plane for MQTT.
+//!
+//! ```text
+//! client ─► listener ─► (transport) ─► framing ─► session ───────────► framing ─► upstream ─► broker
+//!           accept,                    bytes to   drives the                      one per
+//!           permits                    packets    gatekeeper (pure)               client
+//!                                                   │ Ask     ▲ Verdict
+//!                                                   ▼         │
+//!                                        authz: fail closed ► observe ► deadline ► batch ► call ─► service
+//! ```
+//!
+//! The rooms, in walking order:
+//!
+//! * [`cli`](cli()) reads the command line, [`config`] the configuration, [`app`] builds from it.
+//! * `listener` accepts, within the bounds of `admission`, and tunes each `socket`.
+//! * `framing` turns bytes into packets and packets into bytes.
+//! * [`session`] is one task per client around a [`gatekeeper::Gatekeeper`], which decides about
+//!   every byte and does no IO.
+//! * [`authz`] brings its questions to the authorization service, and an answer back in any case.
+//! * [`upstream`] dials the broker, once the CONNECT is allowed.
+//!
+//! `ARCHITECTURE.md` beside the sources is the map: a packet's way, what fails closed where, and how
+//! to change what.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod admission;
+pub mod app;
 pub mod authz;
+mod cli;
+pub mod config;
+mod framing;
+mod listener;
+pub mod session;
+mod socket;
+pub mod upstream;
+
+pub use self::cli::cli;

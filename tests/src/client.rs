@@ -163,6 +163,17 @@ impl Client {
         self.expect_closed();
     }
 
+    /// Expects CONNACK with any of some codes, and then the end.
+    #[track_caller]
+    pub fn expect_refused_with_any(&mut self, codes: &[u8]) {
+        let packet = self.expect(Kind::Connack);
+        assert!(
+            codes.contains(&packet.codes()[0]),
+            "none of {codes:02x?} is in {packet:?}"
+        );
+        self.expect_closed();
+    }
+
     /// Expects an acknowledgement of a kind, with a packet identifier and a reason code. In MQTT
     /// 3.1.1, whose acknowledgements have none, the code can only be 0.
     #[track_caller]

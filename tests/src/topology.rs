@@ -121,12 +121,12 @@ impl Topology {
     /// happens.
     #[must_use]
     #[track_caller]
-    pub fn witness(&self, filter: &str) -> Client {
+    pub fn witness(&self, filters: &[&str]) -> Client {
         let mut witness = Client::open(self.mosquitto().address(), Version::V5);
         witness.send(&Connect::new(unique("witness")));
         witness.expect_connack(0);
-        let id = witness.subscribe(&[filter]);
-        witness.expect_suback(id, &[2]);
+        let id = witness.subscribe(filters);
+        witness.expect_suback(id, &vec![2; filters.len()]);
         witness
     }
 

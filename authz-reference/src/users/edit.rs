@@ -20,6 +20,7 @@ use crate::{identity::UserName, password::PasswordHash};
 const HEADER: &str = "\
 # Users of tidegate-authz, made and changed by `tidegate-authz user`. Editing by hand is fine; a
 # running service notices within a second of the next login.
+
 ";
 
 /// Why a change was not made.
@@ -120,8 +121,9 @@ fn change(
         Err(source) => Err(UsersFileError::Unreadable { path: path.to_owned(), source })?,
     };
     file::parse(&old, path)?;
+    let (preamble, content) = old.split_at(preamble(&old));
     let mut document: DocumentMut =
-        old.parse().map_err(|error: toml_edit::TomlError| unfit(error.message().to_owned()))?;
+        content.parse().map_err(|error: toml_edit::TomlError| unfit(error.message().to_owned()))?;
     let users = document.entry("users").or_insert_with(|| {
         let mut users = Table::new();
         users.set_implicit(true); // no bare "[users]" above "[users.alice]"
@@ -129,10 +131,28 @@ fn change(
     });
     edit(users.as_table_like_mut().ok_or_else(|| unfit("`users` is not a table".to_owned()))?)?;
 
-    let new = document.to_string();
+    let line_end = if preamble.is_empty() || preamble.ends_with('\n') { "" } else { "\n" };
+    let new = format!("{preamble}{line_end}{document}");
     // What is written must be readable: nobody could log in after the next start otherwise.
     file::parse(&new, path)?;
     folder.replace(&target, &new).map_err(write)
+}
+
+/// The length of the comments at the top that a blank line sets apart from the first entry. They
+/// are about the file, but a TOML editor would move and remove them with that entry.
+fn preamble(text: &str) -> usize {
+    let (mut end, mut offset) = (0, 0);
+    for line in text.split_inclusive('\n') {
+        let content = line.trim();
+        if !content.is_empty() && !content.starts_with('#') {
+            return end;
+        }
+        offset += line.len();
+        if content.is_empty() {
+            end = offset;
+        }
+    }
+    text.len()
 }
 
 /// The folder of the users file, which is where its replacement has to be made.
@@ -194,6 +214,10 @@ mod tests {
             add(&self.path, &NewUser { name: &name, password: &password, superuser: false, replace })
         }
 
+        fn remove(&self, name: &str) -> Result<(), EditError> {
+            remove(&self.path, &UserName::new(name).unwrap())
+        }
+
         fn text(&self) -> String {
             fs::read_to_string(&self.path).unwrap()
         }
@@ -232,8 +256,19 @@ mod tests {
         assert!(case.text().starts_with(&text), "{}", case.text());
         assert_eq!(case.mode(), 0o640);
 
-        remove(&case.path, &UserName::new("alice").unwrap()).unwrap();
+        case.remove("alice").unwrap();
         assert_eq!(case.text(), text);
+        case.remove("bob").unwrap();
+        case.remove("carol").unwrap();
+        assert_eq!(case.text(), "# ours\n\n");
+    }
+
+    #[test]
+    fn comments_alone_stay_above_the_first_user() {
+        let case = Case::new(Some("# ours"));
+        case.add("alice", HASH, false).unwrap();
+        assert!(case.text().starts_with("# ours\n[users.alice]\n"), "{}", case.text());
+        assert_eq!(case.names(), ["alice"]);
     }
 
     #[test]
@@ -259,8 +294,7 @@ mod tests {
     #[test]
     fn removing_nobody_is_an_error() {
         let case = Case::new(None);
-        let nobody = UserName::new("nobody").unwrap();
-        assert!(matches!(remove(&case.path, &nobody), Err(EditError::Missing(_))));
+        assert!(matches!(case.remove("nobody"), Err(EditError::Missing(_))));
         assert!(!case.path.exists());
     }
 

@@ -116,14 +116,6 @@ impl Queue {
         self.entries.is_empty()
     }
 
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.entries.len()
-    }
-
     pub(crate) fn push(&mut self, ticket: Ticket, size: usize, packet: Packet) {
         self.bytes += size;
         self.entries.push_back(Entry {

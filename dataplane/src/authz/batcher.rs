@@ -11,32 +11,32 @@
 //!   send: one spawned call, answered check by check
 //! ```
 
-use std::{future::poll_fn, sync::Arc};
+use std::{marker::PhantomData, sync::Arc};
 
 use tokio::{
     select,
-    sync::{mpsc, oneshot},
+    sync::mpsc,
     task::{JoinError, JoinSet},
-    time::{Duration, Instant, sleep_until},
+    time::{Instant, sleep_until},
 };
 use tower::{Service, ServiceExt};
-use tracing::{error, warn};
+use tracing::error;
 
 use super::{
+    batch::{Batch, Flight, Landed},
     call::Shipment,
     counters::Counters,
-    failure::{Cause, Failure},
+    failure::Cause,
     hook::Hook,
     lane::{Item, Settings},
     log_limit::LogLimit,
     pace::Pace,
     permits::{Gate, Leave, Permits},
-    wire::{self, Outcome},
 };
 
 /// The task of a lane.
 pub(super) struct Batcher<H: Hook, C> {
-    settings: Settings,
+    settings: Arc<Settings>,
     queue: mpsc::Receiver<Item<H::Check>>,
     /// Taken from the queue, but too large for the batch that was being filled.
     spilled: Option<Item<H::Check>>,
@@ -48,19 +48,11 @@ pub(super) struct Batcher<H: Hook, C> {
     complaints: Arc<LogLimit>,
 }
 
-/// What a call that ended has to tell.
-enum Landed {
-    /// The service answered, after this long.
-    Answered(Duration),
-    /// It did not, or nobody waited any more.
-    Failed,
-}
-
 impl<H, C> Batcher<H, C>
 where
     H: Hook,
     C: Service<Shipment<H::Check>, Response = Vec<H::Result>, Error = Cause>,
-    C: Clone + Send + Sync + 'static,
+    C: Clone + Send + 'static,
     C::Future: Send,
 {
     pub(super) fn new(
@@ -70,13 +62,9 @@ where
         counters: Arc<Counters>,
     ) -> Self {
         Self {
-            permits: Permits::new(
-                settings.k_soft_max,
-                settings.k_hard,
-                settings.overflow_wait,
-            ),
+            permits: Permits::new(settings.k_soft_max, settings.k_hard, settings.overflow_wait),
             pace: Pace::new(settings.time_limit),
-            settings,
+            settings: Arc::new(settings),
             queue,
             spilled: None,
             call,
@@ -169,18 +157,19 @@ where
         let flight = Flight::<H> {
             waiters,
             departed_at: now,
-            settings: self.settings.clone(),
+            settings: Arc::clone(&self.settings),
             counters: Arc::clone(&self.counters),
             complaints: Arc::clone(&self.complaints),
-            hook: std::marker::PhantomData,
+            hook: PhantomData,
         };
-        self.calls.spawn(flight.fly(self.call.clone().oneshot(shipment)));
+        self.calls
+            .spawn(flight.fly(self.call.clone().oneshot(shipment)));
     }
 
     fn landed(&mut self, call: Result<Landed, JoinError>) {
         match call {
             Ok(Landed::Answered(after)) => self.pace.record(after),
-            Ok(Landed::Failed) => {}
+            Ok(Landed::Failed | Landed::Abandoned) => {}
             Err(_) => {
                 self.counters.hook(H::KIND).panics.add(1);
                 error!(hook = %H::KIND, "a call panicked; its checks have failed: this is a bug");

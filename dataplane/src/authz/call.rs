@@ -9,9 +9,7 @@ use std::{
 };
 
 use http::Uri;
-use tidegate_proto::v1::{
-    self, authorization_service_client::AuthorizationServiceClient,
-};
+use tidegate_proto::v1::{self, authorization_service_client::AuthorizationServiceClient};
 use tidegate_telemetry::TRACE_TARGET;
 use tokio::time::{Instant, timeout_at};
 use tonic::{Code, Request, Status, transport::Channel};
@@ -27,7 +25,7 @@ use super::{
 };
 
 /// The generated client over a channel that is listened to.
-pub type Client = AuthorizationServiceClient<Classify<Channel>>;
+pub(super) type Client = AuthorizationServiceClient<Classify<Channel>>;
 
 /// A batch on its way.
 #[derive(Debug)]

@@ -55,12 +55,14 @@ impl Probe {
     }
 
     fn hear_head<B>(&self, response: &Response<B>) {
-        self.hear(if response.status() != StatusCode::OK || !is_grpc(response) {
-            Heard::NotGrpc(response.status())
-        } else {
-            // An answer that is nothing but a status has it in its head.
-            status(response.headers()).map_or(Heard::Head, Heard::Status)
-        });
+        self.hear(
+            if response.status() != StatusCode::OK || !is_grpc(response) {
+                Heard::NotGrpc(response.status())
+            } else {
+                // An answer that is nothing but a status has it in its head.
+                status(response.headers()).map_or(Heard::Head, Heard::Status)
+            },
+        );
     }
 }
 

@@ -130,9 +130,9 @@ impl ProtocolErrors {
             Cause::DuplicateResult => &self.duplicate_item,
             Cause::UnsetDecision => &self.unset_decision,
             Cause::IllegalReasonCode(_) | Cause::IllegalAction(_) => &self.illegal_deny,
-            Cause::InvalidAllow(_)
-            | Cause::MutationNotPermitted(_)
-            | Cause::MutationInvalid(_) => &self.illegal_allow,
+            Cause::InvalidAllow(_) | Cause::MutationNotPermitted(_) | Cause::MutationInvalid(_) => {
+                &self.illegal_allow
+            }
             _ => return,
         };
         count.add(1);

@@ -81,12 +81,10 @@ where
         if let Poll::Ready(outcome) = this.inner.poll(cx) {
             return Poll::Ready(match outcome {
                 // Nobody looked in time, so it must not depend on when somebody looks.
-                Ok(decision) if decision.decided_at > *this.deadline => {
-                    Err(Box::new(Failure {
-                        facts: decision.facts,
-                        ..Cause::Timeout.into()
-                    }))
-                }
+                Ok(decision) if decision.decided_at > *this.deadline => Err(Box::new(Failure {
+                    facts: decision.facts,
+                    ..Cause::Timeout.into()
+                })),
                 outcome => outcome,
             });
         }
@@ -104,36 +102,27 @@ mod tests {
 
     use tokio::time::advance;
     use tokio_test::{assert_pending, assert_ready, task};
+    use tower::ServiceExt;
     use tower_test::mock;
 
     use super::*;
     use crate::authz::{hook, testing};
 
-    type Mock = mock::Mock<Check<hook::Publish>, Decision>;
+    type Handle = mock::Handle<Check<hook::Publish>, Decision>;
 
-    /// tower-test answers with boxed errors; the stack wants failures.
-    fn stack() -> (
-        Deadline<
-            impl Service<
-                Check<hook::Publish>,
-                Response = Decision,
-                Error = Box<Failure>,
-                Future: Send,
-            >,
-        >,
-        mock::Handle<Check<hook::Publish>, Decision>,
-    ) {
-        let (service, handle): (Mock, _) = mock::pair();
-        let service = tower::ServiceExt::map_err(service, |_| Cause::Lost.into());
-        (Deadline::new(service), handle)
+    async fn ask() -> (task::Spawn<impl Future<Output = Outcome>>, Handle) {
+        let (service, mut handle) = mock::pair::<_, Decision>();
+        handle.allow(1);
+        // tower-test answers with boxed errors; the stack wants failures.
+        let service = service.map_err(|_| Box::<Failure>::from(Cause::Lost));
+        let mut stack = Deadline::new(service);
+        poll_fn(|cx| stack.poll_ready(cx)).await.unwrap();
+        (task::spawn(stack.call(testing::publish("t"))), handle)
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_check_without_an_answer_fails_at_its_deadline() {
-        let (mut stack, mut service) = stack();
-        service.allow(1);
-        assert!(poll_fn(|cx| stack.poll_ready(cx)).await.is_ok());
-        let mut answer = task::spawn(stack.call(testing::publish("t")));
+        let (mut answer, _service) = ask().await;
         assert_pending!(answer.poll());
         advance(Duration::from_millis(999)).await;
         assert_pending!(answer.poll());
@@ -146,10 +135,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_decision_counts_by_when_it_was_made() {
         for (made_after, is_in_time) in [(1000, true), (1001, false)] {
-            let (mut stack, mut service) = stack();
-            service.allow(1);
-            assert!(poll_fn(|cx| stack.poll_ready(cx)).await.is_ok());
-            let mut answer = task::spawn(stack.call(testing::publish("t")));
+            let (mut answer, mut service) = ask().await;
             let (_, reply) = service.next_request().await.unwrap();
             advance(Duration::from_millis(made_after)).await;
             reply.send_response(testing::allowed());

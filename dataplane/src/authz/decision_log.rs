@@ -70,9 +70,23 @@ impl DecisionLog {
                     let policy = not_empty(&decision.facts.policy);
                     let decision_id = not_empty(&decision.facts.decision_id);
                     if self.allows_at_info {
-                        write!(info, "allow", line, policy, decision_id, given_principal = given);
+                        write!(
+                            info,
+                            "allow",
+                            line,
+                            policy,
+                            decision_id,
+                            given_principal = given
+                        );
                     } else {
-                        write!(debug, "allow", line, policy, decision_id, given_principal = given);
+                        write!(
+                            debug,
+                            "allow",
+                            line,
+                            policy,
+                            decision_id,
+                            given_principal = given
+                        );
                     }
                 }
                 Verdict::Deny(deny) => {

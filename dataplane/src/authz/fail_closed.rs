@@ -75,9 +75,7 @@ where
         let this = self.project();
         let decision = match ready!(this.inner.poll(cx)) {
             Ok(decision) if answers(*this.hook, &decision.verdict) => decision,
-            Ok(other) => {
-                Decision::unavailable(Why::InvalidResult, other.facts, other.decided_at)
-            }
+            Ok(other) => Decision::unavailable(Why::InvalidResult, other.facts, other.decided_at),
             Err(failure) => {
                 Decision::unavailable(failure.cause.why(), failure.facts, failure.failed_at)
             }

@@ -93,7 +93,7 @@ impl<H: Hook> Lane<H> {
     pub(super) fn start<C>(settings: Settings, call: C, counters: Arc<Counters>) -> Self
     where
         C: Service<Shipment<H::Check>, Response = Vec<H::Result>, Error = Cause>,
-        C: Clone + Send + Sync + 'static,
+        C: Clone + Send + 'static,
         C::Future: Send,
     {
         let (queue, waiting) = mpsc::channel(settings.queue_checks);
@@ -107,9 +107,9 @@ impl<H: Hook> Lane<H> {
         lane
     }
 
-    /// Whether sessions should stop reading.
-    pub(super) fn room(&self) -> &Room {
-        &self.room
+    /// The room in its queue.
+    pub(super) fn room(&self) -> Arc<Room> {
+        Arc::clone(&self.room)
     }
 
     fn enqueue(&self, check: Check<H>) -> Result<oneshot::Receiver<Outcome>, Cause> {
@@ -145,10 +145,14 @@ async fn supervise<H, C>(mut batcher: Batcher<H, C>, counters: Arc<Counters>)
 where
     H: Hook,
     C: Service<Shipment<H::Check>, Response = Vec<H::Result>, Error = Cause>,
-    C: Clone + Send + Sync + 'static,
+    C: Clone + Send + 'static,
     C::Future: Send,
 {
-    while AssertUnwindSafe(batcher.run()).catch_unwind().await.is_err() {
+    while AssertUnwindSafe(batcher.run())
+        .catch_unwind()
+        .await
+        .is_err()
+    {
         counters.hook(H::KIND).panics.add(1);
         error!(hook = %H::KIND, "the lane panicked and goes on: this is a bug");
         // Should it do so again and again, it must not spin.
@@ -214,9 +218,9 @@ impl Future for Reply {
             Self::Waiting(answer) => Pin::new(answer)
                 .poll(cx)
                 .map(|answer| answer.unwrap_or_else(|_| Err(Cause::Lost.into()))),
-            Self::Refused(failure) => Poll::Ready(Err(failure
-                .take()
-                .unwrap_or_else(|| Cause::Lost.into()))),
+            Self::Refused(failure) => {
+                Poll::Ready(Err(failure.take().unwrap_or_else(|| Cause::Lost.into())))
+            }
         }
     }
 }

@@ -72,13 +72,13 @@ pub struct DecisionLog {
 }
 
 impl AuthzOptions {
-    /// Time from the arrival of a packet to its decision.
+    /// The settings of one hook. A will is part of its CONNECT.
     #[must_use]
-    pub fn deadline(&self, hook: HookKind) -> Duration {
+    pub fn hook(&self, hook: HookKind) -> &HookOptions {
         match hook {
-            HookKind::Connect | HookKind::Will => self.connect.deadline,
-            HookKind::Publish => self.publish.deadline,
-            HookKind::Subscribe => self.subscribe.deadline,
+            HookKind::Connect | HookKind::Will => &self.connect,
+            HookKind::Publish => &self.publish,
+            HookKind::Subscribe => &self.subscribe,
         }
     }
 }

@@ -59,7 +59,13 @@ impl Permits {
     }
 
     /// Whether a batch may leave whose first check has waited since `since`.
-    pub(super) fn gate(&self, is_full: bool, since: Instant, in_flight: usize, now: Instant) -> Gate {
+    pub(super) fn gate(
+        &self,
+        is_full: bool,
+        since: Instant,
+        in_flight: usize,
+        now: Instant,
+    ) -> Gate {
         if in_flight >= self.hard {
             return Gate::Shut;
         }

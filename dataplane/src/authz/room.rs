@@ -46,7 +46,7 @@ impl Room {
         }
         // From here on a place of no bytes gives back what was taken, wakes and all.
         let mut place = Place {
-            room: Self::clone(self),
+            room: Arc::clone(self),
             bytes: 0,
         };
         if !self.bytes.raise(bytes) {

@@ -241,9 +241,7 @@ pub(super) fn grant_connect(
 const MAX_PRINCIPAL: usize = 1024;
 
 /// What an allow of PUBLISH, or of a will, grants. Changes are not permitted yet.
-pub(super) fn grant_publish(
-    allow: &v1::PublishAllow,
-) -> Result<(Allow, Option<Identity>), Cause> {
+pub(super) fn grant_publish(allow: &v1::PublishAllow) -> Result<(Allow, Option<Identity>), Cause> {
     let v1::PublishAllow {
         topic,
         payload,

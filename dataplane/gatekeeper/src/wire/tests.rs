@@ -1,1 +1,3 @@
-//! Tests, being written.
+//! What holds for all packets alike.
+
+pub(crate) mod support;

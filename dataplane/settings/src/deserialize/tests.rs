@@ -1,0 +1,1 @@
+//! What types make of values, and what errors say.

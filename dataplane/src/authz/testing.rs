@@ -1,0 +1,71 @@
+//! What the tests of this module share.
+
+pub(super) mod service;
+
+use std::{sync::Arc, time::Duration};
+
+use gatekeeper::{Allow, Verdict};
+use tidegate_proto::v1;
+use tokio::time::Instant;
+use tracing::Span;
+
+use super::{Check, Context, Decision, Facts, Who, hook};
+
+/// A PUBLISH with a deadline in one second.
+pub(super) fn publish(topic: &str) -> Check<hook::Publish> {
+    Check {
+        message: v1::PublishCheck {
+            topic: topic.to_owned(),
+            ..v1::PublishCheck::default()
+        },
+        context: context(topic, Duration::from_secs(1)),
+    }
+}
+
+pub(super) fn context(topic: &str, time_limit: Duration) -> Context {
+    Context {
+        deadline: Instant::now() + time_limit,
+        span: Span::none(),
+        who: Arc::new(Who {
+            session_id: "session".to_owned(),
+            client_id: "client".to_owned(),
+            username: Some("alice".to_owned()),
+            principal: "alice".to_owned(),
+        }),
+        topic: topic.into(),
+    }
+}
+
+/// An allowed PUBLISH.
+pub(super) fn allowed() -> Decision {
+    Decision {
+        verdict: Verdict::Allow(Allow::Publish),
+        identity: None,
+        facts: Facts::default(),
+        decided_at: Instant::now(),
+    }
+}
+
+/// A result for the check with this id.
+pub(super) fn result(
+    item_id: u32,
+    decision: impl Into<Option<v1::publish_result::Decision>>,
+) -> v1::PublishResult {
+    v1::PublishResult {
+        metadata: Some(v1::ResultMetadata {
+            item_id,
+            ..v1::ResultMetadata::default()
+        }),
+        decision: decision.into(),
+    }
+}
+
+/// A plain yes.
+pub(super) fn yes() -> v1::publish_result::Decision {
+    v1::publish_result::Decision::Allow(v1::PublishAllow::default())
+}
+
+/// A plain no.
+pub(super) fn no() -> v1::publish_result::Decision {
+    v1::publish_result::Decision::Deny(v1::Deny::default())
+}

@@ -1,0 +1,136 @@
+//! Room 1: where clients come in. Nothing that waits stands between accept and spawn.
+
+use std::{collections::HashMap, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use tidegate_proto::v1;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::sleep,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{debug, error, info, warn};
+
+use crate::{
+    admission::Undecided,
+    config, session,
+    session::{Origin, Shared},
+    socket,
+    upstream::Dial,
+};
+
+/// The wait after the first failed accept, and the longest. Out of descriptors is the usual cause;
+/// trying again at once would burn a core and change nothing.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
+
+/// A bound listener.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    socket: TcpListener,
+    name: Arc<str>,
+    attributes: Arc<HashMap<String, String>>,
+    permits: Arc<Semaphore>,
+}
+
+/// What bounds and ends the connections of all listeners.
+#[derive(Debug, Clone)]
+pub(crate) struct Gate {
+    /// Connections at once, over all listeners.
+    pub(crate) permits: Arc<Semaphore>,
+    /// Connections per address whose CONNECT is not decided yet.
+    pub(crate) undecided: Undecided,
+    /// The sessions.
+    pub(crate) sessions: TaskTracker,
+    /// Cancelled when the program is told to stop.
+    pub(crate) drain: CancellationToken,
+}
+
+impl Listener {
+    /// Binds the address.
+    pub(crate) async fn bind(config: &config::Listener) -> io::Result<Self> {
+        Ok(Self {
+            socket: TcpListener::bind(config.bind).await?,
+            name: config.name.as_str().into(),
+            attributes: Arc::new(config.attributes.clone().into_iter().collect()),
+            permits: Arc::new(Semaphore::new(config.max_connections)),
+        })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Accepts until the drain begins.
+    pub(crate) async fn serve<D: Dial>(self, gate: Gate, shared: Arc<Shared<D>>) {
+        let mut back_off = BACK_OFF.0;
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = gate.drain.cancelled() => return,
+                accepted = self.socket.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    back_off = BACK_OFF.0;
+                    self.admit(stream, peer, &gate, &shared);
+                }
+                // The connection was gone before it was accepted.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    error!(listener = &*self.name, %error, wait = ?back_off, "cannot accept");
+                    tokio::select! {
+                        () = gate.drain.cancelled() => return,
+                        () = sleep(back_off) => {}
+                    }
+                    back_off = (back_off * 2).min(BACK_OFF.1);
+                }
+            }
+        }
+    }
+
+    /// Starts a session, or closes the connection if there are too many.
+    fn admit<D: Dial>(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        gate: &Gate,
+        shared: &Arc<Shared<D>>,
+    ) {
+        let (Ok(own), Ok(all)) = (
+            Arc::clone(&self.permits).try_acquire_owned(),
+            Arc::clone(&gate.permits).try_acquire_owned(),
+        ) else {
+            warn!(listener = &*self.name, %peer, "refused: too many connections");
+            return;
+        };
+        let Some(undecided) = gate.undecided.enter(peer.ip()) else {
+            info!(listener = &*self.name, %peer, "refused: too many undecided connections of this address");
+            return;
+        };
+        if let Err(error) = socket::tune(&stream) {
+            debug!(listener = &*self.name, %peer, %error, "the connection ended at once");
+            return;
+        }
+        let origin = Origin {
+            listener: Arc::clone(&self.name),
+            attributes: Arc::clone(&self.attributes),
+            transport: v1::Transport::Tcp,
+            peer,
+        };
+        let session = session::serve(
+            stream,
+            origin,
+            Arc::clone(shared),
+            undecided,
+            gate.drain.clone(),
+        );
+        gate.sessions.spawn(async move {
+            session.await;
+            drop((own, all));
+        });
+    }
+}

@@ -1,0 +1,41 @@
+//! The checks of a session that are under way.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use gatekeeper::Ticket;
+
+use crate::authz::{AskFuture, Decision};
+
+/// Checks in the order in which they were asked. Only the first is awaited: the packet that it is
+/// about holds up all others anyway, and those whose answer is there already are taken in one go
+/// when it goes.
+#[derive(Debug, Default)]
+pub(super) struct Asks(VecDeque<(Ticket, AskFuture)>);
+
+impl Asks {
+    pub(super) fn push(&mut self, ticket: Ticket, ask: AskFuture) {
+        self.0.push_back((ticket, ask));
+    }
+
+    /// Takes a check back.
+    pub(super) fn cancel(&mut self, ticket: Ticket) {
+        if let Ok(index) = self.0.binary_search_by_key(&ticket, |(ticket, _)| *ticket) {
+            self.0.remove(index);
+        }
+    }
+
+    /// The next decision. Pending for ever if nothing is under way.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<(Ticket, Decision)> {
+        let Some((ticket, ask)) = self.0.front_mut() else {
+            return Poll::Pending;
+        };
+        let decision = ready!(Pin::new(ask).poll(cx));
+        let ticket = *ticket;
+        self.0.pop_front();
+        Poll::Ready((ticket, decision))
+    }
+}

@@ -1,0 +1,200 @@
+//! Who the client is, as the service is told: the gatekeeper's questions become checks.
+
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::SystemTime};
+
+use bytestring::ByteString;
+use gatekeeper::{
+    ConnectQuestion, FilterQuestion, PublishQuestion, Secret, SubscribeQuestion, Ticket,
+    UserProperty, Version,
+};
+use tidegate_proto::v1;
+
+use crate::authz::{Identity, Who};
+
+/// Where a connection came in.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// Name of the listener.
+    pub listener: Arc<str>,
+    /// The operator's constants for the listener.
+    pub attributes: Arc<HashMap<String, String>>,
+    /// What the client speaks.
+    pub transport: v1::Transport,
+    /// The client's address.
+    pub peer: SocketAddr,
+}
+
+/// The client of a session: what every check says about it.
+#[derive(Debug)]
+pub(super) struct Client {
+    session: v1::Session,
+    peer: v1::Peer,
+    who: Arc<Who>,
+}
+
+impl Client {
+    pub(super) fn new(session_id: String, origin: &Origin) -> Self {
+        Self {
+            who: Arc::new(Who {
+                session_id: session_id.clone(),
+                ..Who::default()
+            }),
+            session: v1::Session {
+                session_id,
+                listener: origin.listener.to_string(),
+                attributes: (*origin.attributes).clone(),
+                ..v1::Session::default()
+            },
+            peer: v1::Peer {
+                ip: origin.peer.ip().to_string(),
+                port: origin.peer.port().into(),
+                transport: origin.transport.into(),
+                tls: None,
+                http_headers: Vec::new(),
+            },
+        }
+    }
+
+    /// Who asks, for the decision log.
+    pub(super) fn who(&self) -> &Arc<Who> {
+        &self.who
+    }
+
+    /// The service has said who this is: every later check carries it.
+    pub(super) fn identify(&mut self, identity: Identity) {
+        self.who = Arc::new(Who {
+            principal: identity.principal.clone(),
+            ..(*self.who).clone()
+        });
+        self.session.principal = identity.principal;
+        self.session.session_state = identity.session_state;
+    }
+
+    pub(super) fn connect_check(
+        &mut self,
+        ticket: Ticket,
+        question: ConnectQuestion,
+    ) -> v1::ConnectCheck {
+        self.session.client_id = question.client_id.to_string();
+        self.session.username = question.username.as_ref().map(ToString::to_string);
+        self.session.protocol_version = match question.version {
+            Version::V311 => v1::ProtocolVersion::Mqtt311,
+            Version::V5 => v1::ProtocolVersion::Mqtt50,
+        }
+        .into();
+        self.who = Arc::new(Who {
+            session_id: self.session.session_id.clone(),
+            client_id: self.session.client_id.clone(),
+            username: self.session.username.clone(),
+            principal: String::new(),
+        });
+        v1::ConnectCheck {
+            metadata: Some(metadata(ticket)),
+            session: Some(self.session.clone()),
+            peer: Some(self.peer.clone()),
+            password: question.password.as_ref().map(Secret::expose).cloned(),
+            auth_method: None,
+            auth_data: None,
+            clean_start: question.clean_start,
+            keep_alive_seconds: question.keep_alive.into(),
+            session_expiry_seconds: question.session_expiry,
+            client_id_assigned: question.client_id_assigned,
+            will: question.will.map(|will| v1::Will {
+                topic: will.topic.to_string(),
+                qos: will.qos as u32,
+                retain: will.retain,
+                payload_size: size(will.payload_size),
+            }),
+            user_properties: user_properties(question.user_properties),
+        }
+    }
+
+    pub(super) fn publish_check(
+        &self,
+        ticket: Ticket,
+        question: PublishQuestion,
+        origin: v1::PublishOrigin,
+    ) -> v1::PublishCheck {
+        v1::PublishCheck {
+            metadata: Some(metadata(ticket)),
+            session: Some(self.session.clone()),
+            topic: question.topic.to_string(),
+            qos: question.qos as u32,
+            retain: question.retain,
+            dup: question.dup,
+            origin: origin.into(),
+            payload_size: size(question.payload_size),
+            payload: None,
+            payload_truncated: false,
+            content_type: text(question.content_type),
+            response_topic: text(question.response_topic),
+            user_properties: user_properties(question.user_properties),
+        }
+    }
+
+    /// One check per filter.
+    pub(super) fn subscribe_checks(
+        &self,
+        first: Ticket,
+        question: SubscribeQuestion,
+    ) -> impl Iterator<Item = (Ticket, v1::SubscribeCheck)> {
+        let properties = user_properties(question.user_properties);
+        question
+            .filters
+            .into_iter()
+            .enumerate()
+            .map(move |(index, filter)| {
+                let ticket = first.filter(index);
+                (ticket, self.subscribe_check(ticket, filter, &properties))
+            })
+    }
+
+    fn subscribe_check(
+        &self,
+        ticket: Ticket,
+        filter: FilterQuestion,
+        user_properties: &[v1::UserProperty],
+    ) -> v1::SubscribeCheck {
+        v1::SubscribeCheck {
+            metadata: Some(metadata(ticket)),
+            session: Some(self.session.clone()),
+            topic_filter: filter.filter.to_string(),
+            share_name: text(filter.share_name),
+            qos: filter.qos as u32,
+            no_local: filter.no_local,
+            retain_as_published: filter.retain_as_published,
+            retain_handling: filter.retain_handling.into(),
+            user_properties: user_properties.to_vec(),
+        }
+    }
+}
+
+/// A ticket is the sequence number of its check. Item id and trace context are added on the way.
+fn metadata(ticket: Ticket) -> v1::CheckMetadata {
+    v1::CheckMetadata {
+        item_id: 0,
+        sequence: ticket.sequence(),
+        received_at: Some(SystemTime::now().into()),
+        traceparent: String::new(),
+        tracestate: String::new(),
+    }
+}
+
+fn user_properties(properties: Vec<UserProperty>) -> Vec<v1::UserProperty> {
+    properties
+        .into_iter()
+        .map(|property| v1::UserProperty {
+            key: property.key.to_string(),
+            value: property.value.to_string(),
+        })
+        .collect()
+}
+
+fn text(text: Option<ByteString>) -> String {
+    text.map(|text| text.to_string()).unwrap_or_default()
+}
+
+/// No payload reaches 4 GiB: an MQTT packet ends at 256 MiB.
+fn size(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
