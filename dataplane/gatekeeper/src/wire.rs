@@ -63,7 +63,7 @@ pub mod publish;
 pub mod suback;
 pub mod subscribe;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod text;
 pub mod unsuback;
 pub mod unsubscribe;

@@ -76,3 +76,82 @@ impl Ack {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reason::Sender;
+    use crate::wire::tests::support::{broker, client};
+
+    const KINDS: [(u8, PacketType, Carrier); 4] = [
+        (0x40, PacketType::Puback, Carrier::Puback),
+        (0x50, PacketType::Pubrec, Carrier::Pubrec),
+        (0x62, PacketType::Pubrel, Carrier::Pubrel),
+        (0x70, PacketType::Pubcomp, Carrier::Pubcomp),
+    ];
+
+    fn code(result: Result<Ack, Violation>) -> Option<u8> {
+        result.err().map(|found| found.code.get())
+    }
+
+    #[test]
+    fn short_and_long_forms_are_read() {
+        let explained = [0, 7, 0, 5, 0x1F, 0, 2, b'o', b'k'];
+        for (first, kind, _) in KINDS {
+            for body in [&[0, 7][..], &[0, 7, 0], &[0, 7, 0, 0], &explained] {
+                let ack = read(&client(first, body), Version::V5).unwrap();
+                assert_eq!((ack.kind, ack.packet_id.get()), (kind, 7));
+                assert_eq!(ack.code, ReasonCode::SUCCESS);
+            }
+        }
+    }
+
+    #[test]
+    fn v311_has_a_packet_identifier_and_nothing_else() {
+        for (first, ..) in KINDS {
+            assert!(read(&client(first, &[0, 7]), Version::V311).is_ok());
+            for body in [&[][..], &[0], &[0, 7, 0], &[0, 7, 0, 0]] {
+                let found = read(&client(first, body), Version::V311);
+                assert_eq!(code(found), Some(0x81), "{body:?}");
+            }
+            let zero = read(&client(first, &[0, 0]), Version::V311);
+            assert_eq!(code(zero), Some(0x82));
+        }
+    }
+
+    #[test]
+    fn codes_are_those_of_the_packet_and_its_sender() {
+        for (first, _, carrier) in KINDS {
+            for value in 0..=u8::MAX {
+                for (frame, sender) in [
+                    (client(first, &[0, 7, value]), Sender::Client),
+                    (broker(first, &[0, 7, value]), Sender::Server),
+                ] {
+                    let reason = ReasonCode::new(value);
+                    let legal = reason.is_legal(carrier, sender);
+                    let expected = if legal { None } else { Some(0x82) };
+                    assert_eq!(code(read(&frame, Version::V5)), expected, "{reason}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn properties_are_strict() {
+        for tail in [
+            &[1][..],
+            &[0, 0],
+            &[2, 0x23, 0],
+            &[0x80, 0],
+            &[1, 0x26, 0, 0, 0, 0],
+        ] {
+            let body = [&[0, 7, 0], tail].concat();
+            assert_eq!(code(read(&client(0x40, &body), Version::V5)), Some(0x81));
+        }
+    }
+
+    #[test]
+    fn another_packet_is_not_an_acknowledgement() {
+        assert!(read(&client(0x82, &[0, 7]), Version::V5).is_err());
+    }
+}

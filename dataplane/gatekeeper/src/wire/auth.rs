@@ -73,3 +73,69 @@ impl Auth {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::tests::support::{broker, client, field, section};
+
+    fn body(code: u8, properties: &[u8]) -> Vec<u8> {
+        [&[code], section(properties).as_slice()].concat()
+    }
+
+    fn method() -> Vec<u8> {
+        [&[0x15], field("SCRAM").as_slice()].concat()
+    }
+
+    fn code(result: Result<Auth, Violation>) -> Option<u8> {
+        result.err().map(|found| found.code.get())
+    }
+
+    #[test]
+    fn its_type_is_reserved_on_v311() {
+        let frame = client(0xF0, &body(0x18, &method()));
+        assert_eq!(code(read(&frame, Version::V311)), Some(0x81));
+    }
+
+    #[test]
+    fn codes_are_those_of_the_sender() {
+        for value in 0..=u8::MAX {
+            let body = body(value, &method());
+            let from_client = if matches!(value, 0x18 | 0x19) {
+                None
+            } else {
+                Some(0x82)
+            };
+            let from_broker = if matches!(value, 0x00 | 0x18) {
+                None
+            } else {
+                Some(0x82)
+            };
+            assert_eq!(code(read(&client(0xF0, &body), Version::V5)), from_client);
+            assert_eq!(code(read(&broker(0xF0, &body), Version::V5)), from_broker);
+        }
+    }
+
+    #[test]
+    fn everything_may_be_left_out_by_a_server_that_is_satisfied() {
+        assert!(read(&broker(0xF0, &[]), Version::V5).is_ok());
+        assert_eq!(code(read(&client(0xF0, &[]), Version::V5)), Some(0x82));
+        assert_eq!(code(read(&broker(0xF0, &[0]), Version::V5)), Some(0x81));
+    }
+
+    #[test]
+    fn a_method_is_needed() {
+        assert_eq!(
+            code(read(&client(0xF0, &body(0x18, &[])), Version::V5)),
+            Some(0x82)
+        );
+        let data = [&[0x16], field("x").as_slice()].concat();
+        assert_eq!(
+            code(read(&client(0xF0, &body(0x18, &data)), Version::V5)),
+            Some(0x82)
+        );
+        let both = [method(), data].concat();
+        let found = read(&client(0xF0, &body(0x18, &both)), Version::V5).unwrap();
+        assert_eq!(found.auth_method.as_deref(), Some("SCRAM"));
+    }
+}

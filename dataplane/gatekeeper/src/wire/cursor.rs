@@ -147,3 +147,51 @@ impl<'a> Cursor<'a> {
         self.bytes.get(self.at..self.end).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(bytes: &[u8]) -> Result<ByteString, Violation> {
+        let len = (bytes.len() as u16).to_be_bytes();
+        let bytes = Bytes::from([&len, bytes].concat());
+        Cursor::over(&bytes).text()
+    }
+
+    #[test]
+    fn strings_are_utf_8() {
+        for (bytes, what) in [
+            (&[0xC0, 0x80][..], "overlong U+0000"),
+            (&[0xE0, 0x80, 0xAF], "overlong /"),
+            (&[0xED, 0xA0, 0x80], "high surrogate"),
+            (&[0xED, 0xBF, 0xBF], "low surrogate"),
+            (&[0xF4, 0x90, 0x80, 0x80], "above U+10FFFF"),
+            (&[0xF8, 0x88, 0x80, 0x80, 0x80], "five bytes"),
+            (&[0x80], "continuation alone"),
+            (&[0xE2, 0x82], "cut off"),
+            (&[0xFF], "never a byte of UTF-8"),
+            (b"a\0b", "U+0000"),
+        ] {
+            let found = text(bytes).unwrap_err();
+            assert_eq!(found.code.get(), 0x81, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_stays() {
+        assert_eq!(text(b"\xEF\xBB\xBFadmin").unwrap(), "\u{FEFF}admin");
+    }
+
+    #[test]
+    fn a_part_ends_where_it_ends() {
+        let bytes = Bytes::from_static(&[0, 3, b'a', b'b', b'c', 9]);
+        let mut whole = Cursor::over(&bytes);
+        let mut part = whole.split(4).unwrap();
+        assert!(part.clone().text().is_err());
+        assert_eq!(part.u32().unwrap(), 0x0003_6162);
+        assert!(part.u8().is_err());
+        assert_eq!(part.finish(), Ok(()));
+        assert_eq!(whole.u16().unwrap(), 0x6309);
+        assert!(whole.split(1).is_err());
+    }
+}

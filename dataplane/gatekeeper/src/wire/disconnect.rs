@@ -141,3 +141,89 @@ fn may_send(from: Side, code: ReasonCode) -> bool {
     code.is_legal(Carrier::Disconnect, from.sender())
         || (from == Side::Broker && code == ReasonCode::BAD_AUTHENTICATION_METHOD)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::tests::support::{broker, client, field, frame, section};
+
+    fn code(result: Result<Disconnect, Violation>) -> Option<u8> {
+        result.err().map(|found| found.code.get())
+    }
+
+    #[test]
+    fn v311_has_no_body_and_comes_from_clients_only() {
+        assert!(read(&client(0xE0, &[]), Version::V311).is_ok());
+        assert_eq!(code(read(&client(0xE0, &[0]), Version::V311)), Some(0x81));
+        assert_eq!(code(read(&broker(0xE0, &[]), Version::V311)), Some(0x82));
+    }
+
+    #[test]
+    fn short_and_long_forms_are_read() {
+        for body in [&[][..], &[0], &[0, 0]] {
+            let found = read(&client(0xE0, body), Version::V5).unwrap();
+            assert_eq!(
+                (found.code, found.session_expiry),
+                (ReasonCode::SUCCESS, None)
+            );
+        }
+        let found = read(&client(0xE0, &[4, 5, 0x11, 0, 0, 0, 9]), Version::V5).unwrap();
+        assert_eq!(found.code, ReasonCode::DISCONNECT_WITH_WILL);
+        assert_eq!(found.session_expiry, Some(9));
+    }
+
+    #[test]
+    fn codes_are_those_of_the_sender() {
+        for value in 0..=u8::MAX {
+            for frame in [client(0xE0, &[value]), broker(0xE0, &[value])] {
+                let legal = may_send(frame.from(), ReasonCode::new(value));
+                let expected = if legal { None } else { Some(0x82) };
+                assert_eq!(code(read(&frame, Version::V5)), expected, "{value:#04x}");
+            }
+        }
+        assert!(read(&broker(0xE0, &[0x8C]), Version::V5).is_ok());
+        assert!(read(&client(0xE0, &[0x8C]), Version::V5).is_err());
+    }
+
+    #[test]
+    fn some_properties_belong_to_one_side() {
+        let expiry = [&[0], section(&[0x11, 0, 0, 0, 9]).as_slice()].concat();
+        assert_eq!(code(read(&broker(0xE0, &expiry), Version::V5)), Some(0x82));
+        let reference = [&[0x1C], field("b").as_slice()].concat();
+        let reference = [&[0x81], section(&reference).as_slice()].concat();
+        assert_eq!(
+            code(read(&client(0xE0, &reference), Version::V5)),
+            Some(0x82)
+        );
+        let found = read(&broker(0xE0, &reference), Version::V5).unwrap();
+        assert_eq!(found.server_reference.as_deref(), Some("b"));
+    }
+
+    #[test]
+    fn bytes_behind_the_properties_are_malformed() {
+        for body in [&[0, 0, 0][..], &[0, 1], &[0, 0x80, 0]] {
+            assert_eq!(code(read(&client(0xE0, body), Version::V5)), Some(0x81));
+        }
+    }
+
+    #[test]
+    fn the_session_expiry_can_be_taken_out() {
+        let properties = [&[0x1F], field("x").as_slice(), &[0x11, 0, 0, 0, 9]].concat();
+        let body = [&[4], section(&properties).as_slice()].concat();
+        let found = read(&client(0xE0, &body), Version::V5).unwrap();
+        let bytes = found.without_session_expiry();
+        let found = read(&frame(Side::Client, &bytes), Version::V5).unwrap();
+        assert_eq!(found.code, ReasonCode::DISCONNECT_WITH_WILL);
+        assert_eq!(found.session_expiry, None);
+        assert_eq!(found.raw_properties.as_bytes().as_ref(), [0x1F, 0, 1, b'x']);
+    }
+
+    #[test]
+    fn the_gates_own_has_the_long_form() {
+        let bytes = encode_v5(ReasonCode::NOT_AUTHORIZED, None, None);
+        assert_eq!(bytes.as_ref(), [0xE0, 2, 0x87, 0]);
+        let bytes = encode_v5(ReasonCode::SERVER_MOVED, Some("x"), Some("b"));
+        let expected = [0xE0, 10, 0x9D, 8, 0x1F, 0, 1, b'x', 0x1C, 0, 1, b'b'];
+        assert_eq!(bytes.as_ref(), expected);
+    }
+}

@@ -84,3 +84,52 @@ fn is_legal(code: u8, version: Version) -> bool {
         Version::V5 => ReasonCode::new(code).is_legal(Carrier::Suback, Sender::Server),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::Side;
+    use crate::wire::tests::support::{broker, frame};
+
+    fn code(body: &[u8], version: Version) -> Option<u8> {
+        let found = read(&broker(0x90, body), version);
+        found.err().map(|found| found.code.get())
+    }
+
+    #[test]
+    fn codes_are_those_of_the_version() {
+        for value in 0..=u8::MAX {
+            let v311 = matches!(value, 0 | 1 | 2 | 0x80);
+            let v5 = ReasonCode::new(value).is_legal(Carrier::Suback, Sender::Server);
+            let expected = |legal| if legal { None } else { Some(0x82) };
+            assert_eq!(code(&[0, 7, 0, value], Version::V311), expected(v311));
+            assert_eq!(code(&[0, 7, 0, 0, value], Version::V5), expected(v5));
+        }
+    }
+
+    #[test]
+    fn there_is_at_least_one_code_and_an_identifier() {
+        assert_eq!(code(&[0, 7], Version::V311), Some(0x81));
+        assert_eq!(code(&[0, 7, 0], Version::V5), Some(0x81));
+        assert_eq!(code(&[0, 7], Version::V5), Some(0x81));
+        assert_eq!(code(&[0, 0, 0], Version::V311), Some(0x82));
+    }
+
+    #[test]
+    fn what_is_read_is_written_in_the_same_bytes() {
+        for (version, bytes) in [
+            (Version::V311, &[0x90, 5, 0, 7, 0, 2, 0x80][..]),
+            (Version::V5, &[0x90, 5, 0, 7, 0, 2, 0x87]),
+            (Version::V5, &[0x90, 9, 0, 7, 4, 0x1F, 0, 1, b'x', 1, 0x87]),
+        ] {
+            let found = read(&frame(Side::Broker, bytes), version).unwrap();
+            let written = encode(
+                version,
+                found.packet_id,
+                &found.raw_properties,
+                &found.codes,
+            );
+            assert_eq!(written.unwrap().as_ref(), bytes);
+        }
+    }
+}

@@ -41,3 +41,21 @@ fn check_char(char: char) -> Result<(), Violation> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every character there is.
+    #[test]
+    fn controls_and_non_characters_are_refused_and_nothing_else() {
+        for char in '\0'..=char::MAX {
+            let refused = matches!(
+                char,
+                '\0'..='\x1F' | '\x7F'..='\u{9F}' | '\u{FDD0}'..='\u{FDEF}'
+            ) || matches!(u32::from(char) & 0xFFFF, 0xFFFE | 0xFFFF);
+            let text = format!("a{char}b");
+            assert_eq!(check(&text).is_err(), refused, "{char:?}");
+        }
+    }
+}

@@ -61,3 +61,32 @@ pub fn read(frame: &Frame, version: Version) -> Result<Unsuback, Violation> {
 fn is_legal(code: u8) -> bool {
     ReasonCode::new(code).is_legal(Carrier::Unsuback, Sender::Server)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::tests::support::broker;
+
+    fn code(body: &[u8], version: Version) -> Option<u8> {
+        let found = read(&broker(0xB0, body), version);
+        found.err().map(|found| found.code.get())
+    }
+
+    #[test]
+    fn v311_has_a_packet_identifier_and_nothing_else() {
+        assert_eq!(code(&[0, 7], Version::V311), None);
+        assert_eq!(code(&[0, 7, 0], Version::V311), Some(0x81));
+        assert_eq!(code(&[0, 0], Version::V311), Some(0x82));
+    }
+
+    #[test]
+    fn v5_has_at_least_one_code() {
+        assert_eq!(code(&[0, 7, 0], Version::V5), Some(0x81));
+        assert_eq!(code(&[0, 7], Version::V5), Some(0x81));
+        for value in 0..=u8::MAX {
+            let legal = ReasonCode::new(value).is_legal(Carrier::Unsuback, Sender::Server);
+            let expected = if legal { None } else { Some(0x82) };
+            assert_eq!(code(&[0, 7, 0, 0x11, value], Version::V5), expected);
+        }
+    }
+}

@@ -58,3 +58,56 @@ pub fn read(
         raw_properties,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::tests::support::{client, field};
+
+    fn try_read(version: Version, filters: &[u8]) -> Result<Unsubscribe, Violation> {
+        let properties: &[u8] = match version {
+            Version::V311 => &[],
+            Version::V5 => &[0],
+        };
+        let body = [&[0, 7], properties, filters].concat();
+        read(&client(0xA2, &body), version, FilterLimits::default())
+    }
+
+    fn code(version: Version, filters: &[u8]) -> Option<u8> {
+        let found = try_read(version, filters);
+        found.err().map(|found| found.code.get())
+    }
+
+    #[test]
+    fn filters_are_read_in_order() {
+        for version in [Version::V311, Version::V5] {
+            let filters = [field("$share/g/a"), field("b/#")].concat();
+            let found = try_read(version, &filters).unwrap();
+            assert_eq!(found.packet_id.get(), 7);
+            let full: Vec<_> = found.filters.iter().map(Parsed::full).collect();
+            assert_eq!(full, ["$share/g/a", "b/#"]);
+        }
+    }
+
+    #[test]
+    fn filters_are_strict() {
+        for version in [Version::V311, Version::V5] {
+            assert_eq!(code(version, &[]), Some(0x82));
+            assert_eq!(code(version, &field("a#")), Some(0x81));
+            assert_eq!(code(version, &field("")), Some(0x81));
+            assert_eq!(code(version, &[0]), Some(0x81));
+            assert_eq!(code(version, &field("a").repeat(65)), Some(0x97));
+        }
+        let share = field("$share/g");
+        assert_eq!(code(Version::V5, &share), Some(0x81));
+        let refused = try_read(Version::V311, &share).unwrap();
+        assert_eq!(refused.filters, [Parsed::Refused("$share/g".into())]);
+    }
+
+    #[test]
+    fn a_subscription_identifier_does_not_belong_there() {
+        let body = [&[0, 7, 2, 0x0B, 1], field("a").as_slice()].concat();
+        let found = read(&client(0xA2, &body), Version::V5, FilterLimits::default());
+        assert_eq!(found.unwrap_err().code.get(), 0x81);
+    }
+}

@@ -71,3 +71,42 @@ pub(crate) fn put(out: &mut BytesMut, value: usize) {
     let (bytes, width) = encode(value);
     out.extend(bytes.iter().take(width));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn boundaries_are_those_of_the_standard() {
+        for (value, bytes) in [
+            (0, &[0x00][..]),
+            (127, &[0x7F]),
+            (128, &[0x80, 0x01]),
+            (16_383, &[0xFF, 0x7F]),
+            (16_384, &[0x80, 0x80, 0x01]),
+            (2_097_151, &[0xFF, 0xFF, 0x7F]),
+            (2_097_152, &[0x80, 0x80, 0x80, 0x01]),
+            (268_435_455, &[0xFF, 0xFF, 0xFF, 0x7F]),
+        ] {
+            let mut out = BytesMut::new();
+            put(&mut out, value);
+            assert_eq!(out, bytes);
+            let found = read(bytes).unwrap().unwrap();
+            assert_eq!((found.value, found.width), (value, bytes.len()));
+            assert!(found.is_minimal());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_minimal_is_what_would_be_written(bytes in proptest::collection::vec(any::<u8>(), 0..6)) {
+            let Ok(Some(found)) = read(&bytes) else {
+                return Ok(());
+            };
+            let (written, width) = encode(found.value);
+            let same = written[..width] == bytes[..found.width];
+            prop_assert_eq!(same, found.is_minimal());
+        }
+    }
+}

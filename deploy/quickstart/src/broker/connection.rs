@@ -124,46 +124,55 @@ impl Session<'_> {
         keep_alive: Duration,
     ) -> Result<Option<Ending>, Error> {
         tokio::select! {
-            frame = timeout(keep_alive, frames.next()) => {
-                let mut frame = match frame {
-                    Ok(frame) => frame?,
-                    Err(_) => {
-                        put_disconnect(&mut self.out, self.version, 0x8D);
-                        return Ok(Some(Ending::Lost));
-                    }
-                };
-                loop {
-                    let Some(read) = frame else {
-                        return Ok(Some(Ending::Lost));
-                    };
-                    if let Some(ending) = self.handle(Packet::read(read, self.version)?) {
-                        return Ok(Some(ending));
-                    }
-                    if self.out.len() > BURST {
-                        break;
-                    }
-                    frame = split_frame(&mut frames.arrived)?;
-                    if frame.is_none() {
-                        break;
-                    }
+            frame = timeout(keep_alive, frames.next()) => match frame {
+                Ok(frame) => match frame? {
+                    Some(frame) => self.take(frame, frames),
+                    None => Ok(Some(Ending::Lost)),
+                },
+                Err(_) => Ok(Some(self.expel(0x8D))),
+            },
+            delivery = inbox.recv(), if self.outgoing.has_room() => match delivery {
+                Some(delivery) => {
+                    self.give(delivery, inbox);
+                    Ok(None)
                 }
+                // Somebody else connected with this client's id.
+                None => Ok(Some(self.expel(0x8E))),
+            },
+        }
+    }
+
+    /// Handles a packet, and those that have arrived behind it.
+    fn take(&mut self, first: Frame, frames: &mut Frames) -> Result<Option<Ending>, Error> {
+        let mut next = Some(first);
+        while let Some(frame) = next {
+            let ending = self.handle(Packet::read(frame, self.version)?);
+            if ending.is_some() {
+                return Ok(ending);
             }
-            delivery = inbox.recv(), if self.outgoing.has_room() => {
-                let Some(delivery) = delivery else {
-                    // Somebody else connected with this client's id.
-                    put_disconnect(&mut self.out, self.version, 0x8E);
-                    return Ok(Some(Ending::Lost));
-                };
-                self.outgoing.deliver(&mut self.out, delivery);
-                while self.outgoing.has_room() && self.out.len() < BURST {
-                    let Ok(delivery) = inbox.try_recv() else {
-                        break;
-                    };
-                    self.outgoing.deliver(&mut self.out, delivery);
-                }
-            }
+            next = if self.out.len() < BURST {
+                split_frame(&mut frames.arrived)?
+            } else {
+                None
+            };
         }
         Ok(None)
+    }
+
+    /// Writes a message, and those that are ready behind it.
+    fn give(&mut self, first: Delivery, inbox: &mut mpsc::Receiver<Delivery>) {
+        self.outgoing.deliver(&mut self.out, first);
+        while self.outgoing.has_room() && self.out.len() < BURST {
+            let Ok(delivery) = inbox.try_recv() else {
+                break;
+            };
+            self.outgoing.deliver(&mut self.out, delivery);
+        }
+    }
+
+    fn expel(&mut self, reason: u8) -> Ending {
+        put_disconnect(&mut self.out, self.version, reason);
+        Ending::Lost
     }
 
     fn handle(&mut self, packet: Packet) -> Option<Ending> {
@@ -191,13 +200,9 @@ impl Session<'_> {
             }
             Packet::Subscribe { id, subscriptions } => self.subscribe(id, subscriptions),
             Packet::Unsubscribe { id, filters } => {
-                let codes = filters.iter().map(|filter| {
-                    match self.hub.unsubscribe(self.place, filter) {
-                        true => 0x00,
-                        false => 0x11,
-                    }
-                });
-                let codes: Vec<u8> = codes.collect();
+                let filters = filters.iter();
+                let ended = filters.map(|filter| self.hub.unsubscribe(self.place, filter));
+                let codes: Vec<u8> = ended.map(|was| if was { 0x00 } else { 0x11 }).collect();
                 match self.version {
                     Version::V3 => put_codes(out, 0xB0, self.version, id, &[]),
                     Version::V5 => put_codes(out, 0xB0, self.version, id, &codes),

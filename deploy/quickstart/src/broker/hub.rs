@@ -54,9 +54,10 @@ impl Hub {
         let mut state = self.state();
         state.connections += 1;
         let connection = state.connections;
-        let client_id = match client_id.is_empty() {
-            true => format!("client-{connection}"),
-            false => client_id,
+        let client_id = if client_id.is_empty() {
+            format!("client-{connection}")
+        } else {
+            client_id
         };
         let client = Client {
             connection,
