@@ -30,7 +30,9 @@ impl Deadline {
     /// counts as none; the transport, which reads it too, enforces what it makes of it.
     #[must_use]
     pub fn of_call(metadata: &MetadataMap) -> Self {
-        let timeout = metadata.get(GRPC_TIMEOUT).and_then(|value| value.to_str().ok());
+        let timeout = metadata
+            .get(GRPC_TIMEOUT)
+            .and_then(|value| value.to_str().ok());
         match timeout.and_then(parse_timeout) {
             Some(timeout) => Self::after(timeout - (timeout / 10).min(MAX_RESERVE)),
             None => Self::NONE,

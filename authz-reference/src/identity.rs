@@ -125,7 +125,13 @@ impl Principal {
     /// Whether every action is allowed.
     #[must_use]
     pub fn is_superuser(&self) -> bool {
-        matches!(self, Self::User { superuser: true, .. })
+        matches!(
+            self,
+            Self::User {
+                superuser: true,
+                ..
+            }
+        )
     }
 
     /// The client id to use towards the broker: `<name>/<client id>`.
@@ -149,8 +155,19 @@ mod tests {
     fn names() {
         use UserNameError as E;
         let longest = "x".repeat(MAX_USER_NAME_BYTES);
-        for good in ["alice", "a", "al ice", "alice@example.com", "änne", "a$", &longest] {
-            assert_eq!(UserName::new(good).map(|name| name.to_string()), Ok(good.to_owned()));
+        for good in [
+            "alice",
+            "a",
+            "al ice",
+            "alice@example.com",
+            "änne",
+            "a$",
+            &longest,
+        ] {
+            assert_eq!(
+                UserName::new(good).map(|name| name.to_string()),
+                Ok(good.to_owned())
+            );
         }
         for (bad, error) in [
             ("", E::Empty),
@@ -174,10 +191,19 @@ mod tests {
 
     #[test]
     fn broker_client_ids() {
-        let alice = Principal::User { name: UserName::new("alice").unwrap(), superuser: false };
+        let alice = Principal::User {
+            name: UserName::new("alice").unwrap(),
+            superuser: false,
+        };
         assert_eq!(alice.broker_client_id("c1").as_deref(), Some("alice/c1"));
-        assert_eq!(alice.broker_client_id("bob/c1").as_deref(), Some("alice/bob/c1"));
-        assert_eq!(Principal::Anonymous.broker_client_id("c").as_deref(), Some("anonymous/c"));
+        assert_eq!(
+            alice.broker_client_id("bob/c1").as_deref(),
+            Some("alice/bob/c1")
+        );
+        assert_eq!(
+            Principal::Anonymous.broker_client_id("c").as_deref(),
+            Some("anonymous/c")
+        );
         assert_eq!(alice.broker_client_id(""), None);
         assert_eq!(alice.broker_client_id(&"c".repeat(65_530)), None);
     }

@@ -36,6 +36,11 @@ impl Password {
     pub fn new(bytes: &[u8]) -> Self {
         Self(Zeroizing::new(bytes.to_vec()))
     }
+
+    /// For hashing, and for nothing else.
+    pub(crate) fn expose(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 impl fmt::Debug for Password {
@@ -61,7 +66,9 @@ impl PasswordHash {
             return Err(PasswordError::NotArgon2id);
         }
         let complete = phc.salt.is_some() && phc.hash.is_some() && Params::try_from(&phc).is_ok();
-        complete.then_some(Self(phc)).ok_or(PasswordError::Malformed)
+        complete
+            .then_some(Self(phc))
+            .ok_or(PasswordError::Malformed)
     }
 
     /// Hashes a password with a fresh salt and argon2's default parameters.
@@ -69,20 +76,28 @@ impl PasswordHash {
     /// # Errors
     /// If the system has no randomness to give.
     pub fn of(password: &Password) -> Result<Self, PasswordError> {
-        Argon2::default().hash_password(&password.0).map(Self).map_err(PasswordError::Hashing)
+        Argon2::default()
+            .hash_password(password.expose())
+            .map(Self)
+            .map_err(PasswordError::Hashing)
     }
 
     /// Whether `password` is the one that was hashed. Takes as long as hashing it again.
     #[must_use]
     pub fn verify(&self, password: &Password) -> bool {
-        Argon2::default().verify_password(&password.0, &self.0).is_ok()
+        Argon2::default()
+            .verify_password(password.expose(), &self.0)
+            .is_ok()
     }
 
     /// A hash that no password has and that costs as much to verify against as this one.
     #[must_use]
     pub fn decoy(&self) -> Self {
         let mut decoy = self.0.clone();
-        let length = decoy.hash.as_ref().map_or(Params::DEFAULT_OUTPUT_LEN, Output::len);
+        let length = decoy
+            .hash
+            .as_ref()
+            .map_or(Params::DEFAULT_OUTPUT_LEN, Output::len);
         // What argon2 would have to output: nobody finds a password for it in a lifetime, and the
         // caller says no whatever comes out.
         decoy.hash = Output::new(&vec![0; length]).ok();
@@ -91,8 +106,9 @@ impl PasswordHash {
 
     /// How much work verifying is: memory times passes. For comparing two hashes.
     pub(crate) fn cost(&self) -> u64 {
-        Params::try_from(&self.0)
-            .map_or(0, |params| u64::from(params.m_cost()) * u64::from(params.t_cost()))
+        Params::try_from(&self.0).map_or(0, |params| {
+            u64::from(params.m_cost()) * u64::from(params.t_cost())
+        })
     }
 }
 

@@ -110,11 +110,7 @@ impl Refusal {
 ///
 /// # Errors
 /// The rule that refused.
-pub fn publish(
-    principal: &Principal,
-    topic: &str,
-    response_topic: &str,
-) -> Result<Grant, Refusal> {
+pub fn publish(principal: &Principal, topic: &str, response_topic: &str) -> Result<Grant, Refusal> {
     if principal.is_superuser() {
         return Ok(Grant::Superuser);
     }
@@ -152,7 +148,9 @@ pub fn subscribe(principal: &Principal, filter: &str) -> Result<Grant, Refusal> 
 
 /// Whole levels: `alice2/x` is not below `alice`, and neither is `alice` itself.
 fn is_below(name: &str, topic: &str) -> bool {
-    topic.strip_prefix(name).is_some_and(|rest| rest.starts_with('/'))
+    topic
+        .strip_prefix(name)
+        .is_some_and(|rest| rest.starts_with('/'))
 }
 
 #[cfg(test)]
@@ -206,7 +204,8 @@ mod tests {
         ];
         for (who, topic, response_topic, expected) in cases {
             assert_eq!(
-                publish(&principal(who), topic, response_topic), expected,
+                publish(&principal(who), topic, response_topic),
+                expected,
                 "{who} publishes to {topic}, answers to {response_topic:?}"
             );
         }
@@ -236,7 +235,11 @@ mod tests {
             ("root",       "$SYS/#",             SUPER),
         ];
         for (who, filter, expected) in cases {
-            assert_eq!(subscribe(&principal(who), filter), expected, "{who} subscribes to {filter}");
+            assert_eq!(
+                subscribe(&principal(who), filter),
+                expected,
+                "{who} subscribes to {filter}"
+            );
         }
     }
 }

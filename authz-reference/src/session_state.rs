@@ -81,7 +81,9 @@ impl Sealer {
     #[must_use]
     pub fn seal(&self, principal: &Principal, session_id: &str) -> Bytes {
         let (flags, name) = match principal {
-            Principal::User { name, superuser } => (u8::from(*superuser) * SUPERUSER, name.as_str()),
+            Principal::User { name, superuser } => {
+                (u8::from(*superuser) * SUPERUSER, name.as_str())
+            }
             Principal::Anonymous => (ANONYMOUS, ""),
         };
         let mut state = BytesMut::with_capacity(HEADER_BYTES + name.len() + SEAL_BYTES);
@@ -100,7 +102,9 @@ impl Sealer {
     pub fn open(&self, state: &[u8], session_id: &str) -> Result<Principal, InvalidState> {
         let (sealed, seal) = state.split_last_chunk::<SEAL_BYTES>().ok_or(InvalidState)?;
         // In constant time; nothing of the content is looked at before.
-        self.over(sealed, session_id).verify_slice(seal).map_err(|_| InvalidState)?;
+        self.over(sealed, session_id)
+            .verify_slice(seal)
+            .map_err(|_| InvalidState)?;
 
         let (&[version, flags], name) = sealed.split_first_chunk().ok_or(InvalidState)?;
         match (version, flags) {
@@ -108,7 +112,10 @@ impl Sealer {
             (VERSION, 0 | SUPERUSER) => {
                 let name = str::from_utf8(name).map_err(|_| InvalidState)?;
                 let name = UserName::new(name).map_err(|_| InvalidState)?;
-                Ok(Principal::User { name, superuser: flags == SUPERUSER })
+                Ok(Principal::User {
+                    name,
+                    superuser: flags == SUPERUSER,
+                })
             }
             _ => Err(InvalidState),
         }
@@ -136,7 +143,10 @@ mod tests {
     use super::*;
 
     fn alice(superuser: bool) -> Principal {
-        Principal::User { name: UserName::new("alice").unwrap(), superuser }
+        Principal::User {
+            name: UserName::new("alice").unwrap(),
+            superuser,
+        }
     }
 
     fn sealer() -> Sealer {
@@ -156,16 +166,32 @@ mod tests {
     fn opens_nothing_else() {
         let sealer = sealer();
         let state = sealer.seal(&alice(false), "s1");
-        assert_eq!(sealer.open(&state, "s2"), Err(InvalidState), "another session");
+        assert_eq!(
+            sealer.open(&state, "s2"),
+            Err(InvalidState),
+            "another session"
+        );
         assert_eq!(sealer.open(&state, ""), Err(InvalidState), "no session");
-        assert_eq!(Sealer::random().unwrap().open(&state, "s1"), Err(InvalidState), "another key");
+        assert_eq!(
+            Sealer::random().unwrap().open(&state, "s1"),
+            Err(InvalidState),
+            "another key"
+        );
         for length in 0..state.len() {
-            assert_eq!(sealer.open(&state[..length], "s1"), Err(InvalidState), "cut to {length}");
+            assert_eq!(
+                sealer.open(&state[..length], "s1"),
+                Err(InvalidState),
+                "cut to {length}"
+            );
         }
         for bit in 0..state.len() * 8 {
             let mut altered = state.to_vec();
             altered[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(sealer.open(&altered, "s1"), Err(InvalidState), "bit {bit} flipped");
+            assert_eq!(
+                sealer.open(&altered, "s1"),
+                Err(InvalidState),
+                "bit {bit} flipped"
+            );
         }
     }
 
@@ -191,6 +217,9 @@ mod tests {
 
     #[test]
     fn a_short_secret_is_refused() {
-        assert!(matches!(Sealer::from_secret(&[7; 31]), Err(KeyError::TooShort(31))));
+        assert!(matches!(
+            Sealer::from_secret(&[7; 31]),
+            Err(KeyError::TooShort(31))
+        ));
     }
 }

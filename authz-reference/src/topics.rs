@@ -81,6 +81,8 @@ fn is_mqtt_string(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use proptest::{prelude::*, sample::select};
 
     use super::*;
@@ -127,7 +129,10 @@ mod tests {
             assert!(is_topic_name(good) && is_topic_filter(good), "{good}");
         }
         for filter in ["#", "+", "+/#", "a/+/b", "/#"] {
-            assert!(is_topic_filter(filter) && !is_topic_name(filter), "{filter}");
+            assert!(
+                is_topic_filter(filter) && !is_topic_name(filter),
+                "{filter}"
+            );
         }
         for bad in ["", "a#", "a/#/b", "#/", "a+", "+a/b", "a\0b"] {
             assert!(!is_topic_filter(bad), "{bad:?}");
@@ -144,8 +149,8 @@ mod tests {
         /// the level "z": it stands for all the names that a filter does not spell out.
         #[test]
         fn covering_is_containment(rule in any_filter(), filter in any_filter()) {
-            let witness = topics(&["a", "b", "$s", "", "z"], 4)
-                .into_iter()
+            let witness = TOPICS
+                .iter()
                 .find(|topic| matches(&filter, topic) && !matches(&rule, topic));
             prop_assert_eq!(
                 covers(&rule, &filter), witness.is_none(),
@@ -154,6 +159,8 @@ mod tests {
         }
     }
 
+    static TOPICS: LazyLock<Vec<String>> = LazyLock::new(|| topics(&["a", "b", "$s", "", "z"], 4));
+
     fn any_filter() -> impl Strategy<Value = String> {
         let level = select(vec!["a", "b", "$s", "", "+"]);
         (prop::collection::vec(level, 0..=3), any::<bool>())
@@ -161,7 +168,9 @@ mod tests {
                 levels.extend(open.then_some("#"));
                 levels.join("/")
             })
-            .prop_filter("an empty filter is malformed", |filter| is_topic_filter(filter))
+            .prop_filter("an empty filter is malformed", |filter| {
+                is_topic_filter(filter)
+            })
     }
 
     fn topics(names: &[&str], max_levels: usize) -> Vec<String> {

@@ -36,15 +36,18 @@ pub struct Account {
 pub struct Users {
     by_name: HashMap<UserName, Arc<User>>,
     /// What the password of an unknown user is verified against.
-    decoy: PasswordHash,
+    decoy: Arc<PasswordHash>,
 }
 
 impl Users {
     /// Everybody, in the order of their names.
     #[must_use]
     pub fn list(&self) -> Vec<(&UserName, Account)> {
-        let mut all: Vec<_> =
-            self.by_name.iter().map(|(name, user)| (name, user.account)).collect();
+        let mut all: Vec<_> = self
+            .by_name
+            .iter()
+            .map(|(name, user)| (name, user.account))
+            .collect();
         all.sort_by_key(|(name, _)| *name);
         all
     }
@@ -66,7 +69,7 @@ impl Users {
     pub fn credential(&self, name: &UserName) -> Credential {
         match self.by_name.get(name) {
             Some(user) => Credential::Known(Arc::clone(user)),
-            None => Credential::Unknown(self.decoy.clone()),
+            None => Credential::Unknown(Arc::clone(&self.decoy)),
         }
     }
 }
@@ -76,11 +79,19 @@ impl Users {
 /// same parameters, as `tidegate-authz` makes them, no difference is left.
 impl FromIterator<(UserName, User)> for Users {
     fn from_iter<I: IntoIterator<Item = (UserName, User)>>(users: I) -> Self {
-        let by_name: HashMap<_, _> =
-            users.into_iter().map(|(name, user)| (name, Arc::new(user))).collect();
-        let costliest = by_name.values().map(|user| &user.password).max_by_key(|hash| hash.cost());
+        let by_name: HashMap<_, _> = users
+            .into_iter()
+            .map(|(name, user)| (name, Arc::new(user)))
+            .collect();
+        let costliest = by_name
+            .values()
+            .map(|user| &user.password)
+            .max_by_key(|hash| hash.cost());
         let decoy = costliest.map_or_else(PasswordHash::default, PasswordHash::decoy);
-        Self { by_name, decoy }
+        Self {
+            by_name,
+            decoy: Arc::new(decoy),
+        }
     }
 }
 
@@ -90,7 +101,7 @@ pub enum Credential {
     /// A user.
     Known(Arc<User>),
     /// Nobody of that name.
-    Unknown(PasswordHash),
+    Unknown(Arc<PasswordHash>),
 }
 
 impl Credential {
@@ -113,8 +124,12 @@ mod tests {
     use super::*;
 
     fn user(m_cost: u32) -> User {
-        let text = format!("$argon2id$v=19$m={m_cost},t=1,p=1$c2FsdHNhbHRzYWx0$AAAAAAAAAAAAAAAAAAAAAA");
-        User { password: PasswordHash::parse(&text).unwrap(), account: Account { superuser: false } }
+        let text =
+            format!("$argon2id$v=19$m={m_cost},t=1,p=1$c2FsdHNhbHRzYWx0$AAAAAAAAAAAAAAAAAAAAAA");
+        User {
+            password: PasswordHash::parse(&text).unwrap(),
+            account: Account { superuser: false },
+        }
     }
 
     fn name(name: &str) -> UserName {
@@ -123,20 +138,38 @@ mod tests {
 
     #[test]
     fn the_decoy_costs_as_much_as_the_costliest_user() {
-        let users: Users = [(name("a"), user(8)), (name("b"), user(64)), (name("c"), user(16))]
-            .into_iter()
-            .collect();
+        let users: Users = [
+            (name("a"), user(8)),
+            (name("b"), user(64)),
+            (name("c"), user(16)),
+        ]
+        .into_iter()
+        .collect();
         let Credential::Unknown(decoy) = users.credential(&name("nobody")) else {
             panic!("nobody is somebody");
         };
         assert_eq!(decoy.cost(), user(64).password.cost());
-        assert_eq!(PasswordHash::default().cost(), 19 * 1024 * 2, "argon2's defaults");
+        assert_eq!(
+            PasswordHash::default().cost(),
+            19 * 1024 * 2,
+            "argon2's defaults"
+        );
     }
 
     #[test]
     fn nobody_gets_in_when_there_is_nobody() {
         let users: Users = [(name("a"), user(8))].into_iter().collect();
-        assert_eq!(users.credential(&name("nobody")).verify(&Password::new(b"")), None);
-        assert_eq!(users.credential(&name("a")).verify(&Password::new(b"wrong")), None);
+        assert_eq!(
+            users
+                .credential(&name("nobody"))
+                .verify(&Password::new(b"")),
+            None
+        );
+        assert_eq!(
+            users
+                .credential(&name("a"))
+                .verify(&Password::new(b"wrong")),
+            None
+        );
     }
 }

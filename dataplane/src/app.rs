@@ -126,7 +126,10 @@ impl Bound {
         accepting.wait().await;
         sessions.close();
         if timeout(self.drain_timeout, sessions.wait()).await.is_err() {
-            warn!(sessions = sessions.len(), "cutting the sessions that did not end in time");
+            warn!(
+                sessions = sessions.len(),
+                "cutting the sessions that did not end in time"
+            );
         }
     }
 }

@@ -7,22 +7,20 @@
 //!          unavailable   log line   own time             apart
 //! ```
 //!
-//! There is one such stack for each hook (CONNECT, will, PUBLISH, SUBSCRIBE), built by [`Stacks`] and
+//! There is one such stack for each hook (CONNECT, will, PUBLISH, SUBSCRIBE), built by `Stacks` and
 //! nowhere else. The order is the design:
 //!
-//! * [`FailClosed`](fail_closed) is outermost: a layer that fails, wherever it stands, makes an
+//! * `fail_closed` is outermost: a layer that fails, wherever it stands, makes an
 //!   `Unavailable` and never an allow.
-//! * [`Observe`](observe) sees everything that can happen further in, exactly once.
+//! * `observe` sees everything that can happen further in, exactly once.
 //! * A cache of decisions will stand here: its hits are observed, and cost no time limit.
-//! * [`Deadline`](deadline) is the check's own; it trusts nothing below.
+//! * `deadline` is the check's own; it trusts nothing below.
 //! * Shedding of load will stand here: before a check costs a place in the queue.
-//! * [`Lane`](lane) gathers checks into batches ([`batcher`], [`permits`]). One lane per hook, one
-//!   connection per lane; only wills share the connection of the CONNECT that they belong to.
+//! * `lane` gathers checks into batches (`batcher`, `permits`). One lane per hook, one connection per
+//!   lane; only wills share the connection of the CONNECT that they belong to.
 //! * Retries and the choice of an endpoint will stand here: they concern calls, not checks.
-//! * [`Call`](call) makes the call. Below it, [`classify`] hears what the peer really said, and on the
-//!   way back [`wire`] believes as little of it as possible.
-
-#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
+//! * `call` makes the call. Below it, `classify` hears what the peer really said, and on the way back
+//!   `wire` believes as little of it as possible.
 
 mod batch;
 mod batcher;
@@ -38,6 +36,7 @@ mod fail_closed;
 mod failure;
 pub mod hook;
 mod lane;
+mod line;
 mod log_limit;
 mod observe;
 mod options;
@@ -66,6 +65,7 @@ use self::{
     deadline::Deadline,
     fail_closed::FailClosed,
     lane::{Lane, Reply, Settings},
+    line::Line,
     observe::{Observe, Observer},
     room::Room,
 };
@@ -173,20 +173,26 @@ impl Stacks {
         let streams = options.k_hard;
         let streams_of_wills = streams / 4;
 
-        let connecting = channel::open(options, options.connect.deadline);
-        let publishing = channel::open(options, options.publish.deadline);
-        let subscribing = channel::open(options, options.subscribe.deadline);
+        let connecting = line(options, options.connect.deadline);
+        let publishing = line(options, options.publish.deadline);
+        let subscribing = line(options, options.subscribe.deadline);
 
         let connect = lane(
             options,
             data_plane,
             &counters,
-            connecting.clone(),
+            &connecting,
             streams - streams_of_wills,
         );
-        let will = lane(options, data_plane, &counters, connecting, streams_of_wills);
-        let publish = lane(options, data_plane, &counters, publishing, streams);
-        let subscribe = lane(options, data_plane, &counters, subscribing, streams);
+        let will = lane(
+            options,
+            data_plane,
+            &counters,
+            &connecting,
+            streams_of_wills,
+        );
+        let publish = lane(options, data_plane, &counters, &publishing, streams);
+        let subscribe = lane(options, data_plane, &counters, &subscribing, streams);
 
         Self {
             rooms: [
@@ -209,14 +215,20 @@ impl Stacks {
     }
 }
 
+/// The connection for checks with this deadline.
+fn line(options: &AuthzOptions, deadline: Duration) -> Arc<Line> {
+    let options = options.clone();
+    Arc::new(Line::new(move || channel::open(&options, deadline)))
+}
+
 fn lane<H: Hook>(
     options: &AuthzOptions,
     data_plane: &v1::DataPlane,
     counters: &Arc<Counters>,
-    channel: tonic::transport::Channel,
+    line: &Arc<Line>,
     streams: usize,
 ) -> Lane<H> {
-    let call = Call::<H>::new(channel, options, data_plane.clone());
+    let call = Call::<H>::new(Arc::clone(line), options, data_plane.clone());
     Lane::start(
         Settings::new::<H>(options, streams),
         call,

@@ -243,6 +243,9 @@ mod tests {
         assert_eq!(read, 7);
         assert_eq!(leg.next_frame(2 * 1024 * 1024), Ok(None));
         assert!(leg.input.capacity() <= 2 * READ_SIZE);
-        assert!(leg.next_frame(1024).is_ok(), "asked again only when it is whole");
+        assert!(
+            leg.next_frame(1024).is_ok(),
+            "asked again only when it is whole"
+        );
     }
 }

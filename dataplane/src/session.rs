@@ -169,10 +169,11 @@ where
         let reading = self.reads_client();
         self.gate.handle_reading(reading, now());
 
-        let client_more = reading && self.take_client_frames();
+        // The broker first: its CONNACK opens the way for what the client has sent already.
         let broker_more = self.take_broker_frames();
+        let client_more = reading && self.take_client_frames();
         self.tell_ends();
-        client_more || broker_more
+        broker_more || client_more
     }
 
     /// Whether there is room for what a packet of the client may cause: bytes for the broker, an
@@ -185,7 +186,8 @@ where
                 .find(|hook| !authz.is_ready(*hook));
             self.lane = full.map(|hook| {
                 let authz = authz.clone();
-                let ready: BoxFuture<'static, ()> = Box::pin(async move { authz.ready(hook).await });
+                let ready: BoxFuture<'static, ()> =
+                    Box::pin(async move { authz.ready(hook).await });
                 ready
             });
         }
@@ -273,11 +275,7 @@ where
     }
 
     /// Everything that can happen, in the order in which it is looked at.
-    fn poll_event(
-        &mut self,
-        cx: &mut TaskContext<'_>,
-        more: bool,
-    ) -> Poll<Event<D::Stream>> {
+    fn poll_event(&mut self, cx: &mut TaskContext<'_>, more: bool) -> Poll<Event<D::Stream>> {
         if let Some(drain) = &mut self.drain
             && drain.as_mut().poll(cx).is_ready()
         {

@@ -117,8 +117,14 @@ mod tests {
     #[test]
     fn urls_of_brokers() {
         let shown = |text: &str| text.parse::<Target>().map(|target| target.to_string());
-        assert_eq!(shown("mqtt://127.0.0.1:1884"), Ok("127.0.0.1:1884".to_owned()));
-        assert_eq!(shown("mqtt://broker.example"), Ok("broker.example:1883".to_owned()));
+        assert_eq!(
+            shown("mqtt://127.0.0.1:1884"),
+            Ok("127.0.0.1:1884".to_owned())
+        );
+        assert_eq!(
+            shown("mqtt://broker.example"),
+            Ok("broker.example:1883".to_owned())
+        );
         assert_eq!(shown("mqtt://[::1]:1"), Ok("[::1]:1".to_owned()));
         assert_eq!(shown("mqtts://h:1"), Err(TargetError::Scheme));
         assert_eq!(shown("mqtt://user:secret@h:1"), Err(TargetError::Extra));

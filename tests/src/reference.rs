@@ -98,8 +98,13 @@ fn run(folder: &Path, bind: SocketAddr) -> (Program, SocketAddr) {
 fn write_config(folder: &Path, settings: &Settings) {
     let users = folder.join("users.toml");
     fs::write(&users, users_file()).expect("a temporary file");
+    // With a key of its own at every start it would not know its sessions again after a restart.
+    let key = folder.join("session.key");
+    fs::write(&key, "a key that outlives the process, of 32 bytes or more")
+        .expect("a temporary file");
     let settings = settings
         .clone()
+        .set("session.key_file", key.to_str().expect("a path in UTF-8"))
         .set("bind", "127.0.0.1:0")
         .set("users.file", users.to_str().expect("a path in UTF-8"));
     settings.write(&folder.join("authz.toml"));

@@ -91,15 +91,15 @@ async fn misbehave(mut stream: TcpStream, manner: Manner) -> std::io::Result<()>
     match manner {
         Manner::Close => {}
         Manner::Reset => {
-            stream.read(&mut unread).await?;
+            stream.readable().await?;
             stream.set_zero_linger()?;
         }
         Manner::Garbage => {
-            stream.read(&mut unread).await?;
+            stream.readable().await?;
             stream.write_all(&[0xA5; 4096]).await?;
         }
         Manner::OldHttp => {
-            stream.read(&mut unread).await?;
+            stream.readable().await?;
             stream
                 .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nyes\n")
                 .await?;

@@ -1,5 +1,7 @@
 //! No answer means no, and is told as "not now" instead of "no".
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
 use std::time::{Duration, Instant};
 
 use tidegate_proto::v1::FailureCode;
@@ -63,21 +65,18 @@ fn impatient() -> Topology {
         .start()
 }
 
-both_versions!(
-    connect_without_a_service_is_unavailable_and_the_broker_is_left_alone,
-    |version| {
-        for outage in Outage::ALL {
-            let mut topology = Topology::recorded()
-                .set("authz.connect.deadline", "300ms")
-                .start();
-            outage.begin(&mut topology);
-            topology
-                .try_connect(version, &login("alice"))
-                .expect_refused(unavailable(version));
-            assert_eq!(topology.recorder().connections(), 0, "{outage:?}");
-        }
+both_versions!(connect_without_a_service_is_unavailable, |version| {
+    for outage in Outage::ALL {
+        let mut topology = Topology::recorded()
+            .set("authz.connect.deadline", "300ms")
+            .start();
+        outage.begin(&mut topology);
+        topology
+            .try_connect(version, &login("alice"))
+            .expect_refused(unavailable(version));
+        assert_eq!(topology.recorder().connections(), 0, "{outage:?}");
     }
-);
+});
 
 both_versions!(publish_without_a_service_is_never_a_success, |version| {
     for outage in Outage::ALL {
@@ -148,23 +147,20 @@ both_versions!(subscribe_without_a_service_ends_the_connection, |version| {
     }
 });
 
-both_versions!(
-    subscribe_without_a_service_can_be_refused_instead,
-    |version| {
-        for outage in Outage::ALL {
-            let mut topology = Topology::recorded()
-                .set("authz.subscribe.deadline", "300ms")
-                .set("authz.subscribe.on_failure", "reject")
-                .start();
-            let mut alice = topology.connect(version, "alice");
-            outage.begin(&mut topology);
-            let id = alice.subscribe(&["alice/#", "alice/x"]);
-            alice.expect_suback(id, &[version.pick(0x80, 0x83); 2]);
-            alice.expect_nothing_before_pong();
-            assert_eq!(topology.recorder().filters(), [""; 0], "{outage:?}");
-        }
+both_versions!(subscribe_without_a_service_can_be_refused, |version| {
+    for outage in Outage::ALL {
+        let mut topology = Topology::recorded()
+            .set("authz.subscribe.deadline", "300ms")
+            .set("authz.subscribe.on_failure", "reject")
+            .start();
+        let mut alice = topology.connect(version, "alice");
+        outage.begin(&mut topology);
+        let id = alice.subscribe(&["alice/#", "alice/x"]);
+        alice.expect_suback(id, &[version.pick(0x80, 0x83); 2]);
+        alice.expect_nothing_before_pong();
+        assert_eq!(topology.recorder().filters(), [""; 0], "{outage:?}");
     }
-);
+});
 
 #[test]
 fn publish_without_a_service_can_end_a_v5_connection() {
@@ -335,24 +331,21 @@ fn one_bad_result_does_not_spoil_its_batch() {
     assert_eq!(topology.recorder().topics(), ["a", "b", "c", "d", "e"]);
 }
 
-both_versions!(
-    a_filter_without_a_decision_can_be_refused_on_its_own,
-    |version| {
-        let topology = Topology::scripted()
-            .set("authz.subscribe.on_failure", "reject")
-            .start();
-        topology
-            .service()
-            .answer_hook(Hook::Subscribe, |check| match check.topic() {
-                "missing" => Answer::Missing,
-                _ => Answer::Allow,
-            });
-        let mut client = topology.connect(version, "client");
-        let id = client.subscribe(&["a", "missing", "b"]);
-        client.expect_suback(id, &[2, version.pick(0x80, 0x83), 2]);
-        assert_eq!(topology.recorder().filters(), ["a", "b"]);
-    }
-);
+both_versions!(one_undecided_filter_can_be_refused, |version| {
+    let topology = Topology::scripted()
+        .set("authz.subscribe.on_failure", "reject")
+        .start();
+    topology
+        .service()
+        .answer_hook(Hook::Subscribe, |check| match check.topic() {
+            "missing" => Answer::Missing,
+            _ => Answer::Allow,
+        });
+    let mut client = topology.connect(version, "client");
+    let id = client.subscribe(&["a", "missing", "b"]);
+    client.expect_suback(id, &[2, version.pick(0x80, 0x83), 2]);
+    assert_eq!(topology.recorder().filters(), ["a", "b"]);
+});
 
 /// A check that would fail for ever is denied, so that the client does not come back in a loop.
 #[test]
@@ -366,18 +359,15 @@ fn an_invalid_check_is_denied() {
     client.expect_ack(Kind::Puback, id, 0x87);
 }
 
-both_versions!(
-    a_session_whose_state_is_lost_has_to_connect_afresh,
-    |version| {
-        let topology = Topology::scripted().start();
-        topology.service().answer_hook(Hook::Publish, |_| {
-            Answer::Fail(FailureCode::SessionStateInvalid)
-        });
-        let mut client = topology.connect(version, "client");
-        client.publish(1, "t", "");
-        client.expect_end(0x98);
-    }
-);
+both_versions!(a_session_without_its_state_is_ended, |version| {
+    let topology = Topology::scripted().start();
+    topology.service().answer_hook(Hook::Publish, |_| {
+        Answer::Fail(FailureCode::SessionStateInvalid)
+    });
+    let mut client = topology.connect(version, "client");
+    client.publish(1, "t", "");
+    client.expect_end(0x98);
+});
 
 both_versions!(whatever_is_not_a_service_decides_nothing, |version| {
     for manner in Manner::ALL {

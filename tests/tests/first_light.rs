@@ -1,5 +1,7 @@
 //! MQTT client, gate, Mosquitto, reference service: what is allowed works, what is not is refused.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
 use tidegate_tests::{
     Client, Connect, Publish, Subscribe, Topology, Unsubscribe, Version, both_versions,
     packet::{Encode as _, Kind, PINGREQ, disconnect, frame, property},
@@ -51,22 +53,19 @@ both_versions!(mosquitto_pub_never_reaches_a_foreign_topic, |version| {
     witness.expect_publish(&own, "but this");
 });
 
-both_versions!(
-    a_message_to_a_foreign_topic_is_refused_and_dropped,
-    |version| {
-        let topology = Topology::shared();
-        let (foreign, own) = (unique("bob/x"), unique("alice/x"));
-        let mut witness = topology.witness(&[&foreign, &own]);
-        let mut alice = topology.connect(version, "alice");
-        for qos in 0..=2 {
-            let id = alice.publish(qos, &foreign, "never");
-            expect_publish_denied(&mut alice, qos, id);
-        }
-        let id = alice.publish(2, &own, "but this");
-        alice.complete(2, id);
-        witness.expect_publish(&own, "but this");
+both_versions!(a_message_to_a_foreign_topic_is_refused, |version| {
+    let topology = Topology::shared();
+    let (foreign, own) = (unique("bob/x"), unique("alice/x"));
+    let mut witness = topology.witness(&[&foreign, &own]);
+    let mut alice = topology.connect(version, "alice");
+    for qos in 0..=2 {
+        let id = alice.publish(qos, &foreign, "never");
+        expect_publish_denied(&mut alice, qos, id);
     }
-);
+    let id = alice.publish(2, &own, "but this");
+    alice.complete(2, id);
+    witness.expect_publish(&own, "but this");
+});
 
 both_versions!(a_name_that_begins_alike_is_foreign, |version| {
     let topology = Topology::shared();
@@ -117,51 +116,42 @@ both_versions!(requested_qos_is_granted_per_filter, |version| {
     alice.expect_suback(1, &[0, 1, 2]);
 });
 
-both_versions!(
-    a_subscription_of_refused_filters_only_delivers_nothing,
-    |version| {
-        let topology = Topology::shared();
-        let topic = unique("bob/x");
-        let mut witness = topology.witness(&[&topic]);
-        let mut alice = topology.connect(version, "alice");
-        let id = alice.subscribe(&[&topic, "bob/#"]);
-        alice.expect_suback(id, &[not_granted(version); 2]);
-        let mut bob = topology.connect(version, "bob");
-        bob.publish(0, &topic, "secret");
-        witness.expect_publish(&topic, "secret");
-        alice.expect_nothing_before_pong();
-    }
-);
+both_versions!(refused_filters_deliver_nothing, |version| {
+    let topology = Topology::shared();
+    let topic = unique("bob/x");
+    let mut witness = topology.witness(&[&topic]);
+    let mut alice = topology.connect(version, "alice");
+    let id = alice.subscribe(&[&topic, "bob/#"]);
+    alice.expect_suback(id, &[not_granted(version); 2]);
+    let mut bob = topology.connect(version, "bob");
+    bob.publish(0, &topic, "secret");
+    witness.expect_publish(&topic, "secret");
+    alice.expect_nothing_before_pong();
+});
 
-both_versions!(
-    a_filter_that_covers_more_than_ones_own_is_refused,
-    |version| {
-        let topology = Topology::shared();
-        let mut alice = topology.connect(version, "alice");
-        for filter in ["#", "+/x", "+/#", "+", "/#", "$SYS/#", "alice2/#"] {
-            let id = alice.subscribe(&[filter]);
-            alice.expect_suback(id, &[not_granted(version)]);
-        }
+both_versions!(a_filter_that_covers_too_much_is_refused, |version| {
+    let topology = Topology::shared();
+    let mut alice = topology.connect(version, "alice");
+    for filter in ["#", "+/x", "+/#", "+", "/#", "$SYS/#", "alice2/#"] {
+        let id = alice.subscribe(&[filter]);
+        alice.expect_suback(id, &[not_granted(version)]);
     }
-);
+});
 
-both_versions!(
-    a_shared_subscription_is_judged_by_its_inner_filter,
-    |version| {
-        let topology = Topology::shared();
-        let topic = unique("alice/x");
-        let mut alice = topology.connect(version, "alice");
-        let id = alice.subscribe(&[
-            &format!("$share/group/{topic}"),
-            "$share/group/bob/#",
-            "$share/alice/bob/#",
-        ]);
-        let refused = not_granted(version);
-        alice.expect_suback(id, &[2, refused, refused]);
-        alice.publish(0, &topic, "shared");
-        alice.expect_publish(&topic, "shared");
-    }
-);
+both_versions!(a_share_is_judged_by_its_inner_filter, |version| {
+    let topology = Topology::shared();
+    let topic = unique("alice/x");
+    let mut alice = topology.connect(version, "alice");
+    let id = alice.subscribe(&[
+        &format!("$share/group/{topic}"),
+        "$share/group/bob/#",
+        "$share/alice/bob/#",
+    ]);
+    let refused = not_granted(version);
+    alice.expect_suback(id, &[2, refused, refused]);
+    alice.publish(0, &topic, "shared");
+    alice.expect_publish(&topic, "shared");
+});
 
 both_versions!(unsubscribe_ends_a_subscription, |version| {
     let topology = Topology::shared();
@@ -260,20 +250,17 @@ both_versions!(a_retained_message_is_kept_and_can_be_deleted, |version| {
     late.expect_nothing_before_pong();
 });
 
-both_versions!(
-    a_retained_message_to_a_foreign_topic_is_not_kept,
-    |version| {
-        let topology = Topology::shared();
-        let topic = unique("bob/x");
-        let mut alice = topology.connect(version, "alice");
-        alice.send(&Publish::new(&topic, "never").qos(1).id(1).retain());
-        expect_publish_denied(&mut alice, 1, 1);
-        let mut bob = topology.connect(version, "bob");
-        let id = bob.subscribe(&[&topic]);
-        bob.expect_suback(id, &[2]);
-        bob.expect_nothing_before_pong();
-    }
-);
+both_versions!(a_foreign_retained_message_is_not_kept, |version| {
+    let topology = Topology::shared();
+    let topic = unique("bob/x");
+    let mut alice = topology.connect(version, "alice");
+    alice.send(&Publish::new(&topic, "never").qos(1).id(1).retain());
+    expect_publish_denied(&mut alice, 1, 1);
+    let mut bob = topology.connect(version, "bob");
+    let id = bob.subscribe(&[&topic]);
+    bob.expect_suback(id, &[2]);
+    bob.expect_nothing_before_pong();
+});
 
 both_versions!(a_will_on_a_foreign_topic_refuses_the_connect, |version| {
     let topology = Topology::shared();

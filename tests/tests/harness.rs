@@ -68,20 +68,17 @@ both_versions!(a_real_broker_is_content_with_bytes_one_by_one, |version| {
     client.expect_suback(5, &[1]);
 });
 
-both_versions!(
-    a_real_broker_publishes_the_will_of_a_client_that_goes_away,
-    |version| {
-        let broker = Mosquitto::start();
-        let mut witness = connected(broker.address(), version);
-        let id = witness.subscribe(&["w"]);
-        witness.expect_suback(id, &[2]);
-        let mut client = Client::open(broker.address(), version);
-        client.send(&Connect::new("other").will(Publish::new("w", "gone").qos(2)));
-        client.expect_connack(0);
-        drop(client);
-        witness.expect_publish("w", "gone");
-    }
-);
+both_versions!(a_client_that_goes_away_leaves_its_will, |version| {
+    let broker = Mosquitto::start();
+    let mut witness = connected(broker.address(), version);
+    let id = witness.subscribe(&["w"]);
+    witness.expect_suback(id, &[2]);
+    let mut client = Client::open(broker.address(), version);
+    client.send(&Connect::new("other").will(Publish::new("w", "gone").qos(2)));
+    client.expect_connack(0);
+    drop(client);
+    witness.expect_publish("w", "gone");
+});
 
 both_versions!(command_line_clients_reach_a_real_broker, |version| {
     let broker = Mosquitto::start();
@@ -118,28 +115,25 @@ both_versions!(recorder_answers_like_a_broker_and_remembers, |version| {
     assert_eq!(recorder.packets(Kind::Connect)[0].client_id(), "harness");
 });
 
-both_versions!(
-    recorder_can_refuse_be_silent_hang_up_and_speak_first,
-    |version| {
-        let recorder = Recorder::start();
-        recorder.reply_with(|packet| match packet.kind() {
-            Kind::Connect if packet.client_id() == "refused" => Reply::Close(vec![0x20, 2, 0, 5]),
-            Kind::Publish => Reply::Silence,
-            _ => Reply::Usual,
-        });
-        let mut refused = Client::open(recorder.address(), version);
-        refused.send(&Connect::new("refused"));
-        refused.expect_refused(5);
+both_versions!(recorder_can_refuse_and_be_silent, |version| {
+    let recorder = Recorder::start();
+    recorder.reply_with(|packet| match packet.kind() {
+        Kind::Connect if packet.client_id() == "refused" => Reply::Close(vec![0x20, 2, 0, 5]),
+        Kind::Publish => Reply::Silence,
+        _ => Reply::Usual,
+    });
+    let mut refused = Client::open(recorder.address(), version);
+    refused.send(&Connect::new("refused"));
+    refused.expect_refused(5);
 
-        let mut client = connected(recorder.address(), version);
-        client.publish(1, "t", "");
-        client.expect_nothing_before_pong();
-        recorder.send(1, ack(Kind::Puback, 1));
-        client.expect_ack(Kind::Puback, 1, 0);
-        recorder.close(1);
-        client.expect_closed();
-    }
-);
+    let mut client = connected(recorder.address(), version);
+    client.publish(1, "t", "");
+    client.expect_nothing_before_pong();
+    recorder.send(1, ack(Kind::Puback, 1));
+    client.expect_ack(Kind::Puback, 1, 0);
+    recorder.close(1);
+    client.expect_closed();
+});
 
 #[test]
 fn packets_tell_their_properties() {

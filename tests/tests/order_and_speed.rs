@@ -1,5 +1,7 @@
 //! Many decisions in flight, one order; and nothing that need not wait waits.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
 use std::{
     thread,
     time::{Duration, Instant},
@@ -111,28 +113,25 @@ fn report(version: Version, took: Duration, topology: &Topology) {
     );
 }
 
-both_versions!(
-    acknowledgements_come_in_order_whatever_the_decisions,
-    |version| {
-        let topology = Topology::scripted().start();
-        topology.service().answer_hook(Hook::Publish, contrary);
-        let mut client = topology.connect(version, "client");
-        let numbers = 0..60_u16;
-        for number in numbers.clone() {
-            client.send(&Publish::new(number.to_string(), "").qos(1).id(number + 1));
-        }
-        for number in numbers.clone() {
-            let denied = number % 3 == 0;
-            let code = if denied { version.pick(0, 0x87) } else { 0 };
-            client.expect_ack(Kind::Puback, number + 1, code);
-        }
-        let allowed: Vec<_> = numbers
-            .filter(|number| number % 3 != 0)
-            .map(|number| number.to_string())
-            .collect();
-        assert_eq!(topology.recorder().topics(), allowed);
+both_versions!(acknowledgements_come_in_order, |version| {
+    let topology = Topology::scripted().start();
+    topology.service().answer_hook(Hook::Publish, contrary);
+    let mut client = topology.connect(version, "client");
+    let numbers = 0..60_u16;
+    for number in numbers.clone() {
+        client.send(&Publish::new(number.to_string(), "").qos(1).id(number + 1));
     }
-);
+    for number in numbers.clone() {
+        let denied = number % 3 == 0;
+        let code = if denied { version.pick(0, 0x87) } else { 0 };
+        client.expect_ack(Kind::Puback, number + 1, code);
+    }
+    let allowed: Vec<_> = numbers
+        .filter(|number| number % 3 != 0)
+        .map(|number| number.to_string())
+        .collect();
+    assert_eq!(topology.recorder().topics(), allowed);
+});
 
 /// Denies every third, and is the quicker the later it is asked.
 fn contrary(check: &Check) -> Answer {
@@ -235,55 +234,49 @@ both_versions!(a_whole_qos_2_exchange_keeps_its_place, |version| {
     assert_eq!(kinds, [Kind::Publish, Kind::Publish, Kind::Pubrel]);
 });
 
-/// A client whose messages are all denied sends no PINGREQ, and the broker hears nothing from it.
-both_versions!(
-    the_gate_pings_the_broker_for_a_client_whose_messages_are_denied,
-    |version| {
-        let topology = Topology::scripted().start();
-        topology
-            .service()
-            .answer_hook(Hook::Publish, |_| Answer::deny(ReasonCode::NotAuthorized));
-        let mut client = topology.try_connect(version, &Connect::new("client").keep_alive(1));
-        client.expect_connack(0);
-        let give_up = Instant::now() + tidegate_tests::wait::PATIENCE;
-        while topology.recorder().packets(Kind::Pingreq).len() < 3 {
-            assert!(
-                Instant::now() < give_up,
-                "the gate does not ping the broker"
-            );
-            let id = client.publish(1, "t", "denied");
-            client.expect_ack(Kind::Puback, id, version.pick(0, 0x87));
-            thread::sleep(Duration::from_millis(50));
-        }
-        client.expect_nothing_before_pong();
+// A client whose messages are all denied sends no PINGREQ, and the broker hears nothing from it.
+both_versions!(the_gate_pings_for_a_client_that_is_denied, |version| {
+    let topology = Topology::scripted().start();
+    topology
+        .service()
+        .answer_hook(Hook::Publish, |_| Answer::deny(ReasonCode::NotAuthorized));
+    let mut client = topology.try_connect(version, &Connect::new("client").keep_alive(1));
+    client.expect_connack(0);
+    let give_up = Instant::now() + tidegate_tests::wait::PATIENCE;
+    while topology.recorder().packets(Kind::Pingreq).len() < 3 {
+        assert!(
+            Instant::now() < give_up,
+            "the gate does not ping the broker"
+        );
+        let id = client.publish(1, "t", "denied");
+        client.expect_ack(Kind::Puback, id, version.pick(0, 0x87));
+        thread::sleep(Duration::from_millis(50));
     }
-);
+    client.expect_nothing_before_pong();
+});
 
-/// The same with a real broker, in real time: it would close after 1.5 times the keep alive.
-both_versions!(
-    a_real_broker_keeps_a_client_whose_messages_are_denied,
-    |version| {
-        let topology = Topology::real().start();
-        let will = unique("alice/will");
-        let mut witness = topology.witness(&[&will]);
-        let connect = login("alice")
-            .keep_alive(1)
-            .will(Publish::new(&will, "the broker gave up"));
-        let mut alice = topology.try_connect(version, &connect);
-        alice.expect_connack(0);
-        let begun = Instant::now();
-        while begun.elapsed() < Duration::from_secs(4) {
-            let id = alice.publish(1, "bob/x", "denied");
-            alice.expect_ack(Kind::Puback, id, version.pick(0, 0x87));
-            thread::sleep(Duration::from_millis(100));
-        }
-        alice.publish(0, &will, "still here");
-        witness.expect_publish(&will, "still here");
+// The same with a real broker, in real time: it would close after 1.5 times the keep alive.
+both_versions!(a_real_broker_keeps_a_client_that_is_denied, |version| {
+    let topology = Topology::real().start();
+    let will = unique("alice/will");
+    let mut witness = topology.witness(&[&will]);
+    let connect = login("alice")
+        .keep_alive(1)
+        .will(Publish::new(&will, "the broker gave up"));
+    let mut alice = topology.try_connect(version, &connect);
+    alice.expect_connack(0);
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(4) {
+        let id = alice.publish(1, "bob/x", "denied");
+        alice.expect_ack(Kind::Puback, id, version.pick(0, 0x87));
+        thread::sleep(Duration::from_millis(100));
     }
-);
+    alice.publish(0, &will, "still here");
+    witness.expect_publish(&will, "still here");
+});
 
-/// Queues are bounded: a client that sends on while nothing is decided is not read any further,
-/// and every message of it is decided in the end.
+// Queues are bounded: a client that sends on while nothing is decided is not read any further,
+// and every message of it is decided in the end.
 both_versions!(a_full_window_stops_reading_and_starts_again, |version| {
     let topology = Topology::scripted()
         .set("authz.publish.deadline", "20s")

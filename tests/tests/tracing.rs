@@ -1,5 +1,7 @@
 //! One trace over both programs, and no secret in any of it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
 use std::time::Instant;
 
 use opentelemetry_proto::tonic::trace::v1::{span::SpanKind, status::StatusCode};
@@ -43,35 +45,32 @@ fn assert_crosses_both(path: &[Span]) {
     assert!(path.iter().all(|span| span.trace_id == path[0].trace_id));
 }
 
-both_versions!(
-    connect_publish_and_subscribe_each_give_one_trace,
-    |version| {
-        let topology = Topology::real().collector().start();
-        let mut alice = topology.connect(version, "alice");
-        let id = alice.publish(1, "alice/x", "traced");
-        alice.complete(1, id);
-        let id = alice.subscribe(&["alice/x"]);
-        alice.expect_suback(id, &[2]);
+both_versions!(every_hook_gives_one_trace_over_both, |version| {
+    let topology = Topology::real().collector().start();
+    let mut alice = topology.connect(version, "alice");
+    let id = alice.publish(1, "alice/x", "traced");
+    alice.complete(1, id);
+    let id = alice.subscribe(&["alice/x"]);
+    alice.expect_suback(id, &[2]);
 
-        let connect = path_of(topology.collector(), "AuthorizeConnect");
-        let publish = path_of(topology.collector(), "AuthorizePublish");
-        let subscribe = path_of(topology.collector(), "AuthorizeSubscribe");
-        for path in [&connect, &publish, &subscribe] {
-            assert_crosses_both(path);
-        }
-        let setup = &connect[0].trace_id;
-        for packet in [&publish, &subscribe] {
-            let root = packet.last().expect("a path has a root");
-            assert_ne!(&root.trace_id, setup, "a packet has a trace of its own");
-            let linked = root.links.iter().any(|link| &link.trace_id == setup);
-            assert!(
-                linked,
-                "{} does not link to the trace of its connection",
-                root.name
-            );
-        }
+    let connect = path_of(topology.collector(), "AuthorizeConnect");
+    let publish = path_of(topology.collector(), "AuthorizePublish");
+    let subscribe = path_of(topology.collector(), "AuthorizeSubscribe");
+    for path in [&connect, &publish, &subscribe] {
+        assert_crosses_both(path);
     }
-);
+    let setup = &connect[0].trace_id;
+    for packet in [&publish, &subscribe] {
+        let root = packet.last().expect("a path has a root");
+        assert_ne!(&root.trace_id, setup, "a packet has a trace of its own");
+        let linked = root.links.iter().any(|link| &link.trace_id == setup);
+        assert!(
+            linked,
+            "{} does not link to the trace of its connection",
+            root.name
+        );
+    }
+});
 
 both_versions!(a_will_is_asked_in_the_trace_of_its_connect, |version| {
     let topology = Topology::real().collector().start();
@@ -83,7 +82,7 @@ both_versions!(a_will_is_asked_in_the_trace_of_its_connect, |version| {
     assert_eq!(connect[0].trace_id, will[0].trace_id);
 });
 
-/// A denial is a decision: it is in the trace, but it is no error. Its log line names the trace.
+// A denial is a decision: it is in the trace, but it is no error. Its log line names the trace.
 both_versions!(a_denied_message_is_traced_without_an_error, |version| {
     let topology = Topology::real().collector().start();
     let mut alice = topology.connect(version, "alice");
@@ -197,60 +196,55 @@ fn an_unsampled_message_leaves_no_span() {
 
 /// Ends both programs, which send what they still have to send.
 fn end(topology: &mut Topology) {
+    let asked = Instant::now();
     topology.gate_mut().program().signal(Signal::TERM);
     assert_eq!(topology.gate_mut().program().wait_exit().code(), Some(0));
+    let gate = asked.elapsed();
     assert_eq!(topology.reference_mut().terminate().code(), Some(0));
+    println!(
+        "the gate ended in {gate:?}, the service in {:?}",
+        asked.elapsed() - gate
+    );
 }
 
-both_versions!(
-    no_password_and_no_payload_is_in_any_span_or_log,
-    |version| {
-        const PAYLOAD: &str = "payload-canary-91c4";
-        const WRONG: &str = "wrong-canary-77aa";
-        let mut topology = Topology::real().collector().start();
-        let will = |topic: &str| Publish::new(topic, PAYLOAD);
-        let mut alice = topology.try_connect(version, &login("alice").will(will("alice/x")));
-        alice.expect_connack(0);
-        for topic in ["alice/x", "bob/x"] {
-            let id = alice.publish(1, topic, PAYLOAD);
-            alice.expect_ack(
-                Kind::Puback,
-                id,
-                if topic == "bob/x" {
-                    version.pick(0, 0x87)
-                } else {
-                    version.pick(0, 0x10)
-                },
-            );
-        }
-        topology
-            .try_connect(version, &login("alice").will(will("bob/x")))
-            .drain();
-        topology
-            .try_connect(
-                version,
-                &Connect::new(unique("client")).login("alice", WRONG),
-            )
-            .drain();
-        // A user may take the field for the name for that of the password, too.
-        topology
-            .try_connect(
-                version,
-                &Connect::new(unique("client")).login("bob", password("alice")),
-            )
-            .drain();
+both_versions!(no_secret_is_in_any_span_or_log_line, |version| {
+    const PAYLOAD: &str = "payload-canary-91c4";
+    const WRONG: &str = "wrong-canary-77aa";
+    let mut topology = Topology::real().collector().start();
+    let will = |topic: &str| Publish::new(topic, PAYLOAD);
+    let mut alice = topology.try_connect(version, &login("alice").will(will("alice/x")));
+    alice.expect_connack(0);
+    let id = alice.publish(1, "alice/x", PAYLOAD);
+    alice.complete(1, id);
+    let id = alice.publish(1, "bob/x", PAYLOAD);
+    alice.expect_ack(Kind::Puback, id, version.pick(0, 0x87));
+    topology
+        .try_connect(version, &login("alice").will(will("bob/x")))
+        .drain();
+    topology
+        .try_connect(
+            version,
+            &Connect::new(unique("client")).login("alice", WRONG),
+        )
+        .drain();
+    // A user may take the field for the name for that of the password, too.
+    topology
+        .try_connect(
+            version,
+            &Connect::new(unique("client")).login("bob", password("alice")),
+        )
+        .drain();
 
-        path_of(topology.collector(), "AuthorizePublish");
-        end(&mut topology);
-        let exported = format!("{:#?}", topology.collector().spans());
-        let logs = topology.gate().log() + &topology.reference().log();
-        let payload = PAYLOAD.as_bytes();
-        for secret in [PAYLOAD, WRONG, &password("alice"), &format!("{payload:?}")] {
-            assert!(!exported.contains(secret), "{secret} was exported");
-            assert!(!logs.contains(secret), "{secret} was logged");
-        }
+    path_of(topology.collector(), "AuthorizePublish");
+    end(&mut topology);
+    let exported = format!("{:#?}", topology.collector().spans());
+    let logs = topology.gate().log() + &topology.reference().log();
+    let payload = PAYLOAD.as_bytes();
+    for secret in [PAYLOAD, WRONG, &password("alice"), &format!("{payload:?}")] {
+        assert!(!exported.contains(secret), "{secret} was exported");
+        assert!(!logs.contains(secret), "{secret} was logged");
     }
-);
+});
 
 both_versions!(a_collector_that_is_away_changes_nothing, |version| {
     let black_hole = Rogue::start(Manner::Silence);
@@ -264,11 +258,7 @@ both_versions!(a_collector_that_is_away_changes_nothing, |version| {
             witness.expect_publish("alice/x", "all the same");
         }
         drop(alice);
-        let asked = Instant::now();
+        println!("with the collector at {endpoint}:");
         end(&mut topology);
-        println!(
-            "with the collector at {endpoint}, both programs ended after {:?}",
-            asked.elapsed()
-        );
     }
 });

@@ -59,8 +59,10 @@ impl UsersFileError {
 /// # Errors
 /// If it is missing, unreadable, or wrong in any place: half a user base is none.
 pub fn load(path: &Path) -> Result<Users, UsersFileError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| UsersFileError::Unreadable { path: path.to_owned(), source })?;
+    let text = std::fs::read_to_string(path).map_err(|source| UsersFileError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })?;
     parse(&text, path)
 }
 
@@ -81,9 +83,20 @@ pub fn parse(text: &str, path: &Path) -> Result<Users, UsersFileError> {
         let checked = UserName::new(name.as_ref())
             .map_err(|error| malformed(name.span(), format!("{error}: `{}`", name.as_ref())))?;
         let password = PasswordHash::parse(entry.password.as_ref()).map_err(|error| {
-            malformed(entry.password.span(), format!("the password of `{checked}` is {error}"))
+            malformed(
+                entry.password.span(),
+                format!("the password of `{checked}` is {error}"),
+            )
         })?;
-        Ok((checked, User { password, account: Account { superuser: entry.superuser } }))
+        Ok((
+            checked,
+            User {
+                password,
+                account: Account {
+                    superuser: entry.superuser,
+                },
+            },
+        ))
     };
     document.users.into_iter().map(user).collect()
 }
@@ -104,7 +117,11 @@ struct Entry {
 }
 
 fn line_of(text: &str, offset: usize) -> usize {
-    1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
+    1 + text
+        .bytes()
+        .take(offset)
+        .filter(|byte| *byte == b'\n')
+        .count()
 }
 
 #[cfg(test)]
@@ -114,7 +131,9 @@ mod tests {
     const HASH: &str = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHRzYWx0$AAAAAAAAAAAAAAAAAAAAAA";
 
     fn problem(text: &str) -> String {
-        parse(text, Path::new("users.toml")).unwrap_err().to_string()
+        parse(text, Path::new("users.toml"))
+            .unwrap_err()
+            .to_string()
     }
 
     #[test]
@@ -136,17 +155,38 @@ mod tests {
     #[test]
     fn points_at_what_is_wrong() {
         for (text, expected) in [
-            ("\n[users.alice]\npassword = \"secret\"\n", "users.toml:3: the password of `alice` is not an argon2id hash"),
-            ("[users.alice]\npassword = \"$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHRzYWx0\"", "users.toml:2: the password of `alice` is an argon2id hash with missing"),
-            ("[users.alice]\npassword = \"$argon2i$v=19$m=8,t=1,p=1$c2FsdHNhbHRzYWx0$AAAAAAAAAAAAAAAAAAAAAA\"", "users.toml:2: the password of `alice` is not an argon2id hash"),
-            ("[users.alice]\nsuperuser = true\n", "users.toml:1: missing field `password`"),
-            ("[users.alice]\npassword = \"x\"\nsuper = true\n", "users.toml:3: unknown field `super`"),
+            (
+                "\n[users.alice]\npassword = \"secret\"\n",
+                "users.toml:3: the password of `alice` is not an argon2id hash",
+            ),
+            (
+                "[users.alice]\npassword = \"$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHRzYWx0\"",
+                "users.toml:2: the password of `alice` is an argon2id hash with missing",
+            ),
+            (
+                "[users.alice]\npassword = \"$argon2i$v=19$m=8,t=1,p=1$c2FsdHNhbHRzYWx0$AAAAAAAAAAAAAAAAAAAAAA\"",
+                "users.toml:2: the password of `alice` is not an argon2id hash",
+            ),
+            (
+                "[users.alice]\nsuperuser = true\n",
+                "users.toml:1: missing field `password`",
+            ),
+            (
+                "[users.alice]\npassword = \"x\"\nsuper = true\n",
+                "users.toml:3: unknown field `super`",
+            ),
             ("[user.alice]\n", "users.toml:1: unknown field `user`"),
-            ("\n\n[users.\"a/b\"]\npassword = \"x\"", "users.toml:3: a user name may not contain `/`, `+` or `#`: `a/b`"),
+            (
+                "\n\n[users.\"a/b\"]\npassword = \"x\"",
+                "users.toml:3: a user name may not contain `/`, `+` or `#`: `a/b`",
+            ),
             ("[users.alice\n", "users.toml:1: "),
         ] {
             let problem = problem(text);
-            assert!(problem.starts_with(expected), "{problem}\n  instead of\n{expected}");
+            assert!(
+                problem.starts_with(expected),
+                "{problem}\n  instead of\n{expected}"
+            );
         }
     }
 
@@ -161,7 +201,11 @@ mod tests {
     #[test]
     fn a_missing_file_is_told_apart() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(load(&folder.path().join("users.toml")).unwrap_err().is_missing());
+        assert!(
+            load(&folder.path().join("users.toml"))
+                .unwrap_err()
+                .is_missing()
+        );
         assert!(!load(folder.path()).unwrap_err().is_missing());
     }
 }

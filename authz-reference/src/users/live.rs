@@ -5,8 +5,7 @@
 //! costs a log line, not the users that were there before.
 
 use std::{
-    fs::File,
-    io,
+    fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -68,8 +67,15 @@ impl LiveUsers {
             }
             users => users?,
         };
-        let state = State { users: Arc::new(users), read, looked: Instant::now() };
-        Ok(Self { path, state: Mutex::new(state) })
+        let state = State {
+            users: Arc::new(users),
+            read,
+            looked: Instant::now(),
+        };
+        Ok(Self {
+            path,
+            state: Mutex::new(state),
+        })
     }
 
     /// The users, after a look at the file if the last one was [`LOOK_EVERY`] ago.
@@ -84,8 +90,9 @@ impl LiveUsers {
             (Arc::clone(&state.users), state.read)
         };
         let path = self.path.clone();
-        // The file may be on a disk that hangs.
-        let Ok(Some(change)) = task::spawn_blocking(move || Change::since(read, &path)).await else {
+        // A slow disk must not hold up a thread that serves others.
+        let Ok(Some(change)) = task::spawn_blocking(move || Change::since(read, &path)).await
+        else {
             return users;
         };
         self.adopt(change)
@@ -121,13 +128,16 @@ impl Change {
     fn since(before: Option<Fingerprint>, path: &Path) -> Option<Self> {
         // A file that cannot even be looked at is not known to have changed.
         let read = Fingerprint::of(path).ok()?;
-        (read != before).then(|| Self { read, users: file::load(path) })
+        (read != before).then(|| Self {
+            read,
+            users: file::load(path),
+        })
     }
 }
 
 impl Fingerprint {
     fn of(path: &Path) -> io::Result<Option<Self>> {
-        let metadata = match File::open(path).and_then(|file| file.metadata()) {
+        let metadata = match fs::metadata(path) {
             Ok(metadata) => metadata,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
@@ -143,14 +153,15 @@ impl Fingerprint {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     const HASH: &str = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHRzYWx0$AAAAAAAAAAAAAAAAAAAAAA";
 
     fn users(names: &[&str]) -> String {
-        names.iter().map(|name| format!("[users.{name}]\npassword = \"{HASH}\"\n")).collect()
+        names
+            .iter()
+            .map(|name| format!("[users.{name}]\npassword = \"{HASH}\"\n"))
+            .collect()
     }
 
     async fn next_look(live: &LiveUsers) -> usize {

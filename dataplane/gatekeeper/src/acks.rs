@@ -94,7 +94,7 @@ impl Line {
         while let Some(turn) = self.turns.pop_front() {
             match turn {
                 Turn::Passed => {}
-                Turn::Own(bytes) => actions.to_client(bytes),
+                Turn::Own(bytes) => actions.write_client(bytes),
                 Turn::Broker(_) => {
                     self.turns.push_front(turn);
                     return;

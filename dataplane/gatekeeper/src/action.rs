@@ -142,11 +142,11 @@ impl Actions {
         self.0.push_back(Action::Dial);
     }
 
-    pub(crate) fn to_broker(&mut self, admitted: Admitted) {
+    pub(crate) fn write_broker(&mut self, admitted: Admitted) {
         self.0.push_back(Action::ToBroker(admitted));
     }
 
-    pub(crate) fn to_client(&mut self, bytes: Bytes) {
+    pub(crate) fn write_client(&mut self, bytes: Bytes) {
         self.0.push_back(Action::ToClient(bytes));
     }
 

@@ -91,8 +91,14 @@ mod tests {
         let code = |result: Result<_, Violation>| result.unwrap_err().code;
         let (topic, none) = (ByteString::from("a"), ByteString::new());
         assert_eq!(code(table.resolve(&none, None)), ReasonCode::PROTOCOL_ERROR);
-        assert_eq!(code(table.resolve(&none, alias(2))), ReasonCode::PROTOCOL_ERROR);
-        assert_eq!(code(table.resolve(&topic, alias(3))), ReasonCode::TOPIC_ALIAS_INVALID);
+        assert_eq!(
+            code(table.resolve(&none, alias(2))),
+            ReasonCode::PROTOCOL_ERROR
+        );
+        assert_eq!(
+            code(table.resolve(&topic, alias(3))),
+            ReasonCode::TOPIC_ALIAS_INVALID
+        );
         assert_eq!(
             code(AliasTable::new(0).resolve(&topic, alias(1))),
             ReasonCode::TOPIC_ALIAS_INVALID

@@ -19,9 +19,9 @@ use crate::{
     queue::fitting,
     reason::ReasonCode,
     reply::Refusal,
+    rules::Limits,
     verdict::{Allow, ConnectAllow, Verdict, Why},
     violation::Violation,
-    rules::Limits,
     wire::{
         TooLong,
         connack::{self, Connack, GateLimits},
@@ -48,7 +48,10 @@ pub(crate) struct Deciding {
 #[derive(Debug)]
 enum Stage {
     Connect,
-    Will { connect: Ticket, allow: ConnectAllow },
+    Will {
+        connect: Ticket,
+        allow: ConnectAllow,
+    },
 }
 
 /// The CONNECT is allowed, and with it the will.
@@ -191,9 +194,14 @@ impl Dialling {
         };
         let Some(admitted) = admitted else {
             // The service's client identifier does not fit into a packet.
-            return undecided(&hello, Why::InvalidMutation, CloseReason::ConnectUndecided, cx);
+            return undecided(
+                &hello,
+                Why::InvalidMutation,
+                CloseReason::ConnectUndecided,
+                cx,
+            );
         };
-        cx.actions.to_broker(admitted);
+        cx.actions.write_broker(admitted);
         Phase::AwaitConnack(Box::new(AwaitConnack {
             until,
             hello,
@@ -220,7 +228,7 @@ impl AwaitConnack {
             let violation = Violation::too_large("CONNACK beyond all bounds", "MQTT-3.2.2-15");
             return abort_heard(&hello, CloseReason::BrokerViolation(violation), cx);
         };
-        cx.actions.to_client(bytes);
+        cx.actions.write_client(bytes);
         cx.actions.note(Event::Connected {
             session_present: connack.session_present,
         });
@@ -334,7 +342,7 @@ impl Hello {
                 Refusal::failure(connack.code).send(Version::V5, reason, cx)
             }
             _ => {
-                cx.actions.to_client(frame.into_canonical());
+                cx.actions.write_client(frame.into_canonical());
                 cx.actions.close(reason);
                 Phase::Closed
             }
@@ -481,7 +489,7 @@ impl Refusal {
             )),
         };
         if let Some(connack) = connack {
-            cx.actions.to_client(connack);
+            cx.actions.write_client(connack);
         }
         cx.actions.close(reason);
         Phase::Closed

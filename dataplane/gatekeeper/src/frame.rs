@@ -1,6 +1,7 @@
 //! The scanner: cuts a stream of bytes into packets, and refuses what no version allows as soon as
 //! the fixed header shows it, before the body has arrived.
 
+mod kind;
 #[cfg(test)]
 mod tests;
 
@@ -12,6 +13,8 @@ use crate::question::Version;
 use crate::reason::Sender;
 use crate::violation::Violation;
 use crate::wire::varint;
+
+pub use kind::PacketType;
 
 /// A type and a remaining length of 0.
 const SHORTEST: usize = 2;
@@ -34,42 +37,6 @@ impl Side {
             Self::Broker => Sender::Server,
         }
     }
-}
-
-/// The types of MQTT 5.0 table 2-1; the discriminant is the number on the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum PacketType {
-    /// CONNECT, from the client.
-    Connect = 1,
-    /// CONNACK, from the broker.
-    Connack = 2,
-    /// PUBLISH, from both.
-    Publish = 3,
-    /// PUBACK, from both.
-    Puback = 4,
-    /// PUBREC, from both.
-    Pubrec = 5,
-    /// PUBREL, from both.
-    Pubrel = 6,
-    /// PUBCOMP, from both.
-    Pubcomp = 7,
-    /// SUBSCRIBE, from the client.
-    Subscribe = 8,
-    /// SUBACK, from the broker.
-    Suback = 9,
-    /// UNSUBSCRIBE, from the client.
-    Unsubscribe = 10,
-    /// UNSUBACK, from the broker.
-    Unsuback = 11,
-    /// PINGREQ, from the client.
-    Pingreq = 12,
-    /// PINGRESP, from the broker.
-    Pingresp = 13,
-    /// DISCONNECT, from the client; on MQTT 5.0 from both.
-    Disconnect = 14,
-    /// AUTH, from both, on MQTT 5.0 only.
-    Auth = 15,
 }
 
 /// One whole packet, as it was sent. Its fixed header is right; nothing is known about its body.
@@ -244,91 +211,9 @@ impl Header {
         if header.len + header.remaining > max_packet_size {
             return Err(Violation::too_large(
                 "packet exceeds the maximum packet size",
-                "MQTT-3.2.2-15",
+                "MQTT-3.1.2-24, MQTT-3.2.2-15",
             ));
         }
         Ok(Some(header))
     }
-}
-
-impl PacketType {
-    fn of(first: u8) -> Result<Self, Violation> {
-        Ok(match first >> 4 {
-            1 => Self::Connect,
-            2 => Self::Connack,
-            3 => Self::Publish,
-            4 => Self::Puback,
-            5 => Self::Pubrec,
-            6 => Self::Pubrel,
-            7 => Self::Pubcomp,
-            8 => Self::Subscribe,
-            9 => Self::Suback,
-            10 => Self::Unsubscribe,
-            11 => Self::Unsuback,
-            12 => Self::Pingreq,
-            13 => Self::Pingresp,
-            14 => Self::Disconnect,
-            15 => Self::Auth,
-            _ => return Err(Violation::malformed("packet type 0 is reserved", "§2.1.2")),
-        })
-    }
-
-    fn check_sender(self, from: Side) -> Result<(), Violation> {
-        let only = match self {
-            Self::Connect | Self::Subscribe | Self::Unsubscribe | Self::Pingreq => Side::Client,
-            Self::Connack | Self::Suback | Self::Unsuback | Self::Pingresp => Side::Broker,
-            Self::Publish
-            | Self::Puback
-            | Self::Pubrec
-            | Self::Pubrel
-            | Self::Pubcomp
-            | Self::Disconnect
-            | Self::Auth => return Ok(()),
-        };
-        if only == from {
-            return Ok(());
-        }
-        Err(Violation::protocol(
-            "packet type of the other side",
-            "§2.1.2",
-        ))
-    }
-
-    fn check_flags(self, flags: u8) -> Result<(), Violation> {
-        let expected = match self {
-            Self::Publish => return check_publish_flags(flags),
-            Self::Pubrel | Self::Subscribe | Self::Unsubscribe => 0b0010,
-            _ => 0,
-        };
-        if flags == expected {
-            return Ok(());
-        }
-        Err(Violation::malformed(
-            "reserved flags of the fixed header",
-            "MQTT-2.1.3-1",
-        ))
-    }
-
-    /// A ping with a body is how packets are smuggled past a proxy that frames differently than the
-    /// broker behind it.
-    fn check_length(self, remaining: usize) -> Result<(), Violation> {
-        if remaining > 0 && matches!(self, Self::Pingreq | Self::Pingresp) {
-            return Err(Violation::malformed("a ping has no body", "§3.12, §3.13"));
-        }
-        Ok(())
-    }
-}
-
-fn check_publish_flags(flags: u8) -> Result<(), Violation> {
-    let (dup, qos) = (flags & 0b1000 != 0, flags >> 1 & 0b11);
-    if qos == 3 {
-        return Err(Violation::malformed("PUBLISH with QoS 3", "MQTT-3.3.1-4"));
-    }
-    if qos == 0 && dup {
-        return Err(Violation::malformed(
-            "PUBLISH with QoS 0 and DUP",
-            "MQTT-3.3.1-2",
-        ));
-    }
-    Ok(())
 }

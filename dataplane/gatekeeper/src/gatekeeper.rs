@@ -182,7 +182,9 @@ impl Gatekeeper {
 
     /// The client has not taken what was written to it for too long.
     pub fn handle_stall(&mut self, now: Instant) {
-        self.step(now, |phase, cx| connect::abort(phase, CloseReason::ClientStalled, cx));
+        self.step(now, |phase, cx| {
+            connect::abort(phase, CloseReason::ClientStalled, cx)
+        });
     }
 
     /// This instance is shutting down. What was read is still decided about, within the linger time.

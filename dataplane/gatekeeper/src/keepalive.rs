@@ -101,10 +101,14 @@ impl KeepAlive {
 
     /// When something runs out next.
     pub(crate) fn next(&self) -> Option<Instant> {
-        [self.client_deadline(), self.pong_deadline(), self.ping_time()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.client_deadline(),
+            self.pong_deadline(),
+            self.ping_time(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     fn client_deadline(&self) -> Option<Instant> {
@@ -123,6 +127,10 @@ impl KeepAlive {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "some point in time to start from"
+)]
 mod tests {
     use super::*;
 
@@ -167,7 +175,10 @@ mod tests {
         keep_alive.set_reading(true, start + seconds(100));
         assert_eq!(keep_alive.due(start + seconds(114)), Some(Due::PingBroker));
         keep_alive.told_broker(start + seconds(114));
-        assert_eq!(keep_alive.due(start + seconds(115)), Some(Due::ClientSilent));
+        assert_eq!(
+            keep_alive.due(start + seconds(115)),
+            Some(Due::ClientSilent)
+        );
     }
 
     #[test]

@@ -239,7 +239,7 @@ impl Live {
         }
         let code = end.code.or_else(|| end.reason.disconnect_code());
         if let (Version::V5, Some(code)) = (self.version, code) {
-            cx.actions.to_client(self.farewell(code, &end));
+            cx.actions.write_client(self.farewell(code, &end));
         }
         cx.actions.close(end.reason);
         Phase::Closed
@@ -257,12 +257,11 @@ impl Live {
 
     fn ping(&mut self, owner: Owner, cx: &mut Context<'_>) {
         self.keep_alive.ping_sent(owner, cx.now);
-        self.to_broker(Admitted::exempt(Exempt::Ping, reply::PINGREQ), cx);
+        self.forward(Admitted::exempt(Exempt::Ping, reply::PINGREQ), cx);
     }
 
-    fn to_broker(&mut self, admitted: Admitted, cx: &mut Context<'_>) {
+    fn forward(&mut self, admitted: Admitted, cx: &mut Context<'_>) {
         self.keep_alive.told_broker(cx.now);
-        cx.actions.to_broker(admitted);
+        cx.actions.write_broker(admitted);
     }
 }
-

@@ -133,7 +133,9 @@ impl Queue {
         };
         match &mut entry.packet {
             Packet::Publish(pending) if pending.ticket == ticket => {
-                pending.answer.settle(fitting(verdict, &Allow::Publish), now);
+                pending
+                    .answer
+                    .settle(fitting(verdict, &Allow::Publish), now);
             }
             Packet::Subscribe(pending) => {
                 let index = ticket.sequence() - pending.ticket.sequence();

@@ -166,7 +166,9 @@ fn suback_reason(code: ReasonCode) -> v5::SubscribeReasonCode {
         ReasonCode::QUOTA_EXCEEDED => Reason::QuotaExceeded,
         ReasonCode::SHARED_SUBSCRIPTIONS_NOT_SUPPORTED => Reason::SharedSubscriptionsNotSupported,
         ReasonCode::SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED => Reason::SubscriptionIdNotSupported,
-        ReasonCode::WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED => Reason::WildcardSubscriptionsNotSupported,
+        ReasonCode::WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED => {
+            Reason::WildcardSubscriptionsNotSupported
+        }
         _ => Reason::Unspecified,
     }
 }
@@ -188,7 +190,10 @@ mod tests {
         assert_eq!(ack(Version::V311, two, refused), &[0x50, 2, 1, 2][..]);
         assert_eq!(ack(Version::V5, one, refused), &[0x40, 3, 1, 2, 0x87][..]);
         assert_eq!(ack(Version::V5, two, refused), &[0x50, 3, 1, 2, 0x87][..]);
-        assert_eq!(ack(Version::V5, one, ReasonCode::SUCCESS), &[0x40, 2, 1, 2][..]);
+        assert_eq!(
+            ack(Version::V5, one, ReasonCode::SUCCESS),
+            &[0x40, 2, 1, 2][..]
+        );
         assert_eq!(pubcomp(Version::V311, id()), &[0x70, 2, 1, 2][..]);
         assert_eq!(pubcomp(Version::V5, id()), &[0x70, 2, 1, 2][..]);
     }
@@ -221,7 +226,11 @@ mod tests {
         for code in (0x80..=255).map(ReasonCode::new) {
             let mapped = code.for_suback();
             let bytes = suback(Version::V5, id(), &[mapped, mapped], None);
-            assert_eq!(bytes, &[0x90, 5, 1, 2, 0, mapped.get(), mapped.get()][..], "{code}");
+            assert_eq!(
+                bytes,
+                &[0x90, 5, 1, 2, 0, mapped.get(), mapped.get()][..],
+                "{code}"
+            );
             let bytes = suback(Version::V311, id(), &[mapped], None);
             assert_eq!(bytes, &[0x90, 3, 1, 2, 0x80][..], "{code}");
         }

@@ -132,6 +132,9 @@ impl Why {
     /// Whether it is the load that stood in the way: "busy" rather than "unavailable".
     #[must_use]
     pub fn is_overload(self) -> bool {
-        matches!(self, Self::Overloaded | Self::QueueFull | Self::ExpiredInQueue)
+        matches!(
+            self,
+            Self::Overloaded | Self::QueueFull | Self::ExpiredInQueue
+        )
     }
 }

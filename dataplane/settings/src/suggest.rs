@@ -3,21 +3,22 @@
 /// How alike two names must be, from 0.0 (nothing in common) to 1.0 (equal).
 const ALIKE: f64 = 0.6;
 
-/// What to say about a name that is none of `known`; it continues a sentence.
+/// What to say about a key that is none of `known`; it continues a sentence.
 pub(crate) fn hint(name: &str, known: &[&str]) -> String {
-    let likeness = |other: &str| {
-        let name = name.to_ascii_lowercase().replace('-', "_");
-        strsim::normalized_damerau_levenshtein(&name, other)
-    };
-    let best = known
-        .iter()
-        .map(|other| (likeness(other), other))
-        .max_by(|(a, _), (b, _)| a.total_cmp(b));
-    match best {
-        Some((likeness, best)) if likeness >= ALIKE => format!("; did you mean `{best}`?"),
-        Some(_) => format!("; expected {}", one_of(known)),
-        None => String::new(),
+    match closest(name, known) {
+        Some(closest) => format!("; did you mean `{closest}`?"),
+        None if known.is_empty() => String::new(),
+        None => format!("; expected {}", one_of(known)),
     }
+}
+
+/// The name that was probably meant.
+pub(crate) fn closest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let name = name.to_ascii_lowercase().replace('-', "_");
+    let likeness = |other: &str| strsim::normalized_damerau_levenshtein(&name, other);
+    let scored = known.iter().map(|other| (likeness(other), *other));
+    let (likeness, best) = scored.max_by(|(a, _), (b, _)| a.total_cmp(b))?;
+    (likeness >= ALIKE).then_some(best)
 }
 
 /// "`a`", "one of `a`, `b`".

@@ -20,6 +20,7 @@ use super::{
     classify::{Classify, Heard, Probe},
     failure::{Cause, shortened},
     hook::{Hook, Payload},
+    line::Line,
     log_limit::LogLimit,
     options::AuthzOptions,
 };
@@ -40,24 +41,25 @@ pub(super) struct Shipment<C> {
 
 /// Makes the calls of one hook.
 pub(super) struct Call<H> {
-    client: Client,
     shared: Arc<Shared>,
     hook: PhantomData<fn() -> H>,
 }
 
 /// What does not change from call to call.
 struct Shared {
+    line: Arc<Line>,
+    max_response_bytes: usize,
     data_plane: v1::DataPlane,
     endpoint: Uri,
     complaints: LogLimit,
 }
 
 impl<H> Call<H> {
-    pub(super) fn new(channel: Channel, options: &AuthzOptions, data_plane: v1::DataPlane) -> Self {
+    pub(super) fn new(line: Arc<Line>, options: &AuthzOptions, data_plane: v1::DataPlane) -> Self {
         Self {
-            client: Client::new(Classify::new(channel))
-                .max_decoding_message_size(options.max_response_bytes),
             shared: Arc::new(Shared {
+                line,
+                max_response_bytes: options.max_response_bytes,
                 data_plane,
                 endpoint: options.endpoint.clone(),
                 complaints: LogLimit::new(1),
@@ -70,7 +72,6 @@ impl<H> Call<H> {
 impl<H> Clone for Call<H> {
     fn clone(&self) -> Self {
         Self {
-            client: self.client.clone(),
             shared: Arc::clone(&self.shared),
             hook: PhantomData,
         }
@@ -89,16 +90,11 @@ impl<H: Hook> Service<Shipment<H::Check>> for Call<H> {
     }
 
     fn call(&mut self, shipment: Shipment<H::Check>) -> Self::Future {
-        Box::pin(call::<H>(
-            self.client.clone(),
-            Arc::clone(&self.shared),
-            shipment,
-        ))
+        Box::pin(call::<H>(Arc::clone(&self.shared), shipment))
     }
 }
 
 async fn call<H: Hook>(
-    client: Client,
     shared: Arc<Shared>,
     shipment: Shipment<H::Check>,
 ) -> Result<Vec<H::Result>, Cause> {
@@ -118,11 +114,19 @@ async fn call<H: Hook>(
     request.extensions_mut().insert(probe.clone());
     tidegate_telemetry::inject(&span, request.metadata_mut());
 
+    let connection = shared.line.connection();
+    let client = Client::new(Classify::new(connection.channel.clone()))
+        .max_decoding_message_size(shared.max_response_bytes);
     // tonic's timer starts only when the request has left its queue, which may be never.
     let result = match timeout_at(deadline, H::call(client, request)).await {
         Ok(result) => judge(result, probe.heard(), deadline),
         Err(_) => Err(Cause::Timeout),
     };
+    match (probe.heard(), &result) {
+        (Heard::Nothing, Err(Cause::Timeout)) => shared.line.silent(&connection),
+        (Heard::Nothing, _) => {}
+        _ => shared.line.heard(&connection),
+    }
     record(&span, &result);
     if let Err(cause) = &result {
         shared.complain(cause, H::METHOD);

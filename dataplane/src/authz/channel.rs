@@ -26,12 +26,22 @@ const MAX_RESET_STREAMS: usize = 256;
 
 /// A channel to the service for checks with this deadline. Connects at the first call; a call that
 /// finds the connection closed dials again.
-///
+pub(super) fn open(options: &AuthzOptions, deadline: Duration) -> Channel {
+    Endpoint::from(options.endpoint.clone())
+        // Over name resolution, too.
+        .connect_timeout(options.connect_timeout)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_max_header_list_size(MAX_HEADER_LIST)
+        .http2_max_concurrent_reset_streams(MAX_RESET_STREAMS)
+        .connect_with_connector_lazy(connector(options, deadline))
+}
+
 /// A peer that dies without a word (a lost host, a lost route) acknowledges nothing. TCP alone would
 /// go on for a quarter of an hour; with the user timeout the connection is given up as soon as a check
 /// could have timed out, and the next call dials. HTTP/2 pings are left off: gRPC servers close
 /// connections that ping more often than every five minutes.
-pub(super) fn open(options: &AuthzOptions, deadline: Duration) -> Channel {
+fn connector(options: &AuthzOptions, deadline: Duration) -> HttpConnector {
     let mut connector = HttpConnector::new();
     connector.enforce_http(false);
     // Small messages both ways: Nagle's algorithm would cost 40 ms here and there.
@@ -42,13 +52,31 @@ pub(super) fn open(options: &AuthzOptions, deadline: Duration) -> Channel {
     connector.set_keepalive_retries(Some(KEEP_ALIVE_RETRIES));
     #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
     connector.set_tcp_user_timeout(Some(deadline.max(MIN_USER_TIMEOUT)));
+    connector
+}
 
-    Endpoint::from(options.endpoint.clone())
-        // Over name resolution, too.
-        .connect_timeout(options.connect_timeout)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .http2_max_header_list_size(MAX_HEADER_LIST)
-        .http2_max_concurrent_reset_streams(MAX_RESET_STREAMS)
-        .connect_with_connector_lazy(connector)
+#[cfg(test)]
+mod tests {
+    use socket2::SockRef;
+    use tokio::net::TcpListener;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_socket_is_prompt_and_notices_a_dead_peer() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let connector = connector(&AuthzOptions::default(), Duration::from_secs(2));
+        let uri = format!("http://{address}").parse().unwrap();
+        let stream = connector.oneshot(uri).await.unwrap();
+        let socket = SockRef::from(stream.inner());
+        assert!(socket.tcp_nodelay().unwrap());
+        assert!(socket.keepalive().unwrap());
+        #[cfg(target_os = "linux")]
+        assert_eq!(
+            socket.tcp_user_timeout().unwrap(),
+            Some(Duration::from_secs(2))
+        );
+    }
 }

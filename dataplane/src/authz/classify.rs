@@ -3,7 +3,8 @@
 //! tonic reports a broken connection, a reset or an abrupt GOAWAY in mid-call as a status of the
 //! service (`Unknown`, "transport error"), and even takes an answer without any status for OK. Only
 //! here can it be seen whether the peer sent a `grpc-status`: then it is the service's word; if not,
-//! it is the transport's fault, or no gRPC at all.
+//! it is the transport's fault, or no gRPC at all. Tested together with [`call`](super::call), whose
+//! errors it makes honest.
 
 use std::{
     future::Future,
@@ -179,6 +180,3 @@ impl<B: Body<Data = Bytes>> Body for ProbedBody<B> {
         self.inner.size_hint()
     }
 }
-
-#[cfg(test)]
-mod tests;

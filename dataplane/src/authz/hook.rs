@@ -69,6 +69,8 @@ pub trait Hook: sealed::Sealed + Send + Sync + Sized + 'static {
     const METHOD: &'static str;
     /// Fully qualified method: the name of the client span, so that it costs nothing to build.
     const SPAN_NAME: &'static str;
+    /// Whether a denial may be acknowledged as a success ([`v1::DenyAction::Drop`]).
+    const MAY_DROP: bool;
     /// The typed check.
     type Check: Message + 'static;
     /// The result of one check.
@@ -87,9 +89,6 @@ pub trait Hook: sealed::Sealed + Send + Sync + Sized + 'static {
 
     /// Takes a result apart. `None`: no decision, or one that this program does not know.
     fn open(result: Self::Result) -> (v1::ResultMetadata, Option<Answer<Self::Allow>>);
-
-    /// Whether the answering packet has a success that stands for nothing ([`v1::DenyAction::Drop`]).
-    fn may_drop() -> bool;
 
     /// What a permission grants, or why it is none.
     fn grant(allow: Self::Allow, rules: &Rules) -> Result<(Allow, Option<Identity>), Cause>;
@@ -139,6 +138,7 @@ impl Hook for Connect {
     const KIND: HookKind = HookKind::Connect;
     const METHOD: &'static str = "AuthorizeConnect";
     const SPAN_NAME: &'static str = "tidegate.authz.v1.AuthorizationService/AuthorizeConnect";
+    const MAY_DROP: bool = false;
     type Check = v1::ConnectCheck;
     type Result = v1::ConnectResult;
     type Allow = v1::ConnectAllow;
@@ -161,10 +161,6 @@ impl Hook for Connect {
 
     fn open(result: Self::Result) -> (v1::ResultMetadata, Option<Answer<Self::Allow>>) {
         open!(result, connect_result)
-    }
-
-    fn may_drop() -> bool {
-        false
     }
 
     fn grant(allow: Self::Allow, rules: &Rules) -> Result<(Allow, Option<Identity>), Cause> {
@@ -192,6 +188,7 @@ impl Hook for Will {
     const KIND: HookKind = HookKind::Will;
     const METHOD: &'static str = "AuthorizePublish";
     const SPAN_NAME: &'static str = "tidegate.authz.v1.AuthorizationService/AuthorizePublish";
+    const MAY_DROP: bool = true;
     type Check = v1::PublishCheck;
     type Result = v1::PublishResult;
     type Allow = v1::PublishAllow;
@@ -209,10 +206,6 @@ impl Hook for Will {
 
     fn open(result: Self::Result) -> (v1::ResultMetadata, Option<Answer<Self::Allow>>) {
         open!(result, publish_result)
-    }
-
-    fn may_drop() -> bool {
-        true
     }
 
     fn grant(allow: Self::Allow, _rules: &Rules) -> Result<(Allow, Option<Identity>), Cause> {
@@ -228,6 +221,7 @@ impl Hook for Publish {
     const KIND: HookKind = HookKind::Publish;
     const METHOD: &'static str = Will::METHOD;
     const SPAN_NAME: &'static str = Will::SPAN_NAME;
+    const MAY_DROP: bool = true;
     type Check = v1::PublishCheck;
     type Result = v1::PublishResult;
     type Allow = v1::PublishAllow;
@@ -247,10 +241,6 @@ impl Hook for Publish {
         open!(result, publish_result)
     }
 
-    fn may_drop() -> bool {
-        true
-    }
-
     fn grant(allow: Self::Allow, _rules: &Rules) -> Result<(Allow, Option<Identity>), Cause> {
         wire::grant_publish(&allow)
     }
@@ -264,6 +254,7 @@ impl Hook for Subscribe {
     const KIND: HookKind = HookKind::Subscribe;
     const METHOD: &'static str = "AuthorizeSubscribe";
     const SPAN_NAME: &'static str = "tidegate.authz.v1.AuthorizationService/AuthorizeSubscribe";
+    const MAY_DROP: bool = false;
     type Check = v1::SubscribeCheck;
     type Result = v1::SubscribeResult;
     type Allow = v1::SubscribeAllow;
@@ -286,10 +277,6 @@ impl Hook for Subscribe {
 
     fn open(result: Self::Result) -> (v1::ResultMetadata, Option<Answer<Self::Allow>>) {
         open!(result, subscribe_result)
-    }
-
-    fn may_drop() -> bool {
-        false
     }
 
     fn grant(allow: Self::Allow, _rules: &Rules) -> Result<(Allow, Option<Identity>), Cause> {

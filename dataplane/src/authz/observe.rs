@@ -239,3 +239,6 @@ impl Drop for Observation {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

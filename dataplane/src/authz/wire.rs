@@ -100,7 +100,7 @@ fn read<H: Hook>(
             H::grant(allow, rules).map(|(allow, identity)| (Verdict::Allow(allow), identity))
         }
         Some(Answer::Deny(deny)) => {
-            refusal(deny, H::may_drop()).map(|deny| (Verdict::Deny(deny), None))
+            refusal(deny, H::MAY_DROP).map(|deny| (Verdict::Deny(deny), None))
         }
         Some(Answer::Failure(failure)) => Err(service_failure(&failure)),
         None => Err(Cause::UnsetDecision),

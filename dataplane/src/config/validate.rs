@@ -63,22 +63,82 @@ pub(super) fn check(config: &Config, tree: &Tree) -> Result<(), Error> {
     }
 
     let ranges: [(&str, usize, usize, usize); 12] = [
-        ("limits.max_connections", limits.max_connections, 1, 1_000_000),
-        ("limits.max_undecided_per_address", limits.max_undecided_per_address, 1, 1_000_000),
-        ("limits.max_connect_size", limits.max_connect_size, 64, MAX_MQTT_PACKET),
-        ("limits.max_packet_size", limits.max_packet_size, 64, limits.window_bytes),
-        ("limits.max_downlink_packet_size", limits.max_downlink_packet_size, 64, MAX_MQTT_PACKET),
+        (
+            "limits.max_connections",
+            limits.max_connections,
+            1,
+            1_000_000,
+        ),
+        (
+            "limits.max_undecided_per_address",
+            limits.max_undecided_per_address,
+            1,
+            1_000_000,
+        ),
+        (
+            "limits.max_connect_size",
+            limits.max_connect_size,
+            64,
+            MAX_MQTT_PACKET,
+        ),
+        (
+            "limits.max_packet_size",
+            limits.max_packet_size,
+            64,
+            limits.window_bytes,
+        ),
+        (
+            "limits.max_downlink_packet_size",
+            limits.max_downlink_packet_size,
+            64,
+            MAX_MQTT_PACKET,
+        ),
         ("limits.window_packets", limits.window_packets, 1, 65_535),
-        ("limits.window_bytes", limits.window_bytes, 64, MAX_MQTT_PACKET),
+        (
+            "limits.window_bytes",
+            limits.window_bytes,
+            64,
+            MAX_MQTT_PACKET,
+        ),
         ("limits.max_filters", limits.max_filters, 1, 65_535),
-        ("limits.max_topic_levels", limits.max_topic_levels, 1, 65_536),
-        ("authz.queue_checks", config.authz.queue_checks, 1, 10_000_000),
-        ("authz.max_session_state", config.authz.max_session_state, 0, 4096),
-        ("authz.queue_bytes", config.authz.queue_bytes, 64 * 1024, usize::MAX),
+        (
+            "limits.max_topic_levels",
+            limits.max_topic_levels,
+            1,
+            65_536,
+        ),
+        (
+            "authz.queue_checks",
+            config.authz.queue_checks,
+            1,
+            10_000_000,
+        ),
+        (
+            "authz.max_session_state",
+            config.authz.max_session_state,
+            0,
+            4096,
+        ),
+        (
+            "authz.queue_bytes",
+            config.authz.queue_bytes,
+            64 * 1024,
+            usize::MAX,
+        ),
     ];
     let batches = [
-        ("authz.publish.max_batch", config.authz.publish.max_batch, 1, 10_000),
-        ("authz.subscribe.max_batch", config.authz.subscribe.max_batch, 1, 10_000),
+        (
+            "authz.publish.max_batch",
+            config.authz.publish.max_batch,
+            1,
+            10_000,
+        ),
+        (
+            "authz.subscribe.max_batch",
+            config.authz.subscribe.max_batch,
+            1,
+            10_000,
+        ),
     ];
     for (key, value, least, most) in ranges.into_iter().chain(batches) {
         if !(least..=most).contains(&value) {

@@ -24,7 +24,8 @@ use tokio::runtime::{self, Runtime};
 use tracing::{Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{Layer, filter::Targets, registry::LookupSpan};
 
-/// Spans that wait for export or are on their way. More are dropped: the data path never waits for telemetry.
+/// Spans that wait for export or are on their way. More are dropped: the data path never waits for
+/// telemetry.
 const MAX_QUEUE: usize = 16_384;
 /// Spans in one export.
 const MAX_BATCH: usize = 1_024;

@@ -91,9 +91,9 @@ impl<'a> Reader<'a> {
         value
     }
 
-    pub(super) fn properties(&mut self) -> Reader<'a> {
+    pub(super) fn properties(&mut self) -> Self {
         let length = self.variable();
-        Reader(self.take(length))
+        Self(self.take(length))
     }
 
     pub(super) fn skip(&mut self, count: usize) {

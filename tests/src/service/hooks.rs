@@ -21,7 +21,7 @@ pub enum Hook {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Check {
     /// Of a CONNECT.
-    Connect(ConnectCheck),
+    Connect(Box<ConnectCheck>),
     /// Of a PUBLISH, or a will.
     Publish(PublishCheck),
     /// Of one filter of a SUBSCRIBE.
@@ -101,7 +101,7 @@ impl Ask for ConnectCheck {
     }
 
     fn into_check(self) -> Check {
-        Check::Connect(self)
+        Check::Connect(Box::new(self))
     }
 
     fn result(item_id: u32, decision: Option<Decision>) -> ConnectResult {

@@ -29,28 +29,28 @@ impl Live {
         match frame.kind() {
             PacketType::Publish => {
                 frame.check_minimal(self.version).map_err(broker_fault)?;
-                cx.actions.to_client(frame.into_canonical());
+                cx.actions.write_client(frame.into_canonical());
             }
             PacketType::Puback => self.pass_ack(QoS::AtLeastOnce, frame, cx)?,
             PacketType::Pubrec => self.pass_ack(QoS::ExactlyOnce, frame, cx)?,
             PacketType::Pubrel | PacketType::Pubcomp => {
                 ack::read(&frame, self.version).map_err(broker_fault)?;
-                cx.actions.to_client(frame.into_canonical());
+                cx.actions.write_client(frame.into_canonical());
             }
             PacketType::Suback => self.complete_suback(frame, cx)?,
             PacketType::Unsuback => {
                 unsuback::read(&frame, self.version).map_err(broker_fault)?;
-                cx.actions.to_client(frame.into_canonical());
+                cx.actions.write_client(frame.into_canonical());
             }
             PacketType::Pingresp => {
                 frame.check_minimal(self.version).map_err(broker_fault)?;
                 if self.keep_alive.pong() == Some(Owner::Client) {
-                    cx.actions.to_client(frame.into_canonical());
+                    cx.actions.write_client(frame.into_canonical());
                 }
             }
             PacketType::Disconnect if self.version == Version::V5 => {
                 disconnect::read(&frame, self.version).map_err(broker_fault)?;
-                cx.actions.to_client(frame.into_canonical());
+                cx.actions.write_client(frame.into_canonical());
                 return Err(CloseReason::BrokerDisconnect.into());
             }
             _ => {
@@ -66,7 +66,7 @@ impl Live {
     /// An acknowledgement of the broker, and those of the gate that waited behind it.
     fn pass_ack(&mut self, qos: QoS, frame: Frame, cx: &mut Context<'_>) -> Result<(), End> {
         let ack = ack::read(&frame, self.version).map_err(broker_fault)?;
-        cx.actions.to_client(frame.into_canonical());
+        cx.actions.write_client(frame.into_canonical());
         self.acks.passed(qos, ack.packet_id, cx.actions);
         Ok(())
     }
@@ -88,7 +88,7 @@ impl Live {
             )));
         }
         if plan.forwarded() == plan.slots.len() {
-            cx.actions.to_client(frame.into_canonical());
+            cx.actions.write_client(frame.into_canonical());
             return Ok(());
         }
         let mut granted = suback.codes.iter().copied();
@@ -102,14 +102,17 @@ impl Live {
             .collect();
         let encode = |properties: &RawProperties| {
             suback::encode(self.version, suback.packet_id, properties, &codes).map_err(|_| {
-                broker_fault(Violation::too_large("SUBACK beyond all bounds", "MQTT-3.2.2-15"))
+                broker_fault(Violation::too_large(
+                    "SUBACK beyond all bounds",
+                    "MQTT-3.2.2-15",
+                ))
             })
         };
         let mut bytes = encode(&suback.raw_properties)?;
         if bytes.len() > self.client_takes {
             bytes = encode(&RawProperties::default())?;
         }
-        cx.actions.to_client(bytes);
+        cx.actions.write_client(bytes);
         Ok(())
     }
 

@@ -61,17 +61,17 @@ impl Live {
                     fate?;
                 }
                 Packet::Unsubscribe(bytes) => {
-                    self.to_broker(Admitted::exempt(Exempt::Unsubscribe, bytes), cx);
+                    self.forward(Admitted::exempt(Exempt::Unsubscribe, bytes), cx);
                 }
                 Packet::Pubrel(id, bytes) => {
                     if self.owned.remove(&id) {
-                        cx.actions.to_client(reply::pubcomp(self.version, id));
+                        cx.actions.write_client(reply::pubcomp(self.version, id));
                     } else {
-                        self.to_broker(Admitted::exempt(Exempt::Release, bytes), cx);
+                        self.forward(Admitted::exempt(Exempt::Release, bytes), cx);
                     }
                 }
                 Packet::Disconnect(bytes) => {
-                    self.to_broker(Admitted::exempt(Exempt::Disconnect, bytes), cx);
+                    self.forward(Admitted::exempt(Exempt::Disconnect, bytes), cx);
                     return Err(CloseReason::ClientDisconnect.into());
                 }
             }
@@ -94,7 +94,10 @@ impl Live {
             qos: publish.qos,
             id: publish.packet_id,
         };
-        if message.owned_id().is_some_and(|id| self.owned.contains(&id)) {
+        if message
+            .owned_id()
+            .is_some_and(|id| self.owned.contains(&id))
+        {
             // The gate has this identifier: the packet repeats one that it acknowledged and dropped,
             // whatever is thought of it now [MQTT-4.3.3-2].
             return Ok(self.acknowledge_and_drop(message, cx));
@@ -112,7 +115,7 @@ impl Live {
                 if let Some(id) = message.id {
                     self.acks.expect(message.qos, id, publish.dup);
                 }
-                self.to_broker(Admitted::allowed(ticket, outgoing), cx);
+                self.forward(Admitted::allowed(ticket, outgoing), cx);
                 Ok(Fate::Forwarded)
             }
             Verdict::Deny(deny) => self.deny_publish(message, deny, cx),
@@ -137,7 +140,12 @@ impl Live {
     }
 
     /// What a denial does, in words that the client's version has.
-    fn effect_of_denial(&self, message: Message, action: DenyAction, rules: &Rules) -> DeniedPublish {
+    fn effect_of_denial(
+        &self,
+        message: Message,
+        action: DenyAction,
+        rules: &Rules,
+    ) -> DeniedPublish {
         let speechless = self.version == Version::V311 && message.qos != QoS::AtMostOnce;
         match action {
             DenyAction::Disconnect => DeniedPublish::Disconnect,
@@ -272,7 +280,7 @@ impl Live {
             let codes: Vec<_> = plan.slots.into_iter().flatten().collect();
             let explanation = explanation.filter(|_| self.explains);
             let suback = reply::suback(self.version, id, &codes, explanation.as_deref());
-            cx.actions.to_client(suback);
+            cx.actions.write_client(suback);
             return Ok(Fate::Refused(
                 codes.first().copied().unwrap_or(ReasonCode::NOT_AUTHORIZED),
             ));
@@ -284,7 +292,7 @@ impl Live {
         };
         // Before the packet leaves: the broker may answer at once.
         self.subscribes.insert(id, plan);
-        self.to_broker(Admitted::allowed(ticket, bytes), cx);
+        self.forward(Admitted::allowed(ticket, bytes), cx);
         Ok(fate)
     }
 }
@@ -346,10 +354,7 @@ fn refusal_of_filter(verdict: Verdict, rules: &Rules) -> Result<Option<RefusedFi
         return Err(End::denied(CloseReason::SubscribeDenied, deny));
     }
     Ok(Some(RefusedFilter {
-        code: deny
-            .code
-            .unwrap_or(ReasonCode::NOT_AUTHORIZED)
-            .for_suback(),
+        code: deny.code.unwrap_or(ReasonCode::NOT_AUTHORIZED).for_suback(),
         reason_string: deny.reason_string,
     }))
 }

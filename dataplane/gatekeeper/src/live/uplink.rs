@@ -9,7 +9,6 @@ use crate::{
     keepalive::Owner,
     question::{FilterQuestion, Question, SubscribeQuestion},
     queue::{Answer, Packet, PendingPublish, PendingSubscribe, publish_question},
-    reason::ReasonCode,
     topic::{self, Parsed},
     violation::Violation,
     wire::{
@@ -54,7 +53,7 @@ impl Live {
             PacketType::Puback | PacketType::Pubrec | PacketType::Pubcomp => {
                 self.read_ack(&frame)?;
                 let bytes = frame.into_canonical();
-                self.to_broker(Admitted::exempt(Exempt::Acknowledgement, bytes), cx);
+                self.forward(Admitted::exempt(Exempt::Acknowledgement, bytes), cx);
                 Ok(())
             }
             // Passed on, so that the PINGRESP proves the whole way.
@@ -80,14 +79,7 @@ impl Live {
     fn take_publish(&mut self, frame: Frame, cx: &mut Context<'_>) -> Result<(), End> {
         let publish = publish::read(&frame, self.version)?;
         let name = self.aliases.resolve(&publish.topic, publish.topic_alias)?;
-        if topic::levels(&name) > cx.rules.limits.max_topic_levels {
-            return Err(Violation::new(
-                ReasonCode::TOPIC_NAME_INVALID,
-                "topic name with too many levels",
-                "§4.7.3",
-            )
-            .into());
-        }
+        topic::check_levels(&name, cx.rules.limits.max_topic_levels)?;
         let outgoing = if publish.topic_alias.is_none() {
             frame.into_canonical()
         } else {

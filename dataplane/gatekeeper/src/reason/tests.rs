@@ -1,5 +1,7 @@
 use super::*;
 
+type Mapping = fn(ReasonCode) -> ReasonCode;
+
 fn all() -> impl Iterator<Item = ReasonCode> {
     (0..=u8::MAX).map(ReasonCode::new)
 }
@@ -82,7 +84,7 @@ fn each_place_takes_the_codes_of_its_table() {
 
 #[test]
 fn what_a_refusal_becomes_is_a_refusal_and_legal_where_it_goes() {
-    let mappings: [(fn(ReasonCode) -> ReasonCode, &[Place]); 4] = [
+    let mappings: [(Mapping, &[Place]); 4] = [
         (ReasonCode::for_connack, &[Place::Connack]),
         (ReasonCode::for_publish_ack, &[Place::Puback, Place::Pubrec]),
         (ReasonCode::for_suback, &[Place::Suback]),
@@ -104,7 +106,7 @@ fn what_a_refusal_becomes_is_a_refusal_and_legal_where_it_goes() {
 
 #[test]
 fn a_refusal_that_is_legal_stays_what_it_is() {
-    let mappings: [(fn(ReasonCode) -> ReasonCode, Place); 4] = [
+    let mappings: [(Mapping, Place); 4] = [
         (ReasonCode::for_connack, Place::Connack),
         (ReasonCode::for_publish_ack, Place::Puback),
         (ReasonCode::for_suback, Place::Suback),

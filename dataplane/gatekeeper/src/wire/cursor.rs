@@ -79,6 +79,12 @@ impl<'a> Cursor<'a> {
         self.slice(len.into())
     }
 
+    /// Moves behind binary data, or a string.
+    pub(crate) fn skip_binary(&mut self) -> Result<(), Violation> {
+        let len = self.u16()?;
+        self.advance(len.into()).map(drop)
+    }
+
     /// A UTF-8 string (§1.5.4). Unpaired surrogates and overlong forms are not UTF-8
     /// ([MQTT-1.5.4-1]).
     pub(crate) fn text(&mut self) -> Result<ByteString, Violation> {

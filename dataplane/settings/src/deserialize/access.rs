@@ -119,11 +119,8 @@ impl<'a, 'de> EnumAccess<'de> for TaggedVariant<'a> {
             ));
         };
         let key = Key::Name(self.key, name);
-        let content = At { node, key };
-        let variant = seed
-            .deserialize(StrDeserializer::new(name))
-            .map_err(|failure: Failure| failure.at(&content))?;
-        Ok((variant, Content(content)))
+        let variant = seed.deserialize(StrDeserializer::new(name))?;
+        Ok((variant, Content(At { node, key })))
     }
 }
 
@@ -133,8 +130,8 @@ impl<'de> VariantAccess<'de> for Content<'_> {
     type Error = Failure;
 
     fn unit_variant(self) -> Result<(), Failure> {
-        let expected = serde::de::Error::custom("this variant has no content");
-        Err(Failure::at(expected, &self.0))
+        let failure: Failure = serde::de::Error::custom("this variant has no content");
+        Err(failure.at(&self.0))
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Failure> {

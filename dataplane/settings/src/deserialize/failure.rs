@@ -168,12 +168,11 @@ impl serde::de::Error for Failure {
     }
 
     fn unknown_variant(variant: &str, known: &'static [&'static str]) -> Self {
-        let hint = suggest::hint(variant, known);
-        let expected = suggest::one_of(known);
-        let hint = hint
-            .strip_prefix("; did you")
-            .map(|hint| format!(" (did you{hint})"));
-        Self::new(Complaint::Expected(expected + &hint.unwrap_or_default()))
+        let mut expected = suggest::one_of(known);
+        if let Some(closest) = suggest::closest(variant, known) {
+            expected += &format!(" (did you mean `{closest}`?)");
+        }
+        Self::new(Complaint::Expected(expected))
     }
 
     fn unknown_field(name: &str, known: &'static [&'static str]) -> Self {

@@ -61,7 +61,7 @@ pub fn format(duration: Duration) -> String {
     text
 }
 
-/// Writes the text of [`format`].
+/// Writes the text of [`format()`].
 ///
 /// # Errors
 ///
@@ -98,7 +98,7 @@ pub mod option {
     use serde::{Deserialize, Deserializer, Serializer};
     use std::time::Duration;
 
-    /// Writes the text of [`format`](super::format), or nothing.
+    /// Writes the text of [`format()`](super::format), or nothing.
     ///
     /// # Errors
     ///

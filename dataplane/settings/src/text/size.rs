@@ -1,7 +1,7 @@
 //! Sizes in bytes: `512B`, `64KiB`, `1MiB`; a bare number means bytes.
 //!
-//! One whole number with one of the binary units `B KiB MiB GiB TiB`. `KB` and the like are refused:
-//! they mean 1,000 to some and 1,024 to others.
+//! One whole number with one of the binary units `B KiB MiB GiB TiB`. `KB` and the like are
+//! refused: they mean 1,000 to some and 1,024 to others.
 
 use super::leading_quantity;
 use serde::{
@@ -45,7 +45,7 @@ pub fn format(bytes: u64) -> String {
     }
 }
 
-/// Writes the text of [`format`].
+/// Writes the text of [`format()`].
 ///
 /// # Errors
 ///

@@ -20,17 +20,17 @@ async fn call(service: &Scripted) -> Result<Vec<v1::PublishResult>, Cause> {
     call_within(service, Duration::from_secs(30)).await
 }
 
-async fn call_within(
-    service: &Scripted,
-    time: Duration,
-) -> Result<Vec<v1::PublishResult>, Cause> {
+async fn call_within(service: &Scripted, time: Duration) -> Result<Vec<v1::PublishResult>, Cause> {
     let options = AuthzOptions {
         endpoint: format!("http://{}", service.address).parse().unwrap(),
         max_response_bytes: 4096,
         ..AuthzOptions::default()
     };
-    let channel = channel::open(&options, Duration::from_secs(1));
-    let call = Call::<hook::Publish>::new(channel, &options, v1::DataPlane::default());
+    let line = {
+        let options = options.clone();
+        Line::new(move || channel::open(&options, Duration::from_secs(1)))
+    };
+    let call = Call::<hook::Publish>::new(Arc::new(line), &options, v1::DataPlane::default());
     let shipment = Shipment {
         checks: vec![publish("t").message],
         spans: Vec::new(),
@@ -123,9 +123,6 @@ async fn what_is_not_grpc_is_told_apart() {
 async fn a_message_that_cannot_be_read_is_no_answer() {
     let mut too_large = allow_first();
     too_large.policy_revision = "r".repeat(5000);
-    let two: Bytes = [framed(&allow_first()), Bytes::from_static(&[0; 3])]
-        .concat()
-        .into();
     for message in [
         Bytes::new(),
         Bytes::from_static(b"<html>"),
@@ -133,7 +130,6 @@ async fn a_message_that_cannot_be_read_is_no_answer() {
         Bytes::from_static(&[0, 0xff, 0xff, 0xff, 0xff, 0]),
         Bytes::from_static(&[1, 0, 0, 0, 0]),
         framed(&too_large),
-        two,
     ] {
         let cause = cause_of(Play::Answer(message.clone(), 0)).await;
         assert!(

@@ -38,6 +38,13 @@ pub(in crate::authz) enum Play {
     Hang,
 }
 
+/// A call as it arrived.
+#[derive(Debug)]
+pub(in crate::authz) struct Seen {
+    pub(in crate::authz) headers: HeaderMap,
+    pub(in crate::authz) request: v1::AuthorizePublishRequest,
+}
+
 /// A running service. Stops, with all of its connections, when it is dropped.
 pub(in crate::authz) struct Scripted {
     pub(in crate::authz) address: SocketAddr,
@@ -66,7 +73,7 @@ impl Scripted {
 
     /// Asks the script what to do for each call, which it sees.
     pub(in crate::authz) async fn each(
-        script: impl Fn(v1::AuthorizePublishRequest) -> Play + Send + Sync + 'static,
+        script: impl Fn(Seen) -> Play + Send + Sync + 'static,
     ) -> Self {
         let script = Arc::new(script);
         Self::accept(move |socket| {
@@ -103,10 +110,7 @@ impl Scripted {
     }
 }
 
-async fn connection(
-    socket: TcpStream,
-    script: Arc<impl Fn(v1::AuthorizePublishRequest) -> Play + Send + Sync + 'static>,
-) {
+async fn connection(socket: TcpStream, script: Arc<impl Fn(Seen) -> Play + Send + Sync + 'static>) {
     let mut connection = h2::server::handshake(socket).await.unwrap();
     let (close, mut closed) = tokio::sync::mpsc::channel::<Play>(1);
     let mut streams = tokio::task::JoinSet::new();
@@ -143,14 +147,18 @@ async fn connection(
     }
 }
 
-async fn read(request: Request<RecvStream>) -> v1::AuthorizePublishRequest {
-    let mut body = request.into_body();
+async fn read(request: Request<RecvStream>) -> Seen {
+    let (head, mut body) = request.into_parts();
     let mut bytes = BytesMut::new();
     while let Some(Ok(data)) = body.data().await {
         let _ = body.flow_control().release_capacity(data.len());
         bytes.put(data);
     }
-    v1::AuthorizePublishRequest::decode(bytes.get(5..).unwrap_or_default()).unwrap_or_default()
+    let message = bytes.get(5..).unwrap_or_default();
+    Seen {
+        headers: head.headers,
+        request: v1::AuthorizePublishRequest::decode(message).unwrap_or_default(),
+    }
 }
 
 async fn respond_with(mut respond: SendResponse<Bytes>, play: Play) {
@@ -160,7 +168,8 @@ async fn respond_with(mut respond: SendResponse<Bytes>, play: Play) {
             .header("content-type", content_type)
     };
     let grpc = || head(200, "application/grpc").body(()).unwrap();
-    let trailers = |code: i32| HeaderMap::from_iter([("grpc-status".parse().unwrap(), code.into())]);
+    let trailers =
+        |code: i32| HeaderMap::from_iter([("grpc-status".parse().unwrap(), code.into())]);
     match play {
         Play::Answer(message, code) => {
             let mut body = respond.send_response(grpc(), false).unwrap();
@@ -212,8 +221,8 @@ pub(in crate::authz) fn allow_first() -> v1::AuthorizePublishResponse {
 }
 
 /// A response that allows every check.
-pub(in crate::authz) fn allow_all(request: &v1::AuthorizePublishRequest) -> Play {
-    let ids = request.checks.iter();
+pub(in crate::authz) fn allow_all(seen: &Seen) -> Play {
+    let ids = seen.request.checks.iter();
     let ids = ids.filter_map(|check| Some(check.metadata.as_ref()?.item_id));
     let response = v1::AuthorizePublishResponse {
         results: ids.map(|id| super::result(id, super::yes())).collect(),

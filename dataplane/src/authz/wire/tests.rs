@@ -1,1 +1,418 @@
+use std::{collections::HashMap, fmt::Debug};
 
+use bytes::Bytes;
+use gatekeeper::Why;
+use proptest::{collection::vec, option, prelude::*};
+use v1::publish_result::Decision as Said;
+
+use super::*;
+use crate::authz::{
+    hook,
+    testing::{no, result, yes},
+};
+
+fn rules() -> Rules {
+    Rules::from(&AuthzOptions::default())
+}
+
+fn publish(decision: Said) -> Outcome {
+    one::<hook::Publish>(result(1, decision))
+}
+
+fn subscribe(decision: v1::subscribe_result::Decision) -> Outcome {
+    one::<hook::Subscribe>(v1::SubscribeResult {
+        metadata: Some(first()),
+        decision: Some(decision),
+    })
+}
+
+fn connect(decision: v1::connect_result::Decision) -> Outcome {
+    one::<hook::Connect>(v1::ConnectResult {
+        metadata: Some(first()),
+        decision: Some(decision),
+    })
+}
+
+fn connect_allow(allow: v1::ConnectAllow) -> Outcome {
+    connect(v1::connect_result::Decision::Allow(allow))
+}
+
+fn first() -> v1::ResultMetadata {
+    v1::ResultMetadata {
+        item_id: 1,
+        ..v1::ResultMetadata::default()
+    }
+}
+
+fn one<H: Hook>(result: H::Result) -> Outcome {
+    let mut matched = match_results::<H>(1, vec![result], &rules());
+    matched.outcomes.remove(0)
+}
+
+#[track_caller]
+fn assert_fails(outcome: &Outcome, why: Why) {
+    match outcome {
+        Err(failure) => assert_eq!(failure.cause.why(), why, "{}", failure.cause),
+        Ok(decision) => panic!("{:?} instead of {why:?}", decision.verdict),
+    }
+}
+
+#[test]
+fn nothing_set_is_no_decision() {
+    assert_fails(&one::<hook::Publish>(result(1, None)), Why::InvalidResult);
+    let empty = match_results::<hook::Publish>(1, vec![v1::PublishResult::default()], &rules());
+    assert_fails(&empty.outcomes[0], Why::MissingResult);
+    assert_eq!(empty.unknown_items, 1);
+}
+
+#[test]
+fn results_are_matched_in_any_order() {
+    let results = vec![result(3, no()), result(1, yes()), result(2, None)];
+    let matched = match_results::<hook::Publish>(3, results, &rules());
+    let [first, second, third] = &matched.outcomes[..] else {
+        panic!("one outcome for each check");
+    };
+    assert_eq!(
+        first.as_ref().unwrap().verdict,
+        Verdict::Allow(Allow::Publish)
+    );
+    assert_fails(second, Why::InvalidResult);
+    assert!(matches!(third.as_ref().unwrap().verdict, Verdict::Deny(_)));
+}
+
+#[test]
+fn two_results_are_none_even_if_both_say_yes() {
+    for others in [vec![yes()], vec![no()], vec![yes(), yes()]] {
+        let mut results = vec![result(1, yes())];
+        results.extend(others.into_iter().map(|decision| result(1, decision)));
+        let matched = match_results::<hook::Publish>(1, results, &rules());
+        assert_fails(&matched.outcomes[0], Why::InvalidResult);
+    }
+}
+
+#[test]
+fn reason_codes() {
+    let deny = |reason_code| {
+        publish(Said::Deny(v1::Deny {
+            reason_code,
+            ..v1::Deny::default()
+        }))
+    };
+    let code = |outcome: Outcome| match outcome.unwrap().verdict {
+        Verdict::Deny(deny) => deny.code,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(code(deny(0)), None);
+    assert_eq!(code(deny(0x80)), Some(ReasonCode::new(0x80)));
+    assert_eq!(code(deny(0x97)), Some(ReasonCode::new(0x97)));
+    for illegal in [1, 0x18, 0x7f, 0x81, 0xff, 0x187, -1, i32::MAX, i32::MIN] {
+        assert_fails(&deny(illegal), Why::InvalidResult);
+    }
+}
+
+#[test]
+fn deny_actions() {
+    let with = |action| v1::Deny {
+        action,
+        ..v1::Deny::default()
+    };
+    let action = |outcome: Outcome| match outcome.unwrap().verdict {
+        Verdict::Deny(deny) => deny.action,
+        other => panic!("{other:?}"),
+    };
+    for (sent, read) in [
+        (0, DenyAction::Configured),
+        (1, DenyAction::Reject),
+        (2, DenyAction::Disconnect),
+        (3, DenyAction::Drop),
+    ] {
+        assert_eq!(action(publish(Said::Deny(with(sent)))), read);
+    }
+    for unknown in [4, -1] {
+        assert_fails(&publish(Said::Deny(with(unknown))), Why::InvalidResult);
+    }
+    let dropped = subscribe(v1::subscribe_result::Decision::Deny(with(3)));
+    assert_fails(&dropped, Why::InvalidResult);
+    let dropped = connect(v1::connect_result::Decision::Deny(with(3)));
+    assert_fails(&dropped, Why::InvalidResult);
+}
+
+#[test]
+fn what_mqtt_cannot_carry_is_not_said() {
+    for (text, said) in [
+        ("", None),
+        ("no", Some("no")),
+        ("n\0", None),
+        ("n\n", None),
+        (&"n".repeat(65_536), None),
+    ] {
+        let outcome = publish(Said::Deny(v1::Deny {
+            reason_string: text.to_owned(),
+            server_reference: text.to_owned(),
+            ..v1::Deny::default()
+        }));
+        let Verdict::Deny(deny) = outcome.unwrap().verdict else {
+            panic!("still a denial");
+        };
+        assert_eq!(deny.reason_string.as_deref(), said);
+        assert_eq!(deny.server_reference.as_deref(), said);
+    }
+}
+
+#[test]
+fn failure_codes() {
+    for (code, why) in [
+        (0, Why::ServiceFailure),
+        (1, Why::ServiceFailure),
+        (2, Why::ServiceFailure),
+        (3, Why::ServiceFailure),
+        (4, Why::Overloaded),
+        (5, Why::SessionStateInvalid),
+        (6, Why::InvalidCheck),
+        (7, Why::ServiceFailure),
+        (-1, Why::ServiceFailure),
+    ] {
+        let failure = v1::Failure {
+            code,
+            ..v1::Failure::default()
+        };
+        assert_fails(&publish(Said::Failure(failure)), why);
+    }
+}
+
+#[test]
+fn every_change_to_a_publication_is_refused() {
+    let plain = v1::PublishAllow::default;
+    let property = v1::UserProperty::default();
+    #[rustfmt::skip]
+    let changed = [
+        v1::PublishAllow { topic: Some(String::new()), ..plain() },
+        v1::PublishAllow { payload: Some(Bytes::new()), ..plain() },
+        v1::PublishAllow { retain: Some(false), ..plain() },
+        v1::PublishAllow { user_property_keys_to_remove: vec![String::new()], ..plain() },
+        v1::PublishAllow { user_properties_to_add: vec![property], ..plain() },
+        v1::PublishAllow { payload_format_indicator: Some(0), ..plain() },
+    ];
+    for allow in changed {
+        let outcome = publish(Said::Allow(allow.clone()));
+        assert_fails(&outcome, Why::InvalidMutation);
+        let mut will =
+            match_results::<hook::Will>(1, vec![result(1, Said::Allow(allow))], &rules());
+        assert_fails(&will.outcomes.remove(0), Why::InvalidMutation);
+    }
+}
+
+#[test]
+fn every_change_to_a_subscription_is_refused() {
+    for allow in [
+        v1::SubscribeAllow {
+            max_qos: Some(2),
+            topic_filter: None,
+        },
+        v1::SubscribeAllow {
+            max_qos: None,
+            topic_filter: Some(String::new()),
+        },
+    ] {
+        let outcome = subscribe(v1::subscribe_result::Decision::Allow(allow));
+        assert_fails(&outcome, Why::InvalidMutation);
+    }
+    let plain = subscribe(v1::subscribe_result::Decision::Allow(Default::default()));
+    assert_eq!(plain.unwrap().verdict, Verdict::Allow(Allow::Subscribe));
+}
+
+#[test]
+fn an_allowed_connect_brings_an_identity() {
+    let outcome = connect_allow(v1::ConnectAllow {
+        principal: "alice".to_owned(),
+        session_state: Bytes::from_static(b"state"),
+        broker_client_id: Some("alice/c1".to_owned()),
+        limits: Some(v1::SessionLimits::default()),
+        ..v1::ConnectAllow::default()
+    });
+    let decision = outcome.unwrap();
+    let identity = decision.identity.unwrap();
+    assert_eq!(identity.principal, "alice");
+    assert_eq!(identity.session_state, "state");
+    let Verdict::Allow(Allow::Connect(allow)) = decision.verdict else {
+        panic!("{:?}", decision.verdict);
+    };
+    assert_eq!(allow.broker_client_id.as_deref(), Some("alice/c1"));
+    assert_eq!(allow.expires_at, None);
+}
+
+#[test]
+fn every_other_change_to_a_connect_is_refused() {
+    let plain = v1::ConnectAllow::default;
+    #[rustfmt::skip]
+    let changed = [
+        v1::ConnectAllow { broker_username: Some(String::new()), ..plain() },
+        v1::ConnectAllow { broker_password: Some(Bytes::new()), ..plain() },
+        v1::ConnectAllow { drop_will: true, ..plain() },
+        v1::ConnectAllow { max_session_expiry_seconds: Some(0), ..plain() },
+        v1::ConnectAllow { force_clean_start: true, ..plain() },
+        v1::ConnectAllow {
+            limits: Some(v1::SessionLimits { max_subscriptions: 1, ..Default::default() }),
+            ..plain()
+        },
+    ];
+    for allow in changed {
+        assert_fails(&connect_allow(allow), Why::InvalidMutation);
+    }
+}
+
+#[test]
+fn a_client_id_for_the_broker_is_valid_mqtt_and_permitted() {
+    let allow = |id: &str| v1::ConnectAllow {
+        broker_client_id: Some(id.to_owned()),
+        ..v1::ConnectAllow::default()
+    };
+    for invalid in ["", "a\0", "a\u{7f}", "a\n", &"a".repeat(65_536)] {
+        assert_fails(&connect_allow(allow(invalid)), Why::InvalidMutation);
+    }
+    assert!(connect_allow(allow(&"a".repeat(65_535))).is_ok());
+    let strict = Rules {
+        mutations: Mutations {
+            broker_client_id: false,
+        },
+        ..rules()
+    };
+    let cause = grant_connect(allow("alice"), &strict).unwrap_err();
+    assert_eq!(cause, Cause::MutationNotPermitted("broker_client_id"));
+}
+
+#[test]
+fn an_identity_is_bounded() {
+    let plain = v1::ConnectAllow::default;
+    #[rustfmt::skip]
+    let invalid = [
+        v1::ConnectAllow { principal: "p".repeat(1025), ..plain() },
+        v1::ConnectAllow { session_state: vec![0; 1025].into(), ..plain() },
+    ];
+    for allow in invalid {
+        assert_fails(&connect_allow(allow), Why::InvalidResult);
+    }
+}
+
+#[test]
+fn an_expiry_is_in_the_future() {
+    let at = |seconds, nanos| {
+        connect_allow(v1::ConnectAllow {
+            expires_at: Some(prost_types::Timestamp { seconds, nanos }),
+            ..v1::ConnectAllow::default()
+        })
+    };
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let now = i64::try_from(now.unwrap().as_secs()).unwrap();
+    for past in [0, now - 1, i64::MIN] {
+        assert_fails(&at(past, 0), Why::InvalidResult);
+    }
+    for future in [now + 3600, now + 200 * 365 * 86_400] {
+        let Verdict::Allow(Allow::Connect(allow)) = at(future, 0).unwrap().verdict else {
+            panic!("an allow");
+        };
+        assert!(allow.expires_at.unwrap() > Instant::now() + Duration::from_secs(3000));
+    }
+    // Whatever they mean, they do not panic.
+    for (seconds, nanos) in [
+        (i64::MAX, i32::MAX),
+        (i64::MIN, i32::MIN),
+        (i64::MAX, i32::MIN),
+        (0, -1),
+    ] {
+        let _ = at(seconds, nanos);
+    }
+}
+
+#[test]
+fn facts_are_bounded_and_on_one_line() {
+    let metadata = v1::ResultMetadata {
+        item_id: 1,
+        policy: "p".repeat(1000),
+        decision_id: "a\nb".to_owned(),
+        annotations: (0..100)
+            .map(|n| (n.to_string(), "v".repeat(1000)))
+            .collect(),
+        cache: None,
+    };
+    let facts = facts(metadata);
+    assert_eq!(facts.policy.len(), 200);
+    assert_eq!(facts.decision_id, "a b");
+    assert_eq!(facts.annotations.len(), MAX_ANNOTATIONS);
+    assert!(
+        facts
+            .annotations
+            .iter()
+            .all(|(_, value)| value.len() == 200)
+    );
+}
+
+proptest! {
+    /// Allow if, and only if, there is exactly one result for the check and it is a plain allow.
+    #[test]
+    fn nothing_but_one_plain_allow_allows(
+        expected in 1_usize..6,
+        results in vec((0_u32..8, said()), 0..12),
+    ) {
+        let mut said_of: HashMap<u32, Vec<Option<Said>>> = HashMap::new();
+        for (id, said) in &results {
+            said_of.entry(*id).or_default().push(said.clone());
+        }
+        let results = results.into_iter().map(|(id, said)| result(id, said)).collect();
+        let matched = match_results::<hook::Publish>(expected, results, &rules());
+        prop_assert_eq!(matched.outcomes.len(), expected);
+        for (index, outcome) in matched.outcomes.iter().enumerate() {
+            let said = said_of.get(&item_id(index)).map_or(&[][..], Vec::as_slice);
+            let is_plain_allow = said == [Some(yes())];
+            let allows = matches!(
+                outcome.as_ref().map(|decision| &decision.verdict),
+                Ok(Verdict::Allow(_))
+            );
+            prop_assert_eq!(allows, is_plain_allow, "{:?}", said);
+        }
+    }
+
+    /// Whatever bytes a service sends, reading them ends, and not in a panic.
+    #[test]
+    fn no_answer_panics(bytes in vec(any::<u8>(), 0..300)) {
+        fn read_all<H: Hook>(results: Vec<H::Result>) -> impl Debug {
+            match_results::<H>(3, results, &rules())
+        }
+        use prost::Message as _;
+        if let Ok(response) = v1::AuthorizeConnectResponse::decode(&bytes[..]) {
+            read_all::<hook::Connect>(response.results);
+        }
+        if let Ok(response) = v1::AuthorizePublishResponse::decode(&bytes[..]) {
+            read_all::<hook::Publish>(response.results);
+        }
+        if let Ok(response) = v1::AuthorizeSubscribeResponse::decode(&bytes[..]) {
+            read_all::<hook::Subscribe>(response.results);
+        }
+    }
+}
+
+fn said() -> impl Strategy<Value = Option<Said>> {
+    option::weighted(
+        0.9,
+        prop_oneof![
+            4 => Just(yes()),
+            1 => option::of(".{0,3}").prop_map(|topic| Said::Allow(v1::PublishAllow {
+                topic,
+                ..v1::PublishAllow::default()
+            })),
+            1 => option::of(any::<bool>()).prop_map(|retain| Said::Allow(v1::PublishAllow {
+                retain,
+                ..v1::PublishAllow::default()
+            })),
+            2 => (-2..300, -1..5).prop_map(|(reason_code, action)| Said::Deny(v1::Deny {
+                reason_code,
+                action,
+                ..v1::Deny::default()
+            })),
+            1 => (-1..9).prop_map(|code| Said::Failure(v1::Failure {
+                code,
+                ..v1::Failure::default()
+            })),
+        ],
+    )
+}

@@ -16,7 +16,7 @@ use std::{
 };
 use tokio::runtime::Handle;
 
-/// Exports in the telemetry runtime, within [`EXPORT_TIMEOUT`], and counts what became of each span.
+/// Exports in the telemetry runtime, within [`EXPORT_TIMEOUT`], and counts what became of the spans.
 #[derive(Debug)]
 pub(super) struct CountingExporter<E> {
     inner: Arc<E>,

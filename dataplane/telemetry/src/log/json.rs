@@ -3,7 +3,7 @@
 use super::record::Record;
 use serde::ser::{SerializeMap, Serializer};
 
-/// `{"timestamp":…,"level":…,"target":…,"message":…,` and the event's fields, side by side `}`.
+/// `{"timestamp":…,"level":…,"target":…,"message":…}` and the event's fields beside them.
 ///
 /// JSON strings escape control characters, so an event can neither forge a line nor drive a
 /// terminal.

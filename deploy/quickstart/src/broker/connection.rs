@@ -75,10 +75,9 @@ pub(super) async fn serve(stream: TcpStream, hub: &Hub) -> Result<(), Error> {
     // What was still to be said, such as DISCONNECT, if anyone listens.
     let _ = writer.write_all(&session.out).await;
 
-    if !matches!(ended, Ok(Ending::Disconnected)) {
-        if let Some(will) = will {
-            hub.publish(&place, will);
-        }
+    let lost = !matches!(ended, Ok(Ending::Disconnected));
+    if let Some(will) = will.filter(|_| lost) {
+        hub.publish(&place, will);
     }
     hub.detach(&place);
     match ended {

@@ -154,9 +154,8 @@ impl Client {
     /// The message as this client gets it: once, at the highest QoS of the filters that match.
     fn delivery(&self, message: &Arc<Message>, own: bool) -> Option<Delivery> {
         let subscriptions = self.subscriptions.iter();
-        let matching = subscriptions.filter(|it| {
-            !(own && it.no_local) && filter::matches(&it.filter, &message.topic)
-        });
+        let matching = subscriptions
+            .filter(|it| !(own && it.no_local) && filter::matches(&it.filter, &message.topic));
         let options = matching.map(|it| (it.qos, it.retain_as_published));
         let (qos, as_published) = options.reduce(|a, b| (a.0.max(b.0), a.1 || b.1))?;
         Some(Delivery {

@@ -61,7 +61,13 @@ impl Outgoing {
     fn write(&mut self, out: &mut BytesMut, delivery: &Delivery) {
         let start = out.len();
         let numbered = (delivery.qos > 0).then(|| (self.next_id(), delivery.qos));
-        put_publish(out, self.version, &delivery.message, numbered, delivery.retain);
+        put_publish(
+            out,
+            self.version,
+            &delivery.message,
+            numbered,
+            delivery.retain,
+        );
         if out.len() - start > self.maximum_packet_size {
             // As if it had been sent [MQTT-3.1.2-25].
             out.truncate(start);

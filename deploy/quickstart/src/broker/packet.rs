@@ -157,7 +157,10 @@ pub(super) enum Packet {
     /// A message of ours at QoS 2 is done with.
     PubComp { id: u16 },
     /// New subscriptions.
-    Subscribe { id: u16, subscriptions: Vec<Subscription> },
+    Subscribe {
+        id: u16,
+        subscriptions: Vec<Subscription>,
+    },
     /// Filters that end.
     Unsubscribe { id: u16, filters: Vec<String> },
     /// Is anybody there?
@@ -261,7 +264,14 @@ pub(super) fn put_publish(
         first |= qos << 1;
         head.put_u16(id);
     }
-    put_with_properties(out, first, version, &head, &message.properties, &message.payload);
+    put_with_properties(
+        out,
+        first,
+        version,
+        &head,
+        &message.properties,
+        &message.payload,
+    );
 }
 
 /// PUBACK (0x40), PUBREC (0x50), PUBREL (0x62) or PUBCOMP (0x70): a success in both versions.

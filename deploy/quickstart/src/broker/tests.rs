@@ -32,7 +32,11 @@ impl Client {
 
     /// MQTT 5.0, a clean start, this one-letter client id.
     async fn v5(broker: SocketAddr, id: u8) -> Self {
-        let connect = [b"\x10\x0e\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x01", &[id][..]].concat();
+        let connect = [
+            b"\x10\x0e\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x01",
+            &[id][..],
+        ]
+        .concat();
         Self::connect(broker, &connect, CONNACK_5).await
     }
 
@@ -50,7 +54,9 @@ impl Client {
     async fn expect(&mut self, bytes: &[u8]) {
         let mut read = vec![0; bytes.len()];
         let all = timeout(Duration::from_secs(5), self.0.read_exact(&mut read));
-        let all = all.await.unwrap_or_else(|_| panic!("nothing came, but {bytes:02x?} should"));
+        let all = all
+            .await
+            .unwrap_or_else(|_| panic!("nothing came, but {bytes:02x?} should"));
         all.unwrap();
         assert_eq!(read, bytes, "read {read:02x?}, not {bytes:02x?}");
     }
@@ -79,15 +85,21 @@ async fn messages_go_from_one_version_to_the_other() {
     let broker = broker().await;
     let mut old = Client::v3(broker, b'o').await;
     let mut new = Client::v5(broker, b'n').await;
-    old.ask(b"\x82\x06\x00\x01\x00\x01t\x01", b"\x90\x03\x00\x01\x01").await;
-    new.ask(b"\x82\x07\x00\x01\x00\x00\x01t\x01", b"\x90\x04\x00\x01\x00\x01").await;
+    old.ask(b"\x82\x06\x00\x01\x00\x01t\x01", b"\x90\x03\x00\x01\x01")
+        .await;
+    new.ask(
+        b"\x82\x07\x00\x01\x00\x00\x01t\x01",
+        b"\x90\x04\x00\x01\x00\x01",
+    )
+    .await;
 
     // From MQTT 5, with a user property; without it to MQTT 3.1.1.
     let publish = b"\x32\x0e\x00\x01t\x00\x07\x07\x26\x00\x01a\x00\x01bx";
     new.send(publish).await;
     old.expect(b"\x32\x06\x00\x01t\x00\x01x").await;
     new.expect(b"\x40\x02\x00\x07").await;
-    new.expect(b"\x32\x0e\x00\x01t\x00\x01\x07\x26\x00\x01a\x00\x01bx").await;
+    new.expect(b"\x32\x0e\x00\x01t\x00\x01\x07\x26\x00\x01a\x00\x01bx")
+        .await;
 
     // From MQTT 3.1.1, at QoS 0.
     old.send(b"\x30\x04\x00\x01ty").await;
@@ -98,12 +110,20 @@ async fn messages_go_from_one_version_to_the_other() {
 async fn qos_2_hands_on_once_however_often_it_is_sent() {
     let broker = broker().await;
     let mut reader = Client::v3(broker, b'r').await;
-    reader.ask(b"\x82\x06\x00\x01\x00\x01t\x02", b"\x90\x03\x00\x01\x02").await;
+    reader
+        .ask(b"\x82\x06\x00\x01\x00\x01t\x02", b"\x90\x03\x00\x01\x02")
+        .await;
     let mut writer = Client::v3(broker, b'w').await;
-    writer.ask(b"\x34\x06\x00\x01t\x00\x05x", b"\x50\x02\x00\x05").await;
-    writer.ask(b"\x3c\x06\x00\x01t\x00\x05x", b"\x50\x02\x00\x05").await;
+    writer
+        .ask(b"\x34\x06\x00\x01t\x00\x05x", b"\x50\x02\x00\x05")
+        .await;
+    writer
+        .ask(b"\x3c\x06\x00\x01t\x00\x05x", b"\x50\x02\x00\x05")
+        .await;
     writer.ask(b"\x62\x02\x00\x05", b"\x70\x02\x00\x05").await;
-    writer.ask(b"\x34\x06\x00\x01t\x00\x05y", b"\x50\x02\x00\x05").await;
+    writer
+        .ask(b"\x34\x06\x00\x01t\x00\x05y", b"\x50\x02\x00\x05")
+        .await;
 
     reader.expect(b"\x34\x06\x00\x01t\x00\x01x").await;
     reader.expect(b"\x34\x06\x00\x01t\x00\x02y").await;
@@ -117,7 +137,12 @@ async fn a_client_is_not_given_more_than_its_receive_maximum() {
     let broker = broker().await;
     let connect = b"\x10\x11\x00\x04MQTT\x05\x02\x00\x00\x03\x21\x00\x01\x00\x01r";
     let mut reader = Client::connect(broker, connect, CONNACK_5).await;
-    reader.ask(b"\x82\x07\x00\x01\x00\x00\x01t\x01", b"\x90\x04\x00\x01\x00\x01").await;
+    reader
+        .ask(
+            b"\x82\x07\x00\x01\x00\x00\x01t\x01",
+            b"\x90\x04\x00\x01\x00\x01",
+        )
+        .await;
     let mut writer = Client::v3(broker, b'w').await;
     for payload in [b'1', b'2'] {
         let publish = [b"\x32\x06\x00\x01t\x00\x01", &[payload][..]].concat();
@@ -126,7 +151,9 @@ async fn a_client_is_not_given_more_than_its_receive_maximum() {
 
     reader.expect(b"\x32\x07\x00\x01t\x00\x01\x001").await;
     reader.expect_silence().await;
-    reader.ask(b"\x40\x02\x00\x01", b"\x32\x07\x00\x01t\x00\x02\x002").await;
+    reader
+        .ask(b"\x40\x02\x00\x01", b"\x32\x07\x00\x01t\x00\x02\x002")
+        .await;
 }
 
 #[tokio::test]
@@ -135,7 +162,9 @@ async fn a_retained_message_is_kept_and_ended_by_an_empty_one() {
     let mut client = Client::v3(broker, b'c').await;
     client.send(b"\x31\x04\x00\x01tx").await;
     let subscribe = b"\x82\x06\x00\x01\x00\x01+\x00";
-    client.ask(subscribe, b"\x90\x03\x00\x01\x00\x31\x04\x00\x01tx").await;
+    client
+        .ask(subscribe, b"\x90\x03\x00\x01\x00\x31\x04\x00\x01tx")
+        .await;
     // A live copy does not say that it is retained.
     client.ask(b"\x31\x03\x00\x01t", b"\x30\x03\x00\x01t").await;
     client.ask(subscribe, b"\x90\x03\x00\x01\x00").await;
@@ -149,7 +178,9 @@ async fn subscription_options_of_mqtt_5_are_kept_to() {
     client.send(b"\x31\x05\x00\x01t\x00x").await;
     // Retain as published, no local; retained messages only for a new subscription.
     let subscribe = b"\x82\x07\x00\x01\x00\x00\x01t\x1c";
-    client.ask(subscribe, b"\x90\x04\x00\x01\x00\x00\x31\x05\x00\x01t\x00x").await;
+    client
+        .ask(subscribe, b"\x90\x04\x00\x01\x00\x00\x31\x05\x00\x01t\x00x")
+        .await;
     client.ask(subscribe, b"\x90\x04\x00\x01\x00\x00").await;
     client.send(b"\x31\x05\x00\x01t\x00y").await;
     client.expect_silence().await;
@@ -163,9 +194,16 @@ async fn subscription_options_of_mqtt_5_are_kept_to() {
 async fn unsubscribing_ends_messages_and_knows_what_there_was() {
     let broker = broker().await;
     let mut client = Client::v5(broker, b'c').await;
-    client.ask(b"\x82\x07\x00\x01\x00\x00\x01t\x00", b"\x90\x04\x00\x01\x00\x00").await;
+    client
+        .ask(
+            b"\x82\x07\x00\x01\x00\x00\x01t\x00",
+            b"\x90\x04\x00\x01\x00\x00",
+        )
+        .await;
     let unsubscribe = b"\xa2\x09\x00\x02\x00\x00\x01t\x00\x01u";
-    client.ask(unsubscribe, b"\xb0\x05\x00\x02\x00\x00\x11").await;
+    client
+        .ask(unsubscribe, b"\xb0\x05\x00\x02\x00\x00\x11")
+        .await;
     client.send(b"\x30\x05\x00\x01t\x00x").await;
     client.expect_silence().await;
 }
@@ -182,7 +220,9 @@ async fn what_the_broker_does_not_have_is_refused_filter_by_filter() {
 async fn a_will_is_published_when_its_client_is_lost_and_only_then() {
     let broker = broker().await;
     let mut reader = Client::v3(broker, b'r').await;
-    reader.ask(b"\x82\x06\x00\x01\x00\x01w\x00", b"\x90\x03\x00\x01\x00").await;
+    reader
+        .ask(b"\x82\x06\x00\x01\x00\x01w\x00", b"\x90\x03\x00\x01\x00")
+        .await;
     let connect = b"\x10\x13\x00\x04MQTT\x04\x06\x00\x00\x00\x01m\x00\x01w\x00\x01x";
 
     let mut polite = Client::connect(broker, connect, CONNACK_3).await;

@@ -390,7 +390,8 @@ proptest! {
     #[test]
     fn with_its_own_identifier_a_packet_stays_as_it_is(bytes in any_connect()) {
         let found = read(&frame(Side::Client, &bytes)).unwrap();
-        prop_assert_eq!(found.encode(&found.client_id).unwrap().as_ref(), bytes.as_slice());
+        let encoded = found.encode(&found.client_id).unwrap();
+        prop_assert_eq!(encoded.as_ref(), bytes.as_slice());
     }
 
     #[test]

@@ -7,11 +7,17 @@ use crate::question::{Secret, UserProperty};
 use crate::violation::Violation;
 use crate::wire::cursor::Cursor;
 use crate::wire::write::put_binary;
-use crate::wire::{TooLong, text, varint};
+use crate::wire::{TooLong, varint};
 
 /// How a value of this type is read and written.
 pub(super) trait Field: Sized {
     fn read(cursor: &mut Cursor<'_>) -> Result<Self, Violation>;
+
+    /// Moves behind a value that was read before.
+    fn skip(cursor: &mut Cursor<'_>) -> Result<(), Violation> {
+        Self::read(cursor).map(drop)
+    }
+
     fn write(&self, name: &'static str, out: &mut BytesMut) -> Result<(), TooLong>;
 }
 
@@ -70,8 +76,11 @@ impl Field for ByteString {
         cursor.text()
     }
 
+    fn skip(cursor: &mut Cursor<'_>) -> Result<(), Violation> {
+        cursor.skip_binary()
+    }
+
     fn write(&self, field: &'static str, out: &mut BytesMut) -> Result<(), TooLong> {
-        debug_assert!(text::check(self).is_ok());
         put_binary(out, field, self.as_bytes())
     }
 }
@@ -79,6 +88,10 @@ impl Field for ByteString {
 impl Field for Bytes {
     fn read(cursor: &mut Cursor<'_>) -> Result<Self, Violation> {
         cursor.binary()
+    }
+
+    fn skip(cursor: &mut Cursor<'_>) -> Result<(), Violation> {
+        cursor.skip_binary()
     }
 
     fn write(&self, field: &'static str, out: &mut BytesMut) -> Result<(), TooLong> {
@@ -91,6 +104,10 @@ impl Field for Secret {
         cursor.binary().map(Self::new)
     }
 
+    fn skip(cursor: &mut Cursor<'_>) -> Result<(), Violation> {
+        cursor.skip_binary()
+    }
+
     fn write(&self, field: &'static str, out: &mut BytesMut) -> Result<(), TooLong> {
         put_binary(out, field, self.expose())
     }
@@ -101,6 +118,11 @@ impl Field for UserProperty {
         let key = cursor.text()?;
         let value = cursor.text()?;
         Ok(Self { key, value })
+    }
+
+    fn skip(cursor: &mut Cursor<'_>) -> Result<(), Violation> {
+        cursor.skip_binary()?;
+        cursor.skip_binary()
     }
 
     fn write(&self, field: &'static str, out: &mut BytesMut) -> Result<(), TooLong> {

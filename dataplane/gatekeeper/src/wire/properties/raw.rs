@@ -1,6 +1,7 @@
 //! Property sections as they were sent.
 
 use std::fmt;
+use std::iter;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -64,13 +65,13 @@ impl RawProperties {
     /// The same without the properties that `drop` names by identifier.
     #[must_use]
     pub fn without(&self, drop: &[u8]) -> Self {
-        let mut out = BytesMut::with_capacity(self.0.len());
-        self.put_without(drop, &mut out);
-        Self(out.freeze())
+        let kept = self.iter().filter(|(id, _)| !drop.contains(id));
+        Self(kept.flat_map(|(_, bytes)| bytes).copied().collect())
     }
 
     /// The same, with each of `changes` in the place of the property of that name, or behind all
-    /// others if there was none.
+    /// others if there was none. Values are written as they are: texts of others than the gate go
+    /// through [`explanation`](Self::explanation).
     ///
     /// # Errors
     /// If a value is too long for its length field.
@@ -81,7 +82,7 @@ impl RawProperties {
             match pending.iter().position(|change| change.id() == id) {
                 Some(index) => pending.remove(index).write(&mut out)?,
                 None if changes.iter().any(|change| change.id() == id) => {}
-                None => out.extend_from_slice(&bytes),
+                None => out.extend_from_slice(bytes),
             }
         }
         for change in pending {
@@ -101,22 +102,20 @@ impl RawProperties {
         out.extend_from_slice(&self.0);
     }
 
-    /// Appends the properties that `drop` does not name, without a length.
+    /// Appends the section, without the properties that `drop` names, with its length.
     pub(in crate::wire) fn put_without(&self, drop: &[u8], out: &mut BytesMut) {
-        for (id, bytes) in self.iter() {
-            if !drop.contains(&id) {
-                out.extend_from_slice(&bytes);
-            }
-        }
+        let kept = || self.iter().filter(|(id, _)| !drop.contains(id));
+        varint::put(out, kept().map(|(_, bytes)| bytes.len()).sum());
+        kept().for_each(|(_, bytes)| out.extend_from_slice(bytes));
     }
 
     /// Identifier and bytes of each property.
-    fn iter(&self) -> impl Iterator<Item = (u8, Bytes)> {
+    fn iter(&self) -> impl Iterator<Item = (u8, &[u8])> {
         let mut cursor = Cursor::over(&self.0);
-        std::iter::from_fn(move || {
+        iter::from_fn(move || {
             let start = cursor.position();
             let id = step(&mut cursor).ok()?;
-            Some((id, cursor.since(start)))
+            Some((id, self.0.get(start..cursor.position())?))
         })
     }
 }
@@ -124,7 +123,7 @@ impl RawProperties {
 /// Moves behind the next property. It fails at the end and nowhere else: the bytes were checked.
 fn step(cursor: &mut Cursor<'_>) -> Result<u8, Violation> {
     let id = cursor.u8()?;
-    Property::read(id, cursor)?;
+    Property::skip(id, cursor)?;
     Ok(id)
 }
 

@@ -79,6 +79,14 @@ macro_rules! table {
                 }
             }
 
+            /// Moves behind the value of the property `id`.
+            pub(super) fn skip(id: u8, cursor: &mut Cursor<'_>) -> Result<(), Violation> {
+                match id {
+                    $($id => <$value as Field>::skip(cursor),)+
+                    _ => Err(UNKNOWN),
+                }
+            }
+
             /// Writes identifier and value.
             pub(super) fn write(&self, out: &mut BytesMut) -> Result<(), TooLong> {
                 out.put_u8(self.id());

@@ -41,7 +41,7 @@ impl Publish {
 
     fn put_properties(&self, out: &mut BytesMut) {
         match self.topic_alias {
-            Some(_) => self.raw_properties.without(&[TOPIC_ALIAS]).put(out),
+            Some(_) => self.raw_properties.put_without(&[TOPIC_ALIAS], out),
             None => self.raw_properties.put(out),
         }
     }

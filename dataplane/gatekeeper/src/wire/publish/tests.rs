@@ -130,9 +130,9 @@ fn an_alias_is_replaced_by_the_topic_and_nothing_else() {
     let found = read_v5(0x3B, "", &[0, 1], &with_alias).unwrap();
     let without = [before.as_slice(), &after].concat();
     let expected = [
-        &field("long/topic"),
+        field("long/topic").as_slice(),
         &[0, 1],
-        &section(&without)[..],
+        &section(&without),
         b"payload",
     ]
     .concat();

@@ -1,0 +1,127 @@
+//! The way of a verdict into the result message, the log and the span.
+
+use tidegate_proto::v1::{
+    CheckMetadata, ConnectAllow, ConnectCheck, ConnectResult, Deny, DenyAction, Failure,
+    PublishAllow, PublishCheck, PublishResult, ResultMetadata, Session, SubscribeAllow,
+    SubscribeCheck, SubscribeResult, connect_result, publish_result, subscribe_result,
+};
+use tracing::Span;
+
+use super::verdict::{NotAllowed, Verdict};
+use crate::telemetry::{Call, Decision, Outcome};
+
+/// Reports a verdict and makes it the result of its check.
+pub(super) fn conclude<C: Check>(
+    call: &Call,
+    span: &Span,
+    check: &C,
+    verdict: Verdict<C::Allow>,
+    decision_id: String,
+) -> C::Result {
+    let (outcome, rule, detail) = match &verdict {
+        Ok(allowed) => (Outcome::Allow, allowed.grant.rule(), None),
+        Err(NotAllowed::Refused(refusal)) => (Outcome::Deny, refusal.rule(), None),
+        Err(NotAllowed::Faulty(fault)) => (Outcome::Failure, fault.rule(), Some(fault.to_string())),
+    };
+    let unknown = Session::default();
+    let session = check.session().unwrap_or(&unknown);
+    let claimed = session.username.as_deref().unwrap_or_default();
+    Decision {
+        id: &decision_id,
+        outcome,
+        rule,
+        user: if session.principal.is_empty() {
+            claimed
+        } else {
+            &session.principal
+        },
+        client_id: &session.client_id,
+        session_id: &session.session_id,
+        topic: check.topic(),
+        detail,
+    }
+    .report(call, span);
+
+    let metadata = ResultMetadata {
+        item_id: check.metadata().map_or(0, |metadata| metadata.item_id),
+        decision_id,
+        policy: rule.to_owned(),
+        ..ResultMetadata::default()
+    };
+    C::result(metadata, Answer::from(verdict))
+}
+
+/// The three arms of every result.
+pub(super) enum Answer<A> {
+    Allow(A),
+    Deny(Deny),
+    Failure(Failure),
+}
+
+impl<A> From<Verdict<A>> for Answer<A> {
+    fn from(verdict: Verdict<A>) -> Self {
+        match verdict {
+            Ok(allowed) => Self::Allow(allowed.allow),
+            Err(NotAllowed::Refused(refusal)) => Self::Deny(Deny {
+                reason_code: refusal.code().into(),
+                reason_string: refusal.reason().to_owned(),
+                action: DenyAction::Unspecified.into(),
+                server_reference: String::new(),
+            }),
+            Err(NotAllowed::Faulty(fault)) => Self::Failure(Failure {
+                code: fault.code().into(),
+                message: fault.to_string(),
+                retry_after: fault.retry_after().and_then(|wait| wait.try_into().ok()),
+            }),
+        }
+    }
+}
+
+/// The same fields and the same answer under three names.
+pub(super) trait Check {
+    type Allow;
+    type Result;
+
+    fn metadata(&self) -> Option<&CheckMetadata>;
+    fn session(&self) -> Option<&Session>;
+    /// Topic or filter, for the log.
+    fn topic(&self) -> Option<&str>;
+    fn result(metadata: ResultMetadata, answer: Answer<Self::Allow>) -> Self::Result;
+}
+
+macro_rules! check {
+    ($check:ident => $result:ident, $allow:ident, $module:ident $(, $topic:ident)?) => {
+        impl Check for $check {
+            type Allow = $allow;
+            type Result = $result;
+
+            fn metadata(&self) -> Option<&CheckMetadata> {
+                self.metadata.as_ref()
+            }
+
+            fn session(&self) -> Option<&Session> {
+                self.session.as_ref()
+            }
+
+            fn topic(&self) -> Option<&str> {
+                None$(.or(Some(self.$topic.as_str())))?
+            }
+
+            fn result(metadata: ResultMetadata, answer: Answer<$allow>) -> $result {
+                let decision = match answer {
+                    Answer::Allow(allow) => $module::Decision::Allow(allow),
+                    Answer::Deny(deny) => $module::Decision::Deny(deny),
+                    Answer::Failure(failure) => $module::Decision::Failure(failure),
+                };
+                $result {
+                    metadata: Some(metadata),
+                    decision: Some(decision),
+                }
+            }
+        }
+    };
+}
+
+check! { ConnectCheck => ConnectResult, ConnectAllow, connect_result }
+check! { PublishCheck => PublishResult, PublishAllow, publish_result, topic }
+check! { SubscribeCheck => SubscribeResult, SubscribeAllow, subscribe_result, topic_filter }

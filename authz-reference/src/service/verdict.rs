@@ -1,0 +1,114 @@
+//! What becomes of a check: a grant, a refusal, or a fault of somebody's.
+
+use std::time::Duration;
+
+use thiserror::Error;
+use tidegate_proto::v1::{FailureCode, Session};
+
+use crate::{
+    hashing::Busy,
+    policy::{Grant, Refusal},
+    session_state::InvalidState,
+};
+
+/// What a decision function returns; `?` leaves it at the first "no" or "cannot tell".
+pub(super) type Verdict<A> = Result<Allowed<A>, NotAllowed>;
+
+/// Yes, by this rule, and with this to go with it.
+#[derive(Debug)]
+pub(super) struct Allowed<A> {
+    pub(super) grant: Grant,
+    pub(super) allow: A,
+}
+
+/// Anything but yes. The two are never mixed up: a refusal is the policy's answer, a fault means
+/// that there is none.
+#[derive(Debug)]
+pub(super) enum NotAllowed {
+    Refused(Refusal),
+    Faulty(Fault),
+}
+
+/// Why there is no decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub(super) enum Fault {
+    #[error("the check has no session")]
+    NoSession,
+    #[error("the session has no id")]
+    NoSessionId,
+    #[error("the topic is not a valid topic name")]
+    Topic,
+    #[error("the response topic is not a valid topic name")]
+    ResponseTopic,
+    #[error("the topic filter is not a valid one")]
+    TopicFilter,
+    #[error("the share name holds topic syntax")]
+    ShareName,
+    #[error("the user base does not answer")]
+    Users,
+    #[error(transparent)]
+    State(#[from] InvalidState),
+    #[error(transparent)]
+    Busy(#[from] Busy),
+}
+
+impl Fault {
+    pub(super) fn code(self) -> FailureCode {
+        match self {
+            Self::NoSession
+            | Self::NoSessionId
+            | Self::Topic
+            | Self::ResponseTopic
+            | Self::TopicFilter
+            | Self::ShareName => FailureCode::InvalidCheck,
+            Self::Users => FailureCode::DependencyUnavailable,
+            Self::State(_) => FailureCode::SessionStateInvalid,
+            Self::Busy(Busy::QueueFull | Busy::Late) => FailureCode::Overloaded,
+            Self::Busy(Busy::Lost) => FailureCode::Internal,
+        }
+    }
+
+    pub(super) fn rule(self) -> &'static str {
+        match self.code() {
+            FailureCode::InvalidCheck => "invalid-check",
+            FailureCode::SessionStateInvalid => "session-state-invalid",
+            FailureCode::Overloaded => "overloaded",
+            FailureCode::DependencyUnavailable => "users-unavailable",
+            _ => "internal",
+        }
+    }
+
+    /// When asking again makes sense; never, unless it is load that will pass.
+    pub(super) fn retry_after(self) -> Option<Duration> {
+        (self.code() == FailureCode::Overloaded).then_some(Duration::from_secs(1))
+    }
+}
+
+impl From<Refusal> for NotAllowed {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Fault> for NotAllowed {
+    fn from(fault: Fault) -> Self {
+        Self::Faulty(fault)
+    }
+}
+
+impl From<Busy> for NotAllowed {
+    fn from(busy: Busy) -> Self {
+        Self::Faulty(busy.into())
+    }
+}
+
+/// The session of a check, without which there is nobody to decide about.
+pub(super) fn session(session: Option<&Session>) -> Result<&Session, Fault> {
+    let session = session.ok_or(Fault::NoSession)?;
+    // States of sessions without an id would open for each other.
+    if session.session_id.is_empty() {
+        Err(Fault::NoSessionId)
+    } else {
+        Ok(session)
+    }
+}

@@ -1,0 +1,325 @@
+//! The client of a case: it keeps the rules of MQTT, except where the case says that it does not.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use gatekeeper::Version;
+
+use super::{
+    case::{Case, First, Greeting, Hello, Op},
+    packet::{PUBACK, PUBCOMP, PUBREC, PUBREL, Packet},
+    write::{self, Publish},
+};
+
+const FILTERS: [&str; 12] = [
+    "a",
+    "a/b",
+    "alice/#",
+    "bob/#",
+    "+/x",
+    "#",
+    "/",
+    "$share/g/alice/#",
+    "$share/g/+",
+    "$share/h/$share/g/a",
+    "$SYS/#",
+    // A plain filter on MQTT 3.1.1, which the gate refuses by itself; legal nowhere else.
+    "$share/g",
+];
+
+/// An outstanding packet identifier.
+#[derive(Debug)]
+enum Flow {
+    Publish { qos: u8, bytes: Vec<u8> },
+    Release,
+    Subscribe,
+    Unsubscribe,
+}
+
+/// What the client knows, and whether it has done what no client may do.
+#[derive(Debug)]
+pub(crate) struct Client {
+    version: Version,
+    alias_maximum: u16,
+    max_packet_size: usize,
+    flows: BTreeMap<u16, Flow>,
+    repeated: HashSet<u16>,
+    aliases: HashMap<u16, String>,
+    damage: Option<(usize, u8)>,
+    /// Whether a violation may be found in what was sent.
+    pub(crate) illegal: bool,
+}
+
+impl Client {
+    pub(crate) fn new(case: &Case) -> Self {
+        let broker_takes = match (&case.greeting, case.version) {
+            (Greeting::Accept { maximum_packet_size: Some(size), .. }, Version::V5) => *size as usize,
+            _ => usize::MAX,
+        };
+        Self {
+            version: case.version,
+            alias_maximum: case.rules.limits.topic_alias_maximum,
+            max_packet_size: case.rules.limits.max_packet_size.min(broker_takes),
+            flows: BTreeMap::new(),
+            repeated: HashSet::new(),
+            aliases: HashMap::new(),
+            damage: None,
+            illegal: false,
+        }
+    }
+
+    /// The first packet.
+    pub(crate) fn hello(&mut self, case: &Case) -> Vec<u8> {
+        let hello = &case.hello;
+        let mut connect = write::Connect {
+            client_id: if hello.empty_id { "" } else { "client" }.to_owned(),
+            clean: hello.clean,
+            keep_alive: hello.keep_alive,
+            will: hello.will.then(|| ("alice/gone".to_owned(), 1, true)),
+            username: Some("alice".to_owned()),
+            password: Some("secret".to_owned()),
+            properties: properties(hello),
+        };
+        self.illegal |= self.version == Version::V311 && hello.empty_id && !hello.clean;
+        match &case.first {
+            First::Connect => connect.write(self.version),
+            First::AuthMethod => {
+                self.illegal |= self.version == Version::V5;
+                connect.properties.extend(write::text_property(0x15, "SCRAM"));
+                connect.write(self.version)
+            }
+            First::Level(level) => {
+                self.illegal = true;
+                let mut bytes = connect.write(self.version);
+                let level_at = bytes.windows(4).position(|name| name == b"MQTT").map(|at| at + 4);
+                bytes[level_at.expect("a CONNECT names its protocol")] = *level;
+                bytes
+            }
+            First::Bytes(bytes) => {
+                self.illegal = true;
+                bytes.clone()
+            }
+            First::Silence => Vec::new(),
+        }
+    }
+
+    /// What the client sends when this happens.
+    pub(crate) fn act(&mut self, op: &Op) -> Vec<u8> {
+        let bytes = match op {
+            Op::Publish { .. } => self.publish(op),
+            Op::Repeat(nth) => self.repeat(*nth),
+            Op::Subscribe(filters) => self.subscribe(filters),
+            Op::Unsubscribe(filter) => {
+                let id = self.take_id(Flow::Unsubscribe);
+                write::unsubscribe(self.version, id, &[self.filter(*filter)])
+            }
+            Op::Ping => write::PINGREQ.to_vec(),
+            // One that is in use would be the real thing.
+            Op::Release(id) if !self.flows.contains_key(id) => write::ack(PUBREL, *id),
+            Op::Acknowledge(id) => write::ack(PUBACK, *id),
+            Op::Disconnect(code) => write::disconnect(self.version, *code),
+            Op::Illegal(which) => {
+                self.illegal = true;
+                self.illegal_packet(*which)
+            }
+            Op::Garbage(bytes) => {
+                self.illegal = true;
+                bytes.clone()
+            }
+            Op::Damage { at, xor } => {
+                self.damage = Some((*at, *xor));
+                Vec::new()
+            }
+            _ => Vec::new(),
+        };
+        self.sent(bytes)
+    }
+
+    /// What the client sends because of what it was sent.
+    pub(crate) fn react(&mut self, packet: &Packet) -> Vec<u8> {
+        let v5 = self.version == Version::V5;
+        let reply = match packet {
+            Packet::Publish(publish) => match (publish.qos, publish.id) {
+                (1, Some(id)) => write::ack(PUBACK, id),
+                (2, Some(id)) => write::ack(PUBREC, id),
+                _ => Vec::new(),
+            },
+            Packet::Ack { kind: PUBREL, id, .. } => write::ack(PUBCOMP, *id),
+            Packet::Ack { kind: PUBREC, id, code, .. } if *code < 0x80 => {
+                match self.flows.get_mut(id) {
+                    Some(flow @ Flow::Publish { qos: 2, .. }) => {
+                        *flow = Flow::Release;
+                        write::ack(PUBREL, *id)
+                    }
+                    _ => Vec::new(),
+                }
+            }
+            Packet::Ack { id, .. } | Packet::Suback { id, .. } | Packet::Unsuback { id } => {
+                // The acknowledgement may be that of the first copy, and the second still come.
+                if !self.repeated.contains(id) {
+                    self.flows.remove(id);
+                }
+                Vec::new()
+            }
+            _ => Vec::new(),
+        };
+        debug_assert!(v5 || !matches!(packet, Packet::Disconnect { .. }));
+        self.sent(reply)
+    }
+
+    fn publish(&mut self, op: &Op) -> Vec<u8> {
+        let Op::Publish { topic, qos, retain, alias, by_alias, properties, size } = op else {
+            return Vec::new();
+        };
+        let mut topic = topic_of(*topic);
+        let mut section = Vec::new();
+        let alias = alias.filter(|alias| {
+            self.version == Version::V5 && *alias <= self.alias_maximum
+        });
+        if let Some(alias) = alias {
+            if *by_alias && self.aliases.contains_key(&alias) {
+                topic.clear();
+            } else {
+                self.aliases.insert(alias, topic.clone());
+            }
+            section.push(0x23);
+            section.extend(alias.to_be_bytes());
+        }
+        if *properties {
+            section.extend(write::text_property(0x03, "text/plain"));
+            section.extend([0x26, 0, 1, b'k', 0, 1, b'v']);
+        }
+        let mut publish = Publish {
+            topic,
+            qos: *qos,
+            retain: *retain,
+            properties: section,
+            payload: vec![b'p'; *size],
+            ..Publish::default()
+        };
+        if *qos > 0 {
+            publish.id = self.free_id();
+            let bytes = publish.write(self.version);
+            self.flows.insert(publish.id, Flow::Publish { qos: *qos, bytes });
+        }
+        publish.write(self.version)
+    }
+
+    /// Only on MQTT 3.1.1: since MQTT 5.0 it is done after a reconnect only [MQTT-4.4.0-1].
+    fn repeat(&mut self, nth: usize) -> Vec<u8> {
+        if self.version == Version::V5 {
+            return Vec::new();
+        }
+        let mut waiting = self.flows.iter().filter_map(|(id, flow)| match flow {
+            Flow::Publish { bytes, .. } => Some((*id, bytes.clone())),
+            _ => None,
+        });
+        let Some((id, mut bytes)) = waiting.nth(nth) else {
+            return Vec::new();
+        };
+        self.repeated.insert(id);
+        bytes[0] |= 8;
+        bytes
+    }
+
+    fn subscribe(&mut self, filters: &[(u8, u8)]) -> Vec<u8> {
+        let filters: Vec<(&str, u8)> = filters
+            .iter()
+            .map(|(filter, qos)| (self.filter(*filter), *qos))
+            .collect();
+        let id = self.take_id(Flow::Subscribe);
+        write::subscribe(self.version, id, &filters)
+    }
+
+    fn filter(&self, which: u8) -> &'static str {
+        let known = match self.version {
+            Version::V311 => FILTERS.len(),
+            Version::V5 => FILTERS.len() - 1,
+        };
+        FILTERS[usize::from(which) % known]
+    }
+
+    fn take_id(&mut self, flow: Flow) -> u16 {
+        let id = self.free_id();
+        self.flows.insert(id, flow);
+        id
+    }
+
+    /// Low numbers, so that they are used again soon.
+    fn free_id(&self) -> u16 {
+        (1..).find(|id| !self.flows.contains_key(id)).expect("there are 65,535")
+    }
+
+    fn sent(&mut self, mut bytes: Vec<u8>) -> Vec<u8> {
+        if bytes.is_empty() {
+            return bytes;
+        }
+        if bytes.len() > self.max_packet_size {
+            self.illegal = true;
+        }
+        if let Some((at, xor)) = self.damage.take() {
+            self.illegal = true;
+            let at = at % bytes.len();
+            bytes[at] ^= xor;
+        }
+        bytes
+    }
+
+    fn illegal_packet(&self, which: u8) -> Vec<u8> {
+        let version = self.version;
+        let publish = |topic: &str, properties: &[u8]| {
+            let properties = properties.to_vec();
+            Publish { topic: topic.to_owned(), properties, ..Publish::default() }.write(version)
+        };
+        let beyond = (self.alias_maximum + 1).to_be_bytes();
+        match which % 19 {
+            0 => write::Connect::default().write(version),
+            1 => write::connack(version, false, 0, &[]),
+            2 => write::packet(0x36, &write::text("a")),
+            3 => publish("a/+", &[]),
+            4 => publish("", &[]),
+            5 => publish("a", &[0x23, 0, 0]),
+            6 => publish("a", &[0x23, beyond[0], beyond[1]]),
+            7 => publish("", &[0x23, 0, 31]),
+            8 => write::packet(0xF0, &[]),
+            9 => write::subscribe(version, 7777, &[]),
+            10 => write::subscribe(version, 0, &[("a", 0)]),
+            11 => write::ack_code(PUBACK, 1, 0x88),
+            12 => write::packet(0xE0, &[0x8B]),
+            13 => vec![0xC0, 1, 0],
+            14 => write::packet(0xA0, &[0, 1, 0, 1, b'a']),
+            15 => write::subscribe(version, 7777, &[("a#", 0)]),
+            16 => write::subscribe(version, 7777, &[("a", 0xC0)]),
+            17 => write::packet(0x40, &[0, 1, 0, 0, 0]),
+            _ => publish("a\0b", &[]),
+        }
+    }
+}
+
+fn topic_of(which: u8) -> String {
+    match which {
+        0 => "a".to_owned(),
+        1 => "a/b".to_owned(),
+        2 => "alice/x".to_owned(),
+        3 => "/".to_owned(),
+        4 => "$SYS/x".to_owned(),
+        5 => "é/ü".to_owned(),
+        6 => "bob/".repeat(10),
+        _ => "t".repeat(120),
+    }
+}
+
+fn properties(hello: &Hello) -> Vec<u8> {
+    let mut section = Vec::new();
+    if let Some(size) = hello.maximum_packet_size {
+        section.push(0x27);
+        section.extend(size.to_be_bytes());
+    }
+    if let Some(expiry) = hello.session_expiry {
+        section.push(0x11);
+        section.extend(expiry.to_be_bytes());
+    }
+    if !hello.explains {
+        section.extend([0x17, 0]);
+    }
+    section
+}

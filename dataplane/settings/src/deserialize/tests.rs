@@ -1,1 +1,0 @@
-//! What types make of values, and what errors say.

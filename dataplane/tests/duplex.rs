@@ -1,0 +1,308 @@
+//! A session between two in-memory streams: what odd chunks, half-closed and slow peers do to it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::{io, sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
+use gatekeeper::{CloseReason, Rules};
+use tidegate::{
+    authz::{Authz, AuthzOptions},
+    session::{self, Origin, Sampling, Shared},
+    upstream::Dial,
+};
+use tidegate_proto::v1::{self, ReasonCode};
+use tidegate_tests::{
+    Answer, Connect, Publish, Subscribe, Version,
+    packet::{Encode as _, PINGREQ},
+    service::Scripted,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+    sync::mpsc,
+    task::JoinHandle,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+const CONNACK: &[u8] = &[0x20, 2, 0, 0];
+const CONNACK_V5: &[u8] = &[0x20, 3, 0, 0, 0];
+const DISCONNECT: &[u8] = &[0xE0, 0];
+
+/// A session under test, and both of its ends.
+struct Rig {
+    client: DuplexStream,
+    brokers: mpsc::UnboundedReceiver<DuplexStream>,
+    drain: CancellationToken,
+    session: JoinHandle<CloseReason>,
+}
+
+/// A broker at the other end of a pipe of this size.
+struct Pipe(mpsc::UnboundedSender<DuplexStream>, usize);
+
+impl Dial for Pipe {
+    type Stream = DuplexStream;
+
+    fn dial(&self) -> BoxFuture<'static, io::Result<DuplexStream>> {
+        let (gate, broker) = tokio::io::duplex(self.1);
+        let dialled = self
+            .0
+            .send(broker)
+            .map_err(|_| io::ErrorKind::ConnectionRefused.into());
+        Box::pin(async move { dialled.map(|()| gate) })
+    }
+}
+
+impl Rig {
+    /// A session whose streams hold this many bytes.
+    fn start(service: &Scripted, pipe: usize) -> Self {
+        Self::with_stall(service, pipe, Duration::from_secs(30))
+    }
+
+    fn with_stall(service: &Scripted, pipe: usize, write_stall: Duration) -> Self {
+        let options = AuthzOptions {
+            endpoint: service.endpoint().parse().unwrap(),
+            ..AuthzOptions::default()
+        };
+        let (dialled, brokers) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared {
+            rules: Arc::new(Rules::default()),
+            authz: Authz::start(&options, v1::DataPlane::default()),
+            upstream: Pipe(dialled, pipe),
+            sampling: Sampling::default(),
+            write_stall,
+        });
+        let origin = Origin {
+            listener: "test".into(),
+            attributes: Arc::default(),
+            transport: v1::Transport::Tcp,
+            peer: ([192, 0, 2, 1], 4711).into(),
+        };
+        let (client, stream) = tokio::io::duplex(pipe);
+        let drain = CancellationToken::new();
+        let session = tokio::spawn(session::serve(stream, origin, shared, (), drain.clone()));
+        Self {
+            client,
+            brokers,
+            drain,
+            session,
+        }
+    }
+
+    /// Connects, and returns the broker's end.
+    async fn connect(&mut self, connect: &Connect, version: Version) -> DuplexStream {
+        let hello = connect.encode(version);
+        self.client.write_all(&hello).await.unwrap();
+        let mut broker = self.brokers.recv().await.unwrap();
+        assert_eq!(read(&mut broker, hello.len()).await, hello);
+        broker
+            .write_all(version.pick(CONNACK, CONNACK_V5))
+            .await
+            .unwrap();
+        let first = read(&mut self.client, 2).await;
+        assert_eq!(first[0], 0x20);
+        read(&mut self.client, first[1].into()).await;
+        broker
+    }
+}
+
+/// Runs a test beside a service, whose runtime must not end inside the test's.
+fn with_service(test: impl AsyncFnOnce(&Scripted)) {
+    let service = Scripted::start();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        timeout(Duration::from_secs(30), test(&service))
+            .await
+            .expect("the test hangs");
+    });
+}
+
+async fn read(stream: &mut DuplexStream, count: usize) -> Vec<u8> {
+    let mut bytes = vec![0; count];
+    stream.read_exact(&mut bytes).await.unwrap();
+    bytes
+}
+
+async fn read_to_end(mut stream: DuplexStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).await.unwrap();
+    bytes
+}
+
+/// What a client says that is allowed all it asks for, and that may be said in one go.
+fn conversation(version: Version) -> Vec<u8> {
+    [
+        Publish::new("a/b", "first").qos(1).id(1).encode(version),
+        Subscribe::new(2)
+            .filter("a/#", 1)
+            .filter("b/+", 0)
+            .encode(version),
+        Publish::new("a/c", vec![b'x'; 3000])
+            .qos(2)
+            .id(3)
+            .encode(version),
+        PINGREQ.to_vec(),
+        Publish::new("a/d", "last").encode(version),
+        DISCONNECT.to_vec(),
+    ]
+    .concat()
+}
+
+/// PINGREQ overtakes what is being decided; all else keeps its order.
+fn without_ping(bytes: &[u8]) -> Vec<u8> {
+    let at = bytes.windows(2).position(|pair| pair == PINGREQ).unwrap();
+    [&bytes[..at], &bytes[at + 2..]].concat()
+}
+
+#[test]
+fn whatever_the_chunks_the_broker_gets_the_same_bytes() {
+    with_service(async |service| {
+        for version in [Version::V311, Version::V5] {
+            for size in [1, 2, 3, 7, 64, 4096] {
+                let mut rig = Rig::start(service, size.max(16));
+                let hello = Connect::new("client").encode(version);
+                let said = conversation(version);
+                let all = [hello.clone(), said.clone()].concat();
+
+                let mut client = rig.client;
+                let talking = tokio::spawn(async move {
+                    for chunk in all.chunks(size) {
+                        client.write_all(chunk).await.unwrap();
+                    }
+                    read_to_end(client).await
+                });
+                let mut broker = rig.brokers.recv().await.unwrap();
+                assert_eq!(read(&mut broker, hello.len()).await, hello);
+                broker
+                    .write_all(version.pick(CONNACK, CONNACK_V5))
+                    .await
+                    .unwrap();
+                let heard = read(&mut broker, said.len()).await;
+                assert_eq!(
+                    without_ping(&heard),
+                    without_ping(&said),
+                    "chunks of {size}"
+                );
+                assert_eq!(read_to_end(broker).await, [0; 0]);
+                assert_eq!(rig.session.await.unwrap(), CloseReason::ClientDisconnect);
+                assert_eq!(talking.await.unwrap()[0], 0x20);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_client_may_say_all_it_has_to_say_and_leave() {
+    with_service(async |service| {
+        let mut rig = Rig::start(service, 1 << 16);
+        let hello = Connect::new("client").encode(Version::V311);
+        let said = conversation(Version::V311);
+        rig.client
+            .write_all(&[hello.clone(), said.clone()].concat())
+            .await
+            .unwrap();
+        rig.client.shutdown().await.unwrap();
+
+        let mut broker = rig.brokers.recv().await.unwrap();
+        assert_eq!(read(&mut broker, hello.len()).await, hello);
+        broker.write_all(CONNACK).await.unwrap();
+        let heard = read_to_end(broker).await;
+        assert_eq!(without_ping(&heard), without_ping(&said));
+        assert_eq!(rig.session.await.unwrap(), CloseReason::ClientDisconnect);
+    });
+}
+
+#[test]
+fn a_client_that_leaves_without_a_word_leaves_the_broker_without_one() {
+    with_service(async |service| {
+        let mut rig = Rig::start(service, 1 << 16);
+        let broker = rig.connect(&Connect::new("client"), Version::V5).await;
+        let last = Publish::new("a", "last").qos(1).id(1).encode(Version::V5);
+        rig.client.write_all(&last).await.unwrap();
+        drop(rig.client);
+        // What was said before is decided and delivered; no DISCONNECT, so that the will is published.
+        assert_eq!(read_to_end(broker).await, last);
+        assert_eq!(rig.session.await.unwrap(), CloseReason::ClientGone);
+    });
+}
+
+#[test]
+fn a_refused_client_hears_why_though_it_goes_on_talking() {
+    with_service(async |service| {
+        let mut rig = Rig::start(service, 1 << 16);
+        service.answer(|_| Answer::deny(ReasonCode::NotAuthorized));
+        let hello = Connect::new("client").encode(Version::V311);
+        let said = conversation(Version::V311);
+        rig.client.write_all(&[hello, said].concat()).await.unwrap();
+        assert_eq!(read(&mut rig.client, 4).await, [0x20, 2, 0, 5]);
+        assert_eq!(read_to_end(rig.client).await, [0; 0]);
+        assert_eq!(rig.session.await.unwrap(), CloseReason::ConnectDenied);
+        assert!(
+            rig.brokers.recv().await.is_none(),
+            "the broker was never dialled"
+        );
+    });
+}
+
+#[test]
+fn deliveries_pass_whatever_their_chunks() {
+    with_service(async |service| {
+        let mut rig = Rig::start(service, 64);
+        let mut broker = rig.connect(&Connect::new("client"), Version::V5).await;
+        let delivery: Vec<u8> = (1..=50)
+            .flat_map(|id| {
+                Publish::new("t", vec![b'y'; id * 7])
+                    .qos(1)
+                    .id(id as u16)
+                    .encode(Version::V5)
+            })
+            .collect();
+        let expected = delivery.clone();
+        let telling = tokio::spawn(async move {
+            for chunk in delivery.chunks(5) {
+                broker.write_all(chunk).await.unwrap();
+            }
+            broker
+        });
+        assert_eq!(read(&mut rig.client, expected.len()).await, expected);
+        // The broker says nothing more, and closes: the client is told nothing, as by the broker itself.
+        drop(telling.await.unwrap());
+        assert_eq!(read_to_end(rig.client).await, [0; 0]);
+        assert_eq!(rig.session.await.unwrap(), CloseReason::BrokerGone);
+    });
+}
+
+#[test]
+fn a_client_that_does_not_read_is_not_read_for_and_then_left() {
+    with_service(async |service| {
+        let mut rig = Rig::with_stall(service, 64, Duration::from_secs(1));
+        let mut broker = rig.connect(&Connect::new("client"), Version::V5).await;
+        let delivery = Publish::new("t", vec![b'y'; 60_000]).encode(Version::V5);
+        let mut told = 0;
+        let patience = Duration::from_millis(100);
+        while let Ok(Ok(())) = timeout(patience, broker.write_all(&delivery)).await {
+            told += delivery.len();
+            assert!(told < 600_000, "taken for a client that reads nothing");
+        }
+        assert_eq!(rig.session.await.unwrap(), CloseReason::ClientStalled);
+    });
+}
+
+#[test]
+fn drain_says_goodbye_and_decides_what_was_read() {
+    with_service(async |service| {
+        let mut rig = Rig::start(service, 1 << 16);
+        let broker = rig.connect(&Connect::new("client"), Version::V5).await;
+        rig.drain.cancel();
+        assert_eq!(read_to_end(rig.client).await, [0xE0, 2, 0x8B, 0]);
+        assert_eq!(
+            read_to_end(broker).await,
+            [0; 0],
+            "no DISCONNECT: the will is published"
+        );
+        assert_eq!(rig.session.await.unwrap(), CloseReason::Drain);
+    });
+}

@@ -1,0 +1,166 @@
+//! What a broker might read differently than the gate never reaches the broker.
+//!
+//! Every packet here is one that some parser accepts and should not. Each is sent whole, in small
+//! pieces and byte by byte, to a gate whose service allows everything, so that it is the gate's
+//! strictness alone that keeps it out; and to one whose service denies everything, so that nothing
+//! smuggled inside gets through either.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+#[path = "bypass/attacks.rs"]
+mod attacks;
+
+use tidegate_proto::v1::ReasonCode;
+use tidegate_tests::{
+    Answer, Client, Connect, Publish, Topology, Version, both_versions,
+    packet::{Encode as _, Kind, PINGREQ},
+    service::{Check, Hook},
+};
+
+/// Sizes of the pieces in which each attack is sent.
+const PIECES: [usize; 3] = [usize::MAX, 3, 1];
+
+/// Allows CONNECT and denies everything else.
+fn deny_all(check: &Check) -> Answer {
+    match check.hook() {
+        Hook::Connect => Answer::Allow,
+        Hook::Publish | Hook::Subscribe => Answer::deny(ReasonCode::NotAuthorized),
+    }
+}
+
+/// What the broker saw after CONNECT that has to be asked about.
+fn leaked(topology: &Topology) -> Vec<String> {
+    let recorder = topology.recorder();
+    [
+        recorder.packets(Kind::Publish),
+        recorder.packets(Kind::Subscribe),
+    ]
+    .concat()
+    .iter()
+    .map(|packet| format!("{packet:?}"))
+    .collect()
+}
+
+/// A packet that must not get through in the wake of an attack, with a ping to show that the
+/// connection still lives, if it does.
+fn wake(version: Version) -> Vec<u8> {
+    [Publish::new("canary", "").encode(version), PINGREQ.to_vec()].concat()
+}
+
+both_versions!(malformed_packets_end_the_connection, |version| {
+    let topology = Topology::scripted().start();
+    for (name, bytes) in attacks::malformed(version) {
+        for size in PIECES {
+            let index = topology.recorder().connections();
+            let mut client = topology.connect(version, "client");
+            client.send_in_pieces(&bytes, size.min(bytes.len()));
+            client.send_in_vain(&wake(version));
+            expect_thrown_out(&mut client, &name);
+            topology.recorder().wait_closed(index);
+            let seen = topology.recorder().connection(index);
+            assert_eq!(
+                seen.len(),
+                1,
+                "{name} in pieces of {size}: the broker saw {seen:?}"
+            );
+        }
+    }
+    let canary = |check: &Check| check.topic() == "canary";
+    assert!(
+        !topology.service().checks().iter().any(canary),
+        "packets were read behind an error"
+    );
+});
+
+/// Expects the end of the connection, in MQTT 5 with a DISCONNECT that gives a reason.
+#[track_caller]
+fn expect_thrown_out(client: &mut Client, name: &str) {
+    let said = client.drain();
+    let kinds: Vec<_> = said.iter().map(|packet| packet.kind()).collect();
+    let expected = client.version().pick(vec![], vec![Kind::Disconnect]);
+    assert_eq!(kinds, expected, "{name} was answered {said:?}");
+    for packet in said {
+        assert!(packet.codes()[0] >= 0x80, "{name} was answered {packet:?}");
+    }
+}
+
+both_versions!(malformed_connects_get_nowhere, |version| {
+    let topology = Topology::scripted().start();
+    for (name, bytes) in attacks::connects(version) {
+        for size in PIECES {
+            let mut client = topology.open(version);
+            client.send_in_pieces(&bytes, size.min(bytes.len()));
+            client.send_in_vain(&wake(version));
+            let said = client.drain();
+            assert!(said.len() <= 1, "{name} was answered {said:?}");
+            for packet in said {
+                assert_eq!(
+                    packet.kind(),
+                    Kind::Connack,
+                    "{name} was answered {packet:?}"
+                );
+                assert_ne!(packet.codes(), [0], "{name} was accepted");
+            }
+        }
+        assert_eq!(
+            topology.recorder().connections(),
+            0,
+            "{name} reached the broker"
+        );
+        assert_eq!(
+            topology.service().checks().len(),
+            0,
+            "{name} reached the service"
+        );
+    }
+});
+
+both_versions!(nothing_denied_reaches_the_broker, |version| {
+    let topology = Topology::scripted().start();
+    topology.service().answer(deny_all);
+    let sent = attacks::malformed(version)
+        .into_iter()
+        .chain(attacks::well_formed(version));
+    for (name, bytes) in sent {
+        for size in PIECES {
+            let mut client = topology.connect(version, "client");
+            client.send_in_pieces(&bytes, size.min(bytes.len()));
+            client.send_in_vain(&wake(version));
+            client.shut_down_writing();
+            client.drain();
+        }
+        assert_eq!(leaked(&topology), [""; 0], "{name}");
+    }
+});
+
+// Every first byte, with no body and with one that could be a PUBLISH or SUBSCRIBE.
+both_versions!(no_packet_type_or_flag_smuggles_anything, |version| {
+    let topology = Topology::scripted().start();
+    topology.service().answer(deny_all);
+    for first in 0..=255 {
+        for (name, bytes) in attacks::with_first_byte(version, first) {
+            let mut client = topology.connect(version, "client");
+            client.send_in_vain(&bytes);
+            client.send_in_vain(&wake(version));
+            client.shut_down_writing();
+            client.drain();
+            assert_eq!(leaked(&topology), [""; 0], "{name}");
+        }
+    }
+});
+
+both_versions!(packets_behind_a_refused_connect_are_dropped, |version| {
+    let topology = Topology::scripted().start();
+    topology.service().answer(|check| match check.hook() {
+        Hook::Connect => Answer::deny(ReasonCode::NotAuthorized),
+        _ => Answer::Allow,
+    });
+    for size in PIECES {
+        let mut client = topology.open(version);
+        let bytes = [Connect::new("client").encode(version), wake(version)].concat();
+        client.send_in_pieces(&bytes, size.min(bytes.len()));
+        client.expect_refused(version.pick(0x05, 0x87));
+    }
+    assert_eq!(topology.recorder().connections(), 0);
+    assert!(topology.service().checks_of(Hook::Publish).is_empty());
+});
