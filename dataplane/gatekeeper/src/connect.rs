@@ -26,6 +26,7 @@ use crate::{
         TooLong,
         connack::{self, Connack, GateLimits},
         connect::{self, Connect, ConnectError, Will},
+        text,
     },
 };
 
@@ -244,6 +245,10 @@ impl AwaitConnack {
 impl Hello {
     fn connect_decided(self, ticket: Ticket, verdict: Verdict, cx: &mut Context<'_>) -> Phase {
         match fitting(verdict, &Allow::Connect(Box::default())) {
+            Verdict::Allow(Allow::Connect(allow)) if !is_sendable(&allow) => {
+                cx.actions.settled(ticket, Fate::Closed);
+                undecided(&self, Why::InvalidMutation, CloseReason::ConnectUndecided, cx)
+            }
             Verdict::Allow(Allow::Connect(allow)) => self.ask_about_will(ticket, *allow, cx),
             Verdict::Deny(deny) => {
                 cx.actions.settled(ticket, Fate::Closed);
@@ -382,6 +387,12 @@ impl Hello {
             user_properties: connect.properties.user_properties.clone(),
         }
     }
+}
+
+/// Whether what the service put in the place of the client's own words is MQTT [MQTT-1.5.4-2].
+fn is_sendable(allow: &ConnectAllow) -> bool {
+    let id = allow.broker_client_id.as_deref().unwrap_or_default();
+    id.len() <= usize::from(u16::MAX) && text::check(id).is_ok()
 }
 
 fn will_question(will: &Will) -> PublishQuestion {

@@ -84,8 +84,8 @@ impl<H: Hook> Service<Shipment<H::Check>> for Call<H> {
     type Future = Pin<Box<dyn Future<Output = Result<Vec<H::Result>, Cause>> + Send>>;
 
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Cause>> {
-        // The channel queues outside of any timeout of its own. Its readiness is awaited inside of
-        // the call, which the lane gives up at the deadline.
+        // The channel queues outside of any timeout of its own, so that its readiness is awaited
+        // inside of the call, under the deadline.
         Poll::Ready(Ok(()))
     }
 

@@ -503,3 +503,23 @@ async fn tmp_slow() {
         }
     }
 }
+
+#[tokio::test]
+async fn tmp_srv() {
+    if std::env::var("TMP_NS").is_err() { return; }
+    let _s = Server::start("10.9.0.1:5000".parse().unwrap());
+    tokio::time::sleep(Duration::from_secs(25)).await;
+}
+#[tokio::test]
+async fn tmp_cli() {
+    if std::env::var("TMP_NS").is_err() { return; }
+    let authz = start("10.9.0.1:5000".parse().unwrap());
+    let t = Instant::now();
+    let mut last = String::new();
+    while t.elapsed() < Duration::from_secs(20) {
+        let d = authz.ask(publish("a")).await;
+        let now = format!("{:?}", d.verdict);
+        if now != last { println!("{:?} {now}", t.elapsed()); last = now; }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

@@ -98,7 +98,11 @@ impl Client {
                 self.illegal = true;
                 bytes.clone()
             }
-            First::Silence => Vec::new(),
+            First::Silence => {
+                // Whatever comes then is not a CONNECT.
+                self.illegal = true;
+                Vec::new()
+            }
         }
     }
 

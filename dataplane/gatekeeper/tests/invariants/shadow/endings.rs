@@ -1,0 +1,219 @@
+//! A session ends for a cause that is there, and the client hears the code that goes with it, if
+//! its version has a word for it (invariant 9, reason-code tables).
+
+use gatekeeper::{
+    CloseReason, ReasonCode, Ticket, Verdict, Version, Why,
+    reason::{Place, Sender},
+};
+
+use crate::fault::{Checked, ensure};
+
+use super::{Input, Shadow, table::Code};
+
+/// What the client hears last.
+#[derive(Debug, PartialEq)]
+enum Farewell {
+    Nothing,
+    /// Its reason code on MQTT 5.0, its return code on MQTT 3.1.1.
+    Connack(Code, Option<u8>),
+    Disconnect(Code),
+    /// What the broker said.
+    Passed,
+    /// A CONNACK, in whatever form, or nothing: the CONNECT was not understood.
+    Any,
+}
+
+impl Shadow {
+    /// Checks the end.
+    pub(super) fn ended(&self, reason: CloseReason, input: &Input) -> Checked {
+        ensure!(self.is_justified(reason, input), "{reason:?} without a cause");
+        let expected = match self.live {
+            true => self.farewell_live(reason),
+            false => self.farewell_opening(reason),
+        };
+        let (connack, disconnect) = match self.live {
+            true => (None, self.goodbye),
+            false => (self.handshake.connack.as_deref(), self.goodbye),
+        };
+        let right = match (&expected, connack, disconnect) {
+            (Farewell::Nothing, None, None) => true,
+            (Farewell::Connack(v5, v3), Some(bytes), None) => match (self.version, bytes) {
+                (Version::V5, [0x20, _, 0, code, ..]) => v5.admits(*code, Place::Connack),
+                (Version::V311, [0x20, 2, 0, code @ 1..=5]) => v3.is_none_or(|v3| v3 == *code),
+                _ => false,
+            },
+            (Farewell::Disconnect(code), None, Some(says)) => {
+                self.version == Version::V5 && code.admits(says, Place::Disconnect)
+            }
+            (Farewell::Disconnect(_), None, None) => self.version == Version::V311,
+            (Farewell::Passed, ..) => true,
+            (Farewell::Any, None, None) => true,
+            (Farewell::Any, Some([0x20, 2, 0, 1..=5]), None) => true,
+            (Farewell::Any, Some([0x20, _, 0, code, ..]), None) => {
+                let code = ReasonCode::new(*code);
+                code.is_refusal() && code.is_legal(Place::Connack, Sender::Server)
+            }
+            _ => false,
+        };
+        ensure!(
+            right,
+            "{reason:?}: {expected:?} is to be said, CONNACK {connack:02x?} or DISCONNECT \
+             {disconnect:02x?} was"
+        );
+        Ok(())
+    }
+
+    fn farewell_live(&self, reason: CloseReason) -> Farewell {
+        let code = match reason {
+            CloseReason::ClientDisconnect | CloseReason::ClientGone | CloseReason::BrokerGone => {
+                return Farewell::Nothing;
+            }
+            CloseReason::BrokerDisconnect => return Farewell::Passed,
+            CloseReason::ClientViolation(violation) => Code::Exactly(violation.code.get()),
+            CloseReason::KeepAliveTimeout => Code::Exactly(0x8D),
+            CloseReason::Expired => Code::Exactly(0xA0),
+            CloseReason::Drain => Code::Exactly(0x8B),
+            CloseReason::ClientStalled => Code::Exactly(0x97),
+            CloseReason::BrokerUnresponsive | CloseReason::BrokerViolation(_) => {
+                Code::Exactly(0x80)
+            }
+            _ => match self.fatal {
+                Some((_, code)) => code,
+                None => Code::AnyRefusal,
+            },
+        };
+        Farewell::Disconnect(code)
+    }
+
+    fn farewell_opening(&self, reason: CloseReason) -> Farewell {
+        let unavailable = Farewell::Connack(Code::Exactly(0x88), Some(3));
+        let heard = self.handshake.is_heard();
+        match reason {
+            CloseReason::ClientGone | CloseReason::HandshakeTimeout | CloseReason::NotMqtt => {
+                Farewell::Nothing
+            }
+            _ if !heard && matches!(reason, CloseReason::Drain | CloseReason::ClientStalled) => {
+                Farewell::Nothing
+            }
+            CloseReason::ClientViolation(violation) if heard => match self.version {
+                Version::V5 => Farewell::Connack(Code::Exactly(violation.code.get()), None),
+                Version::V311 => Farewell::Nothing,
+            },
+            CloseReason::ClientViolation(_) | CloseReason::UnsupportedVersion => Farewell::Any,
+            CloseReason::BadAuthenticationMethod => {
+                Farewell::Connack(Code::Exactly(0x8C), Some(5))
+            }
+            CloseReason::ClientIdentifierRejected => {
+                Farewell::Connack(Code::Exactly(0x85), Some(2))
+            }
+            CloseReason::ConnectDenied => self.farewell_denied(self.handshake.connect_ticket),
+            CloseReason::WillDenied => self.farewell_denied(self.handshake.will_ticket),
+            CloseReason::ConnectUndecided(why) | CloseReason::WillUndecided(why) => match why {
+                why if why.is_permanent() => Farewell::Connack(Code::Exactly(0x87), Some(5)),
+                why if why.is_overload() => Farewell::Connack(Code::Exactly(0x89), Some(3)),
+                _ => unavailable,
+            },
+            CloseReason::BrokerRefused => Farewell::Passed,
+            _ => unavailable,
+        }
+    }
+
+    fn farewell_denied(&self, ticket: Option<Ticket>) -> Farewell {
+        let Some(Verdict::Deny(deny)) = self.outcome(ticket) else {
+            return Farewell::Nothing;
+        };
+        let v3 = match deny.code.map(ReasonCode::get) {
+            None | Some(0x87) => Some(5),
+            Some(0x85) => Some(2),
+            Some(0x86) => Some(4),
+            _ => None,
+        };
+        Farewell::Connack(Code::asked_for(deny.code, Place::Connack), v3)
+    }
+
+    fn is_justified(&self, reason: CloseReason, input: &Input) -> bool {
+        let deadlines = &self.rules.deadlines;
+        match reason {
+            CloseReason::ClientDisconnect => self.said_goodbye,
+            CloseReason::ClientGone => self.told.client_end,
+            CloseReason::BrokerGone => self.told.broker_end,
+            CloseReason::Drain => self.told.drain,
+            CloseReason::ClientStalled => matches!(input, Input::Stall),
+            CloseReason::KeepAliveTimeout => self.keep_alive.client_is_silent(self.now),
+            CloseReason::BrokerUnresponsive => {
+                self.keep_alive.broker_is_silent(self.now, deadlines.broker_ping)
+            }
+            CloseReason::HandshakeTimeout => {
+                !self.handshake.is_heard() && self.now >= millis(deadlines.handshake)
+            }
+            CloseReason::NotMqtt
+            | CloseReason::UnsupportedVersion
+            | CloseReason::BadAuthenticationMethod
+            | CloseReason::ClientIdentifierRejected => self.client_illegal,
+            CloseReason::ClientViolation(_) => self.client_illegal,
+            CloseReason::BrokerViolation(_) => self.broker_illegal,
+            CloseReason::BrokerUnreachable => matches!(input, Input::Upstream(false)),
+            CloseReason::BrokerTimeout => self.handshake.dialled_at.is_some_and(|at| {
+                !self.live && self.now >= at + millis(deadlines.broker_connect)
+            }),
+            CloseReason::BrokerRefused => {
+                !self.live && matches!(input, Input::BrokerFrame(bytes) if bytes[0] == 0x20)
+            }
+            CloseReason::BrokerDisconnect => {
+                matches!(input, Input::BrokerFrame(bytes) if bytes[0] == 0xE0)
+            }
+            CloseReason::ConnectDenied => self.is_denied(self.handshake.connect_ticket),
+            CloseReason::WillDenied => self.is_denied(self.handshake.will_ticket),
+            CloseReason::ConnectUndecided(Why::InvalidMutation) => true,
+            CloseReason::ConnectUndecided(why) => {
+                self.is_undecided(self.handshake.connect_ticket, why)
+            }
+            CloseReason::WillUndecided(why) => self.is_undecided(self.handshake.will_ticket, why),
+            CloseReason::Expired => self.expires_at().is_some_and(|at| self.instant() >= at),
+            CloseReason::PublishDenied
+            | CloseReason::SubscribeDenied
+            | CloseReason::PublishUndecided(_)
+            | CloseReason::SubscribeUndecided(_)
+            | CloseReason::SessionStateInvalid => {
+                self.fatal.is_some_and(|(cause, _)| cause == reason)
+            }
+        }
+    }
+
+    fn is_denied(&self, ticket: Option<Ticket>) -> bool {
+        matches!(self.outcome(ticket), Some(Verdict::Deny(_)))
+    }
+
+    fn is_undecided(&self, ticket: Option<Ticket>, why: Why) -> bool {
+        self.outcome(ticket) == Some(&Verdict::Unavailable(why))
+    }
+
+    fn outcome(&self, ticket: Option<Ticket>) -> Option<&Verdict> {
+        self.asks.outcome(ticket?)
+    }
+}
+
+/// A packet of the gate's own explains itself only to those who want it, and within their size.
+pub(super) fn explained(
+    bytes: &[u8],
+    properties: &crate::packet::Properties,
+    wanted: bool,
+    client_takes: usize,
+) -> Checked {
+    ensure!(properties.is_empty() || wanted, "an explanation that nobody asked for");
+    ensure!(
+        properties.is_empty() || bytes.len() <= client_takes,
+        "an explanation that makes the packet too large"
+    );
+    Ok(())
+}
+
+/// Reads a code as what a DISCONNECT of a server may say.
+pub(super) fn may_say(code: u8) -> bool {
+    ReasonCode::new(code).is_legal(Place::Disconnect, Sender::Server)
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+

@@ -1,0 +1,189 @@
+//! From the CONNECT to the CONNACK: the broker is not even dialled before the CONNECT and its will
+//! are allowed, and the client hears nothing but one CONNACK (invariant 1, ruling 1).
+
+use gatekeeper::{Allow, Limits, Question, Ticket, Verdict, Version};
+
+use crate::{
+    fault::{Checked, Fault, ensure},
+    packet::{self, Connect, Packet, Properties},
+    world::SPARE_CLIENT_ID,
+};
+
+use super::asks::Asks;
+
+/// How far it went.
+#[derive(Debug, Default)]
+pub(crate) struct Handshake {
+    connect: Option<(Connect, Vec<u8>)>,
+    pub(crate) connect_ticket: Option<Ticket>,
+    pub(crate) will_ticket: Option<Ticket>,
+    pub(crate) dialled_at: Option<u64>,
+    ready: bool,
+    sent: bool,
+    /// The CONNACK that the client got.
+    pub(crate) connack: Option<Vec<u8>>,
+}
+
+impl Handshake {
+    /// The CONNECT or the will is asked about.
+    pub(crate) fn asked(
+        &mut self,
+        ticket: Ticket,
+        question: &Question,
+        frame: Option<(Packet, Vec<u8>)>,
+        asks: &Asks,
+    ) -> Checked {
+        match (question, frame) {
+            (Question::Connect(question), Some((Packet::Connect(connect), bytes))) => {
+                ensure!(self.connect_ticket.is_none(), "a second CONNECT is asked about");
+                let id = self.client_id(&connect);
+                let will = question.will.as_ref().map(|will| will.topic.to_string());
+                ensure!(
+                    *question.client_id == id
+                        && question.client_id_assigned == connect.client_id.is_empty()
+                        && question.username.as_deref() == connect.username.as_deref()
+                        && question.password.as_ref().map(|word| word.expose().to_vec())
+                            == connect.password
+                        && question.keep_alive == connect.keep_alive
+                        && will == connect.will.as_ref().map(|(_, topic, _)| topic.clone()),
+                    "{question:?} about {connect:?}"
+                );
+                self.connect_ticket = Some(ticket);
+                self.connect = Some((connect, bytes));
+            }
+            (Question::Will(question), _) => {
+                let will = self.connect.as_ref().and_then(|(connect, _)| connect.will.as_ref());
+                let Some((_, topic, payload)) = will else {
+                    return Err("a will is asked about, and there is none".to_owned());
+                };
+                ensure!(self.will_ticket.is_none(), "the will is asked about twice");
+                ensure!(
+                    *question.topic == *topic && question.payload_size == payload.len(),
+                    "{question:?} about a will on {topic}"
+                );
+                ensure!(self.is_allowed(self.connect_ticket, asks), "a will before its CONNECT");
+                self.will_ticket = Some(ticket);
+            }
+            (question, _) => return Err(format!("{question:?} about nothing")),
+        }
+        Ok(())
+    }
+
+    /// The broker connection is opened.
+    pub(crate) fn dial(&mut self, asks: &Asks, now: u64) -> Checked {
+        ensure!(self.dialled_at.is_none(), "a second broker connection");
+        ensure!(self.is_admitted(asks), "the broker is dialled and nothing is allowed");
+        self.dialled_at = Some(now);
+        Ok(())
+    }
+
+    /// The attempt to reach the broker has ended.
+    pub(crate) fn reached(&mut self, works: bool) {
+        self.ready = works;
+    }
+
+    /// The broker gets the CONNECT.
+    pub(crate) fn forward(&mut self, ticket: Ticket, bytes: &[u8], sent: &Connect, asks: &Asks) -> Checked {
+        ensure!(self.ready && !self.sent, "a CONNECT at the wrong time");
+        ensure!(self.is_admitted(asks), "a CONNECT that is not allowed");
+        ensure!(self.connect_ticket == Some(ticket), "a CONNECT on the ground of {ticket:?}");
+        let Some((connect, original)) = &self.connect else {
+            return Err("a CONNECT out of nothing".to_owned());
+        };
+        let expected = Connect {
+            client_id: match asks.outcome(ticket) {
+                Some(Verdict::Allow(Allow::Connect(allow))) => allow
+                    .broker_client_id
+                    .as_ref()
+                    .map_or_else(|| self.client_id(connect), |id| id.to_string()),
+                _ => self.client_id(connect),
+            },
+            ..connect.clone()
+        };
+        ensure!(*sent == expected, "{sent:?} where {expected:?} is allowed");
+        ensure!(
+            expected != *connect || bytes == original,
+            "an unmodified CONNECT is not the client's bytes"
+        );
+        self.sent = true;
+        Ok(())
+    }
+
+    /// The CONNACK of a session that begins: the broker's, but for what the gate terminates.
+    pub(crate) fn accepted(
+        &self,
+        version: Version,
+        broker: &[u8],
+        client: &[u8],
+        limits: &Limits,
+    ) -> Checked {
+        const ASSIGNED_CLIENT_IDENTIFIER: u8 = 0x12;
+        const TOPIC_ALIAS_MAXIMUM: u8 = 0x22;
+        const MAXIMUM_PACKET_SIZE: u8 = 0x27;
+
+        if version == Version::V311 {
+            ensure!(broker == client, "the broker's CONNACK is changed");
+            return Ok(());
+        }
+        let ((was, mut before), (is, mut after)) = (connack(broker)?, connack(client)?);
+        ensure!(was == is, "the CONNACK says something else");
+        let size = limits.max_packet_size as u32;
+        let size = packet::property(&before, MAXIMUM_PACKET_SIZE)
+            .and_then(|size| Some(u32::from_be_bytes(size.try_into().ok()?)))
+            .map_or(size, |broker| broker.min(size));
+        let assigned = self.connect.as_ref().is_some_and(|(connect, _)| connect.client_id.is_empty());
+        let id = [&[0, SPARE_CLIENT_ID.len() as u8], SPARE_CLIENT_ID.as_bytes()].concat();
+        for (property, expected) in [
+            (TOPIC_ALIAS_MAXIMUM, Some(limits.topic_alias_maximum.to_be_bytes().to_vec())),
+            (MAXIMUM_PACKET_SIZE, Some(size.to_be_bytes().to_vec())),
+            (ASSIGNED_CLIENT_IDENTIFIER, assigned.then_some(id)),
+        ] {
+            let found = packet::property(&after, property);
+            ensure!(found == expected.as_deref(), "property {property:#04x} is {found:?}");
+            before.retain(|(id, _)| *id != property);
+            after.retain(|(id, _)| *id != property);
+        }
+        ensure!(before == after, "the other properties of the CONNACK are changed");
+        Ok(())
+    }
+
+    /// The keep alive of the CONNECT, in seconds.
+    pub(crate) fn keep_alive(&self) -> u16 {
+        self.connect
+            .as_ref()
+            .map_or(0, |(connect, _)| connect.keep_alive)
+    }
+
+    /// Whether the client's CONNECT was understood.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.connect.is_some()
+    }
+
+    fn is_admitted(&self, asks: &Asks) -> bool {
+        let has_will = self.connect.as_ref().is_some_and(|(connect, _)| connect.will.is_some());
+        self.is_allowed(self.connect_ticket, asks)
+            && (!has_will || self.is_allowed(self.will_ticket, asks))
+    }
+
+    fn is_allowed(&self, ticket: Option<Ticket>, asks: &Asks) -> bool {
+        let outcome = ticket.and_then(|ticket| asks.outcome(ticket));
+        matches!(outcome, Some(Verdict::Allow(_)))
+    }
+
+    fn client_id(&self, connect: &Connect) -> String {
+        match connect.client_id.as_str() {
+            "" => SPARE_CLIENT_ID.to_owned(),
+            id => id.to_owned(),
+        }
+    }
+}
+
+/// Session Present, code and properties.
+fn connack(bytes: &[u8]) -> Result<((bool, u8), Properties), Fault> {
+    match packet::read(Version::V5, bytes) {
+        Some(Packet::Connack { session_present, code, properties }) => {
+            Ok(((session_present, code), properties))
+        }
+        other => Err(format!("{other:?} where a CONNACK is expected")),
+    }
+}
