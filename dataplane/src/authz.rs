@@ -16,7 +16,7 @@
 //! * A cache of decisions will stand here: its hits are observed, and cost no time limit.
 //! * `deadline` is the check's own; it trusts nothing below.
 //! * Shedding of load will stand here: before a check costs a place in the queue.
-//! * `lane` gathers checks into batches (`batcher`, `permits`). One lane per hook, one connection per
+//! * `lane` gathers checks into batches (`batcher`, `permits`, `sizing`). One lane per hook, one connection per
 //!   lane; only wills share the connection of the CONNECT that they belong to.
 //! * Retries and the choice of an endpoint will stand here: they concern calls, not checks.
 //! * `call` makes the call. Below it, `classify` hears what the peer really said, and on the way back
@@ -43,6 +43,7 @@ mod options;
 mod pace;
 mod permits;
 mod room;
+mod sizing;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

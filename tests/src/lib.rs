@@ -15,11 +15,16 @@
 //! In walking order:
 //! * [`topology`] puts the pieces together in one line and is what a suite usually needs;
 //! * [`client`] is the MQTT client that can also send what no client should, made of [`packet`]s;
-//! * [`gate`] and [`reference`] run the two programs, found by [`binaries`], as a [`process`];
+//! * [`gate`] and [`mod@reference`] run the two programs, found by [`binaries`], as a [`process`];
 //! * [`mosquitto`] and [`recorder`] are the brokers;
 //! * [`service`] and [`rogue`] are the services that do as they are told;
 //! * [`collector`] receives the traces;
 //! * [`wait`] and [`background`] are how a test waits, and where the servers live.
+//!
+//! `cargo test -p tidegate-tests` builds the programs that it needs. To test others instead, name
+//! their folder in `TIDEGATE_TEST_BIN_DIR`; for more random runs, set `TIDEGATE_TEST_SEEDS`. The
+//! figures that a suite prints are shown by `-- --nocapture`. Mosquitto has to be installed, with its
+//! clients: without it the tests that want it fail.
 //!
 //! Everything here is blocking: a test is a plain function, and reads top to bottom. The servers of
 //! the harness run on a runtime of their own ([`background`]). No test sleeps in order to be right:
@@ -57,7 +62,7 @@ pub use topology::Topology;
 /// ```ignore
 /// both_versions!(allowed_message_arrives, |version| {
 ///     let topology = Topology::real().start();
-///     …
+///     let mut alice = topology.connect(version, "alice");
 /// });
 /// ```
 #[macro_export]

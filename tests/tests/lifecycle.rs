@@ -308,11 +308,11 @@ both_versions!(a_connect_that_does_not_come_is_not_waited_for, |version| {
 
 both_versions!(a_decision_may_outlast_the_handshake, |version| {
     let topology = Topology::scripted()
-        .set("limits.handshake_deadline", "200ms")
+        .set("limits.handshake_deadline", "1s")
         .start();
     topology
         .service()
-        .answer(|_| Answer::Allow.after(std::time::Duration::from_millis(600)));
+        .answer(|_| Answer::Allow.after(std::time::Duration::from_millis(1500)));
     let mut client = topology.try_connect(version, &Connect::new("client"));
     client.expect_connack(0);
 });

@@ -13,8 +13,8 @@ use std::{collections::BTreeSet, env, fmt::Debug, ops::Range};
 use fastrand::Rng;
 use model::{Model, Step};
 use tidegate_tests::{
-    Check, Client, Packet, Topology, Version, both_versions,
-    packet::{Kind, ack},
+    Check, Client, Connect, Packet, Topology, Version, both_versions,
+    packet::{Encode as _, Kind, ack},
 };
 
 both_versions!(random_packets_and_decisions, |version| {
@@ -39,8 +39,16 @@ fn run_one(topology: &Topology, version: Version, seed: u64) {
     let (recorder, service) = (topology.recorder(), topology.service());
     let (connections, checks) = (recorder.connections(), service.checks().len());
 
-    let mut client = topology.connect(version, "client");
-    send_in_random_pieces(&mut client, &mut rng, &model.bytes());
+    let connect = Connect::new("client").encode(version);
+    let mut client = topology.open(version);
+    if rng.bool() {
+        send_in_random_pieces(&mut client, &mut rng, &[connect, model.bytes()].concat());
+        client.expect_connack(0);
+    } else {
+        client.send_raw(&connect);
+        client.expect_connack(0);
+        send_in_random_pieces(&mut client, &mut rng, &model.bytes());
+    }
     let told = converse(&mut client, &model);
     drop(client);
     recorder.wait_closed(connections);

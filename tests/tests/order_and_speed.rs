@@ -240,7 +240,7 @@ both_versions!(the_gate_pings_for_a_client_that_is_denied, |version| {
     topology
         .service()
         .answer_hook(Hook::Publish, |_| Answer::deny(ReasonCode::NotAuthorized));
-    let mut client = topology.try_connect(version, &Connect::new("client").keep_alive(1));
+    let mut client = topology.try_connect(version, &Connect::new("client").keep_alive(2));
     client.expect_connack(0);
     let give_up = Instant::now() + tidegate_tests::wait::PATIENCE;
     while topology.recorder().packets(Kind::Pingreq).len() < 3 {
@@ -261,12 +261,12 @@ both_versions!(a_real_broker_keeps_a_client_that_is_denied, |version| {
     let will = unique("alice/will");
     let mut witness = topology.witness(&[&will]);
     let connect = login("alice")
-        .keep_alive(1)
+        .keep_alive(2)
         .will(Publish::new(&will, "the broker gave up"));
     let mut alice = topology.try_connect(version, &connect);
     alice.expect_connack(0);
     let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(4) {
+    while begun.elapsed() < Duration::from_secs(5) {
         let id = alice.publish(1, "bob/x", "denied");
         alice.expect_ack(Kind::Puback, id, version.pick(0, 0x87));
         thread::sleep(Duration::from_millis(100));

@@ -17,10 +17,10 @@ use crate::{
     live::Live,
     question::{ConnectQuestion, PublishQuestion, Question, Ticket, Version},
     queue::fitting,
-    reason::ReasonCode,
+    reason::{Origin, ReasonCode},
     reply::Refusal,
     rules::Limits,
-    verdict::{Allow, ConnectAllow, Verdict, Why},
+    verdict::{Allow, ConnectAllow, Deny, Verdict, Why},
     violation::Violation,
     wire::{
         TooLong,
@@ -252,7 +252,7 @@ impl Hello {
             Verdict::Allow(Allow::Connect(allow)) => self.ask_about_will(ticket, *allow, cx),
             Verdict::Deny(deny) => {
                 cx.actions.settled(ticket, Fate::Closed);
-                Refusal::denial(deny).send(self.connect.version, CloseReason::ConnectDenied, cx)
+                self.denied(deny, CloseReason::ConnectDenied, cx)
             }
             Verdict::Allow(_) => {
                 cx.actions.settled(ticket, Fate::Closed);
@@ -296,13 +296,20 @@ impl Hello {
             }
             Verdict::Deny(deny) => {
                 cx.actions.settled(ticket, Fate::Closed);
-                Refusal::denial(deny).send(self.connect.version, CloseReason::WillDenied, cx)
+                self.denied(deny, CloseReason::WillDenied, cx)
             }
             Verdict::Unavailable(why) => {
                 cx.actions.settled(ticket, Fate::Closed);
                 undecided(&self, why, CloseReason::WillUndecided, cx)
             }
         }
+    }
+
+    fn denied(&self, deny: Deny, reason: CloseReason, cx: &mut Context<'_>) -> Phase {
+        let client_takes = self.connect.properties.maximum_packet_size;
+        Refusal::denial(deny)
+            .within(client_takes)
+            .send(self.connect.version, reason, cx)
     }
 
     fn dial(self, admission: Admission, cx: &mut Context<'_>) -> Phase {
@@ -448,7 +455,7 @@ fn undecided(
     cx: &mut Context<'_>,
 ) -> Phase {
     let refusal = if why.is_permanent() {
-        Refusal::denial(crate::verdict::Deny::default())
+        Refusal::denial(Deny::default())
     } else if why.is_overload() {
         Refusal::failure(ReasonCode::SERVER_BUSY)
     } else {
@@ -489,20 +496,45 @@ impl Refusal {
     /// Sends the CONNACK, if there is one with this code in the client's version, and closes.
     fn send(self, version: Version, reason: CloseReason, cx: &mut Context<'_>) -> Phase {
         let connack = match version {
-            Version::V311 => self
-                .code
-                .for_connack_v3(self.origin)
-                .map(|code| connack::encode_v3(false, code)),
-            Version::V5 => Some(connack::encode_refusal_v5(
-                self.code.for_connack(),
-                self.reason_string.as_deref(),
-                self.server_reference.as_deref(),
-            )),
+            Version::V311 => self.connack_v3(),
+            Version::V5 => Some(self.connack_v5()),
         };
         if let Some(connack) = connack {
             cx.actions.write_client(connack);
         }
         cx.actions.close(reason);
         Phase::Closed
+    }
+
+    /// Explains nothing if that makes the packet larger than the client takes [MQTT-3.2.2-19].
+    fn within(self, client_takes: Option<u32>) -> Self {
+        if client_takes.is_none_or(|size| self.connack_v5().len() <= size as usize) {
+            return self;
+        }
+        Self {
+            reason_string: None,
+            server_reference: None,
+            ..self
+        }
+    }
+
+    fn connack_v3(&self) -> Option<Bytes> {
+        let code = match self.origin {
+            // Whatever the code: who is denied is told so.
+            Origin::Denial => self
+                .code
+                .for_connack_v3(Origin::Denial)
+                .or_else(|| ReasonCode::NOT_AUTHORIZED.for_connack_v3(Origin::Denial)),
+            Origin::Failure => self.code.for_connack_v3(Origin::Failure),
+        };
+        code.map(|code| connack::encode_v3(false, code))
+    }
+
+    fn connack_v5(&self) -> Bytes {
+        connack::encode_refusal_v5(
+            self.code.for_connack(),
+            self.reason_string.as_deref(),
+            self.server_reference.as_deref(),
+        )
     }
 }

@@ -116,6 +116,7 @@ impl Gatekeeper {
     pub fn max_packet_size(&self, side: Side) -> usize {
         match (&self.phase, side) {
             (Phase::AwaitConnect(_), Side::Client) => self.rules.limits.max_connect_size,
+            (Phase::Live(live), Side::Client) => live.max_client_packet(&self.rules.limits),
             (_, Side::Client) => self.rules.limits.max_packet_size,
             (_, Side::Broker) => self.rules.limits.max_downlink_packet_size,
         }
@@ -199,7 +200,7 @@ impl Gatekeeper {
     /// silence is no sign of its death.
     pub fn handle_reading(&mut self, reading: bool, now: Instant) {
         if let Phase::Live(live) = &mut self.phase {
-            live.set_reading(reading && live.wants_client(&self.rules.limits), now);
+            live.set_reading(reading, &self.rules.limits, now);
         }
     }
 

@@ -57,6 +57,8 @@ pub(crate) struct Live {
     /// QoS 2 identifiers whose PUBREC was the gate's: their PUBREL is too.
     owned: HashSet<NonZeroU16>,
     keep_alive: KeepAlive,
+    /// Whether the driver takes packets from the client, as far as it is concerned.
+    driver_reads: bool,
     expires_at: Option<Instant>,
     ending: Ending,
 }
@@ -132,6 +134,7 @@ impl Live {
             subscribes: HashMap::new(),
             owned: HashSet::new(),
             keep_alive: KeepAlive::new(keep_alive, cx.rules.deadlines.broker_ping, cx.now),
+            driver_reads: true,
             expires_at,
             ending: Ending::Open,
         }
@@ -146,7 +149,19 @@ impl Live {
             && self.keep_alive.pings_outstanding() < MAX_PINGS
     }
 
-    pub(crate) fn set_reading(&mut self, reading: bool, now: Instant) {
+    /// The largest packet that the client was told it may send [MQTT-3.2.2-15].
+    pub(crate) fn max_client_packet(&self, limits: &Limits) -> usize {
+        limits.max_packet_size.min(self.broker_takes)
+    }
+
+    pub(crate) fn set_reading(&mut self, driver_reads: bool, limits: &Limits, now: Instant) {
+        self.driver_reads = driver_reads;
+        self.note_reading(limits, now);
+    }
+
+    /// The client's timer rests as soon as its packets are not taken, whoever it is that waits.
+    fn note_reading(&mut self, limits: &Limits, now: Instant) {
+        let reading = self.driver_reads && self.wants_client(limits);
         self.keep_alive.set_reading(reading, now);
     }
 
@@ -186,11 +201,9 @@ impl Live {
             return self.close(reason.into(), cx);
         }
         match self.keep_alive.due(cx.now) {
-            // A client that has said goodbye, or is gone, need not be heard from.
-            Some(Due::ClientSilent) if matches!(self.ending, Ending::Open) => {
+            Some(Due::ClientSilent) => {
                 return self.close(CloseReason::KeepAliveTimeout.into(), cx);
             }
-            Some(Due::ClientSilent) => self.keep_alive.set_reading(false, cx.now),
             Some(Due::BrokerSilent) => {
                 return self.close(CloseReason::BrokerUnresponsive.into(), cx);
             }
@@ -227,7 +240,10 @@ impl Live {
             Ending::Lingering { reason, .. } if self.queue.is_empty() => {
                 self.close(reason.into(), cx)
             }
-            _ => Phase::Live(self),
+            _ => {
+                self.note_reading(&cx.rules.limits, cx.now);
+                Phase::Live(self)
+            }
         }
     }
 

@@ -14,6 +14,7 @@ use crate::{
     question::{QoS, Version},
     reason::{Origin, ReasonCode},
     verdict::Deny,
+    wire::text,
 };
 
 /// A refusal on its way to the wire: the code that was meant, before it is mapped to one that the
@@ -58,7 +59,7 @@ pub(crate) fn publish_ack(
     reason_string: Option<&str>,
 ) -> Bytes {
     let pkid = id.get();
-    let reason_string = reason_string.map(str::to_owned);
+    let reason_string = sayable(reason_string);
     match (version, qos) {
         (Version::V311, QoS::ExactlyOnce) => encode(|buffer| v4::PubRec::new(pkid).write(buffer)),
         (Version::V311, _) => encode(|buffer| v4::PubAck::new(pkid).write(buffer)),
@@ -111,13 +112,20 @@ pub(crate) fn suback(
         Version::V5 => {
             let codes = codes.iter().map(|code| suback_reason(*code));
             let mut packet = v5::SubAck::new(id.get(), codes.collect());
-            packet.properties = reason_string.map(|reason| v5::SubAckProperties {
-                reason_string: Some(reason.to_owned()),
+            packet.properties = sayable(reason_string).map(|reason| v5::SubAckProperties {
+                reason_string: Some(reason),
                 user_properties: Vec::new(),
             });
             encode(|buffer| packet.write(buffer))
         }
     }
+}
+
+/// A text that a packet can carry; any other is left out. mqttbytes would write it all the same, with
+/// a length field that wraps around.
+fn sayable(text: Option<&str>) -> Option<String> {
+    text.filter(|text| text.len() <= usize::from(u16::MAX) && text::check(text).is_ok())
+        .map(str::to_owned)
 }
 
 /// Writes a packet of mqttbytes, which is right only in an empty buffer.
@@ -208,6 +216,17 @@ mod tests {
             Some("no"),
         );
         assert_eq!(bytes, &[0x40, 9, 1, 2, 0x87, 5, 0x1F, 0, 2, b'n', b'o'][..]);
+    }
+
+    #[test]
+    fn reason_string_that_no_packet_can_carry_is_left_out() {
+        let refused = ReasonCode::NOT_AUTHORIZED;
+        for text in ["x".repeat(65_536), "a\0b".to_owned()] {
+            let ack = publish_ack(Version::V5, QoS::ExactlyOnce, id(), refused, Some(&text));
+            assert_eq!(ack, &[0x50, 3, 1, 2, 0x87][..]);
+            let ack = suback(Version::V5, id(), &[refused], Some(&text));
+            assert_eq!(ack, &[0x90, 4, 1, 2, 0, 0x87][..]);
+        }
     }
 
     #[test]

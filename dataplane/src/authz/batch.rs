@@ -20,25 +20,28 @@ use super::{
 pub(super) struct Batch<C> {
     items: Vec<Item<C>>,
     bytes: usize,
+    max_items: usize,
+    max_bytes: usize,
 }
 
 impl<C> Batch<C> {
     /// A batch of one check, whatever its size.
-    pub(super) fn new(first: Item<C>) -> Self {
+    pub(super) fn new(first: Item<C>, max_items: usize, max_bytes: usize) -> Self {
         Self {
             bytes: first.bytes,
             items: vec![first],
+            max_items,
+            max_bytes,
         }
     }
 
-    pub(super) fn has_room_for(&self, item: &Item<C>, settings: &Settings) -> bool {
+    pub(super) fn has_room_for(&self, item: &Item<C>) -> bool {
         let bytes = self.bytes.saturating_add(item.bytes);
-        self.items.is_empty()
-            || (self.items.len() < settings.max_items && bytes <= settings.max_bytes)
+        self.items.is_empty() || (self.items.len() < self.max_items && bytes <= self.max_bytes)
     }
 
-    pub(super) fn is_full(&self, settings: &Settings) -> bool {
-        self.items.len() >= settings.max_items || self.bytes >= settings.max_bytes
+    pub(super) fn is_full(&self) -> bool {
+        self.items.len() >= self.max_items || self.bytes >= self.max_bytes
     }
 
     pub(super) fn push(&mut self, item: Item<C>) {
@@ -104,6 +107,8 @@ pub(super) struct Waiter {
 pub(super) struct Flight<H> {
     pub(super) waiters: Vec<Waiter>,
     pub(super) departed_at: Instant,
+    /// Whether no other call of the lane was in flight.
+    pub(super) is_alone: bool,
     pub(super) settings: Arc<Settings>,
     pub(super) counters: Arc<Counters>,
     pub(super) complaints: Arc<LogLimit>,
@@ -113,8 +118,15 @@ pub(super) struct Flight<H> {
 /// What a call that ended has to tell.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Landed {
-    /// The service answered, after this long.
-    Answered(Duration),
+    /// The service answered.
+    Answered {
+        /// After this long.
+        took: Duration,
+        /// This many checks.
+        size: usize,
+        /// Whether no other call of the lane was in flight when it departed.
+        is_alone: bool,
+    },
     /// It did not.
     Failed,
     /// Nobody waited for it any more.
@@ -135,9 +147,13 @@ impl<H: Hook> Flight<H> {
         };
         match ended {
             Ok(results) => {
-                let took = self.departed_at.elapsed();
+                let landed = Landed::Answered {
+                    took: self.departed_at.elapsed(),
+                    size: self.waiters.len(),
+                    is_alone: self.is_alone,
+                };
                 self.deliver(results);
-                Landed::Answered(took)
+                landed
             }
             Err(cause) => {
                 self.counters.hook(H::KIND).calls_failed.add(1);

@@ -32,6 +32,7 @@ use super::{
     log_limit::LogLimit,
     pace::Pace,
     permits::{Gate, Leave, Permits},
+    sizing::Sizing,
 };
 
 /// The task of a lane.
@@ -42,6 +43,7 @@ pub(super) struct Batcher<H: Hook, C> {
     spilled: Option<Item<H::Check>>,
     permits: Permits,
     pace: Pace,
+    sizing: Sizing,
     call: C,
     calls: JoinSet<Landed>,
     counters: Arc<Counters>,
@@ -64,6 +66,7 @@ where
         Self {
             permits: Permits::new(settings.k_soft_max, settings.k_hard, settings.overflow_wait),
             pace: Pace::new(settings.time_limit),
+            sizing: Sizing::new(settings.max_items),
             settings: Arc::new(settings),
             queue,
             spilled: None,
@@ -77,7 +80,8 @@ where
     /// Runs until the lane is gone and every call has come back. After a panic it can be run again.
     pub(super) async fn run(&mut self) {
         while let Some(first) = self.first().await {
-            let mut batch = Batch::new(first);
+            let max_items = self.sizing.limit(Instant::now());
+            let mut batch = Batch::new(first, max_items, self.settings.max_bytes);
             if let Some(leave) = self.gather(&mut batch).await {
                 self.send(batch, leave);
             }
@@ -111,7 +115,7 @@ where
             let now = Instant::now();
             batch.drop_stale(now, self.pace.margin());
             let since = batch.waiting_since()?;
-            let is_full = batch.is_full(&self.settings) || self.spilled.is_some();
+            let is_full = batch.is_full() || self.spilled.is_some();
             let gate = self.permits.gate(is_full, since, self.calls.len(), now);
             let overflow_at = match gate {
                 Gate::Open(leave) => return Some(leave),
@@ -129,7 +133,7 @@ where
 
     /// Takes what is queued already.
     fn top_up(&mut self, batch: &mut Batch<H::Check>) {
-        while self.spilled.is_none() && !batch.is_full(&self.settings) {
+        while self.spilled.is_none() && !batch.is_full() {
             let Ok(item) = self.queue.try_recv() else {
                 break;
             };
@@ -138,7 +142,7 @@ where
     }
 
     fn admit(&mut self, batch: &mut Batch<H::Check>, item: Item<H::Check>) {
-        if batch.has_room_for(&item, &self.settings) {
+        if batch.has_room_for(&item) {
             batch.push(item);
         } else {
             self.spilled = Some(item);
@@ -157,6 +161,7 @@ where
         let flight = Flight::<H> {
             waiters,
             departed_at: now,
+            is_alone: self.calls.is_empty(),
             settings: Arc::clone(&self.settings),
             counters: Arc::clone(&self.counters),
             complaints: Arc::clone(&self.complaints),
@@ -168,7 +173,16 @@ where
 
     fn landed(&mut self, call: Result<Landed, JoinError>) {
         match call {
-            Ok(Landed::Answered(after)) => self.pace.record(after),
+            Ok(Landed::Answered {
+                took,
+                size,
+                is_alone,
+            }) => {
+                self.pace.record(took);
+                if is_alone {
+                    self.sizing.record(size, took, Instant::now());
+                }
+            }
             Ok(Landed::Failed | Landed::Abandoned) => {}
             Err(_) => {
                 self.counters.hook(H::KIND).panics.add(1);

@@ -1,5 +1,6 @@
 //! What the tests of this module share.
 
+pub(super) mod server;
 pub(super) mod service;
 
 use std::{sync::Arc, time::Duration};

@@ -1,33 +1,23 @@
 //! The whole stack against services that live, die, hang and come back.
 
 use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-        mpsc,
-    },
-    thread,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::atomic::Ordering,
     time::Duration,
 };
 
 use bytes::Bytes;
 use gatekeeper::{Allow, Verdict, Why};
-use tidegate_proto::v1::{
-    self,
-    authorization_service_server::{AuthorizationService, AuthorizationServiceServer},
-};
+use tidegate_proto::v1;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Notify,
     time::{Instant, timeout},
 };
-use tokio_stream::StreamExt;
-use tonic::{Request, Response, Status};
 
 use super::{
     testing::{
         self, publish,
+        server::Server,
         service::{Play, Scripted, allow_all, allow_first, framed},
     },
     *,
@@ -50,164 +40,8 @@ fn is_allowed(decision: &Decision) -> bool {
     matches!(decision.verdict, Verdict::Allow(_))
 }
 
-/// Allows everything but the topic "no"; says who it was asked by.
-struct Permissive;
-
-#[tonic::async_trait]
-impl AuthorizationService for Permissive {
-    async fn authorize_connect(
-        &self,
-        request: Request<v1::AuthorizeConnectRequest>,
-    ) -> Result<Response<v1::AuthorizeConnectResponse>, Status> {
-        let checks = request.into_inner().checks.into_iter();
-        let results = checks.map(|check| v1::ConnectResult {
-            metadata: echo(check.metadata),
-            decision: Some(v1::connect_result::Decision::Allow(v1::ConnectAllow {
-                principal: "alice".to_owned(),
-                session_state: Bytes::from_static(b"state"),
-                ..v1::ConnectAllow::default()
-            })),
-        });
-        Ok(Response::new(v1::AuthorizeConnectResponse {
-            results: results.collect(),
-            policy_revision: String::new(),
-        }))
-    }
-
-    async fn authorize_publish(
-        &self,
-        request: Request<v1::AuthorizePublishRequest>,
-    ) -> Result<Response<v1::AuthorizePublishResponse>, Status> {
-        let checks = request.into_inner().checks.into_iter();
-        let results = checks.map(|check| v1::PublishResult {
-            metadata: echo(check.metadata),
-            decision: Some(match check.topic.as_str() {
-                "no" => testing::no(),
-                _ => testing::yes(),
-            }),
-        });
-        Ok(Response::new(v1::AuthorizePublishResponse {
-            results: results.collect(),
-            policy_revision: String::new(),
-        }))
-    }
-
-    async fn authorize_subscribe(
-        &self,
-        request: Request<v1::AuthorizeSubscribeRequest>,
-    ) -> Result<Response<v1::AuthorizeSubscribeResponse>, Status> {
-        let checks = request.into_inner().checks.into_iter();
-        let results = checks.map(|check| v1::SubscribeResult {
-            metadata: echo(check.metadata),
-            decision: Some(v1::subscribe_result::Decision::Allow(
-                v1::SubscribeAllow::default(),
-            )),
-        });
-        Ok(Response::new(v1::AuthorizeSubscribeResponse {
-            results: results.collect(),
-            policy_revision: String::new(),
-        }))
-    }
-
-    async fn get_capabilities(
-        &self,
-        _request: Request<v1::GetCapabilitiesRequest>,
-    ) -> Result<Response<v1::GetCapabilitiesResponse>, Status> {
-        Err(Status::unimplemented("not needed"))
-    }
-}
-
-fn echo(metadata: Option<v1::CheckMetadata>) -> Option<v1::ResultMetadata> {
-    Some(v1::ResultMetadata {
-        item_id: metadata?.item_id,
-        policy: "permissive".to_owned(),
-        ..v1::ResultMetadata::default()
-    })
-}
-
-/// Where to say that it is frozen, and what to wait for.
-type Freeze = (mpsc::Sender<()>, mpsc::Receiver<()>);
-
-/// A service in a runtime of its own, so that it can die or freeze like a process.
-struct Server {
-    address: SocketAddr,
-    connections: Arc<AtomicUsize>,
-    freeze: tokio::sync::mpsc::Sender<Freeze>,
-    stop: Arc<Notify>,
-    thread: Option<thread::JoinHandle<()>>,
-}
-
-impl Server {
-    fn start(bind: SocketAddr) -> Self {
-        let connections = Arc::<AtomicUsize>::default();
-        let stop = Arc::<Notify>::default();
-        let (freeze, mut frozen) = tokio::sync::mpsc::channel::<Freeze>(1);
-        let (bound, address) = mpsc::channel();
-        let run = {
-            let (connections, stop) = (Arc::clone(&connections), Arc::clone(&stop));
-            async move {
-                let listener = TcpListener::bind(bind).await.unwrap();
-                bound.send(listener.local_addr().unwrap()).unwrap();
-                let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
-                let incoming = incoming.map(move |socket| {
-                    connections.fetch_add(1, Ordering::Relaxed);
-                    socket.inspect(|socket| socket.set_nodelay(true).unwrap())
-                });
-                let service = AuthorizationServiceServer::new(Permissive);
-                let serve = tonic::transport::Server::builder()
-                    .add_service(service)
-                    .serve_with_incoming(incoming);
-                let freezer = async move {
-                    while let Some((is_frozen, thaw)) = frozen.recv().await {
-                        // Blocks the runtime on purpose: not even an acknowledgement of HTTP/2 gets
-                        // out, as with SIGSTOP.
-                        is_frozen.send(()).unwrap();
-                        let _ = thaw.recv();
-                    }
-                };
-                tokio::select! {
-                    served = serve => served.unwrap(),
-                    () = freezer => {}
-                    () = stop.notified() => {}
-                }
-            }
-        };
-        let thread = thread::spawn(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build();
-            runtime.unwrap().block_on(run);
-        });
-        Self {
-            address: address.recv().unwrap(),
-            connections,
-            freeze,
-            stop,
-            thread: Some(thread),
-        }
-    }
-
-    /// Freezes until the returned handle is dropped.
-    fn freeze(&self) -> mpsc::Sender<()> {
-        let (thaw, thawed) = mpsc::channel();
-        let (say, is_frozen) = mpsc::channel();
-        self.freeze.try_send((say, thawed)).unwrap();
-        is_frozen.recv().unwrap();
-        thaw
-    }
-}
-
-impl Drop for Server {
-    /// Kills it: connections are closed without a GOAWAY.
-    fn drop(&mut self) {
-        self.stop.notify_one();
-        if let Some(thread) = self.thread.take() {
-            thread.join().unwrap();
-        }
-    }
-}
-
-const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+/// A port of its own choice.
+const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 #[tokio::test]
 async fn every_hook_is_decided_on_three_connections() {
@@ -388,138 +222,4 @@ async fn a_connection_into_the_void_is_replaced() {
     let decision = authz.ask(publish("a")).await;
     assert_eq!(decision.verdict, Verdict::Unavailable(Why::Timeout));
     assert!(is_allowed(&authz.ask(publish("a")).await));
-}
-
-#[tokio::test]
-async fn tmp_slow() {
-    for per_check in [false, true] {
-        let delay = Arc::new(std::sync::atomic::AtomicU64::new(0));
-        let server = {
-            let listener = TcpListener::bind(ANY).await.unwrap();
-            let a = listener.local_addr().unwrap();
-            let _ = &delay;
-            struct Slow(bool);
-            #[tonic::async_trait]
-            impl AuthorizationService for Slow {
-                async fn authorize_connect(
-                    &self,
-                    r: Request<v1::AuthorizeConnectRequest>,
-                ) -> Result<Response<v1::AuthorizeConnectResponse>, Status> {
-                    Permissive.authorize_connect(r).await
-                }
-                async fn authorize_subscribe(
-                    &self,
-                    r: Request<v1::AuthorizeSubscribeRequest>,
-                ) -> Result<Response<v1::AuthorizeSubscribeResponse>, Status> {
-                    Permissive.authorize_subscribe(r).await
-                }
-                async fn get_capabilities(
-                    &self,
-                    r: Request<v1::GetCapabilitiesRequest>,
-                ) -> Result<Response<v1::GetCapabilitiesResponse>, Status> {
-                    Permissive.get_capabilities(r).await
-                }
-                async fn authorize_publish(
-                    &self,
-                    r: Request<v1::AuthorizePublishRequest>,
-                ) -> Result<Response<v1::AuthorizePublishResponse>, Status> {
-                    let n = if self.0 {
-                        r.get_ref().checks.len() as u64
-                    } else {
-                        1
-                    };
-                    tokio::time::sleep(Duration::from_millis(n)).await;
-                    Permissive.authorize_publish(r).await
-                }
-            }
-            thread::spawn(move || {
-                let listener = listener.into_std().unwrap();
-                tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build()
-                    .unwrap()
-                    .block_on(async move {
-                        let listener = TcpListener::from_std(listener).unwrap();
-                        let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener)
-                            .map(|s| s.inspect(|s| s.set_nodelay(true).unwrap()));
-                        tonic::transport::Server::builder()
-                            .add_service(AuthorizationServiceServer::new(Slow(per_check)))
-                            .serve_with_incoming(incoming)
-                            .await
-                            .unwrap();
-                    });
-            });
-            a
-        };
-        let authz = start(server);
-        for window in [16usize, 512] {
-            let before = authz.counters().hook(HookKind::Publish).calls.get();
-            let t = std::time::Instant::now();
-            let mut q = std::collections::VecDeque::new();
-            for _ in 0..20_000 {
-                if q.len() == window {
-                    let f: AskFuture = q.pop_front().unwrap();
-                    assert!(is_allowed(&f.await));
-                }
-                q.push_back(authz.ask(publish("a")));
-            }
-            while let Some(f) = q.pop_front() {
-                assert!(is_allowed(&f.await));
-            }
-            let calls = authz.counters().hook(HookKind::Publish).calls.get() - before;
-            println!(
-                "per_check={per_check} window {window}: 20000 in {:?}, batch {:.1}",
-                t.elapsed(),
-                20000.0 / calls as f64
-            );
-        }
-        // open loop
-        for rate in [1000u32, 5_000, 20_000] {
-            let before = authz.counters().hook(HookKind::Publish).calls.get();
-            let n = rate;
-            let mut tasks = tokio::task::JoinSet::new();
-            let t0 = std::time::Instant::now();
-            for k in 0..n {
-                while t0.elapsed() < Duration::from_secs(1) * k / rate {
-                    tokio::task::yield_now().await;
-                }
-                let authz = authz.clone();
-                tasks.spawn(async move {
-                    let s = std::time::Instant::now();
-                    let d = authz.ask(publish("a")).await;
-                    assert!(is_allowed(&d), "{:?}", d.verdict);
-                    s.elapsed()
-                });
-            }
-            let mut all = tasks.join_all().await;
-            all.sort();
-            let calls = authz.counters().hook(HookKind::Publish).calls.get() - before;
-            println!(
-                "  open loop {rate}/s: batch {:.1} p50 {:?} p99 {:?}",
-                f64::from(n) / calls as f64,
-                all[all.len() / 2],
-                all[all.len() * 99 / 100]
-            );
-        }
-    }
-}
-
-#[tokio::test]
-async fn tmp_srv() {
-    if std::env::var("TMP_NS").is_err() { return; }
-    let _s = Server::start("10.9.0.1:5000".parse().unwrap());
-    tokio::time::sleep(Duration::from_secs(25)).await;
-}
-#[tokio::test]
-async fn tmp_cli() {
-    if std::env::var("TMP_NS").is_err() { return; }
-    let authz = start("10.9.0.1:5000".parse().unwrap());
-    let t = Instant::now();
-    let mut last = String::new();
-    while t.elapsed() < Duration::from_secs(20) {
-        let d = authz.ask(publish("a")).await;
-        let now = format!("{:?}", d.verdict);
-        if now != last { println!("{:?} {now}", t.elapsed()); last = now; }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }

@@ -17,8 +17,10 @@ pub mod property {
 
     /// Identifier of Assigned Client Identifier.
     pub const ASSIGNED_CLIENT_IDENTIFIER: u8 = 0x12;
-    /// Identifier of Topic Alias Maximum.
-    pub const TOPIC_ALIAS_MAXIMUM: u8 = 0x22;
+    /// Identifier of Server Reference.
+    pub const SERVER_REFERENCE: u8 = 0x1C;
+    /// Identifier of Reason String.
+    pub const REASON_STRING: u8 = 0x1F;
     /// Identifier of Topic Alias.
     pub const TOPIC_ALIAS: u8 = 0x23;
 

@@ -279,7 +279,10 @@ impl Live {
         let Some(subset) = subscribe.encode_subset(allowed) else {
             let codes: Vec<_> = plan.slots.into_iter().flatten().collect();
             let explanation = explanation.filter(|_| self.explains);
-            let suback = reply::suback(self.version, id, &codes, explanation.as_deref());
+            let mut suback = reply::suback(self.version, id, &codes, explanation.as_deref());
+            if suback.len() > self.client_takes {
+                suback = reply::suback(self.version, id, &codes, None);
+            }
             cx.actions.write_client(suback);
             return Ok(Fate::Refused(
                 codes.first().copied().unwrap_or(ReasonCode::NOT_AUTHORIZED),

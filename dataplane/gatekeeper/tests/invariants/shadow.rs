@@ -469,7 +469,7 @@ impl Shadow {
         ensure!(bytes[0] == 0x20, "before a CONNACK the client gets {bytes:02x?}");
         ensure!(self.handshake.connack.is_none(), "a second CONNACK");
         self.handshake.connack = Some(bytes.to_vec());
-        let accepted = bytes.get(3) == Some(&0);
+        let accepted = packet::body(bytes).and_then(|body| body.get(1)) == Some(&0);
         match input {
             Input::BrokerFrame(broker) if accepted => {
                 let limits = &self.rules.limits;

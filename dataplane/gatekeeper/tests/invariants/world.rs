@@ -305,7 +305,7 @@ impl<'a> World<'a> {
         let peers = (self.client.illegal, self.broker.illegal);
         self.shadow
             .observe(input, &actions, &self.gate, self.now, peers)
-            .map_err(|fault| format!("{fault}\n  at {} ms: {input:?} -> {actions:?}", self.now))?;
+            .map_err(|fault| shortened(&fault, self.now, input, &actions))?;
         for action in actions {
             self.act(action);
         }
@@ -371,4 +371,13 @@ impl<'a> World<'a> {
     fn instant(&self) -> Instant {
         self.start + Duration::from_millis(self.now)
     }
+}
+
+/// What is wrong, and after what, without the longest of texts.
+fn shortened(fault: &str, now: u64, input: &Input, actions: &[Action]) -> String {
+    const LONGEST: usize = 2_000;
+
+    let cut = |text: String| text.chars().take(LONGEST).collect::<String>();
+    let (input, actions) = (cut(format!("{input:?}")), cut(format!("{actions:?}")));
+    format!("{}\n  at {now} ms: {input}\n  -> {actions}", cut(fault.to_owned()))
 }

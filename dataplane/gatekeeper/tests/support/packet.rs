@@ -97,6 +97,14 @@ pub(crate) fn read(version: Version, bytes: &[u8]) -> Option<Packet> {
     reader.bytes.is_empty().then_some(packet)
 }
 
+/// What follows the fixed header.
+pub(crate) fn body(bytes: &[u8]) -> Option<&[u8]> {
+    let mut reader = Reader { bytes, v5: true };
+    reader.u8()?;
+    reader.varint()?;
+    Some(reader.bytes)
+}
+
 /// The value of a property.
 pub(crate) fn property(properties: &Properties, id: u8) -> Option<&[u8]> {
     let (_, value) = properties.iter().find(|(found, _)| *found == id)?;

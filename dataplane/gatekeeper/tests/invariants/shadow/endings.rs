@@ -6,7 +6,10 @@ use gatekeeper::{
     reason::{Place, Sender},
 };
 
-use crate::fault::{Checked, ensure};
+use crate::{
+    fault::{Checked, ensure},
+    packet,
+};
 
 use super::{Input, Shadow, table::Code};
 
@@ -31,15 +34,15 @@ impl Shadow {
             true => self.farewell_live(reason),
             false => self.farewell_opening(reason),
         };
-        let (connack, disconnect) = match self.live {
-            true => (None, self.goodbye),
-            false => (self.handshake.connack.as_deref(), self.goodbye),
-        };
+        // The one that began a session does not end it.
+        let connack = self.handshake.connack.as_deref().filter(|_| !self.live);
+        let connack = connack.and_then(packet::body);
+        let disconnect = self.goodbye;
         let right = match (&expected, connack, disconnect) {
             (Farewell::Nothing, None, None) => true,
-            (Farewell::Connack(v5, v3), Some(bytes), None) => match (self.version, bytes) {
-                (Version::V5, [0x20, _, 0, code, ..]) => v5.admits(*code, Place::Connack),
-                (Version::V311, [0x20, 2, 0, code @ 1..=5]) => v3.is_none_or(|v3| v3 == *code),
+            (Farewell::Connack(v5, v3), Some(body), None) => match (self.version, body) {
+                (Version::V5, [0, code, _, ..]) => v5.admits(*code, Place::Connack),
+                (Version::V311, [0, code @ 1..=5]) => v3.is_none_or(|v3| v3 == *code),
                 _ => false,
             },
             (Farewell::Disconnect(code), None, Some(says)) => {
@@ -48,8 +51,8 @@ impl Shadow {
             (Farewell::Disconnect(_), None, None) => self.version == Version::V311,
             (Farewell::Passed, ..) => true,
             (Farewell::Any, None, None) => true,
-            (Farewell::Any, Some([0x20, 2, 0, 1..=5]), None) => true,
-            (Farewell::Any, Some([0x20, _, 0, code, ..]), None) => {
+            (Farewell::Any, Some([0, 1..=5]), None) => true,
+            (Farewell::Any, Some([0, code, _, ..]), None) => {
                 let code = ReasonCode::new(*code);
                 code.is_refusal() && code.is_legal(Place::Connack, Sender::Server)
             }
@@ -196,7 +199,7 @@ impl Shadow {
 /// A packet of the gate's own explains itself only to those who want it, and within their size.
 pub(super) fn explained(
     bytes: &[u8],
-    properties: &crate::packet::Properties,
+    properties: &packet::Properties,
     wanted: bool,
     client_takes: usize,
 ) -> Checked {
