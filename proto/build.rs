@@ -25,7 +25,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let descriptors = protox::compile(&files, ["."])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    fs::write(out.join("tidegate.authz.v1.bin"), descriptors.encode_to_vec())?;
+    fs::write(
+        out.join("tidegate.authz.v1.bin"),
+        descriptors.encode_to_vec(),
+    )?;
 
     tonic_prost_build::configure()
         .bytes(".")

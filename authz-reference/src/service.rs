@@ -35,8 +35,6 @@ mod result;
 mod topics;
 mod verdict;
 
-/// The revision of the contract this service was written against.
-const API_REVISION: u32 = 1;
 /// Enough for any batch to be worth its call; more only makes the first check wait for the last.
 const MAX_BATCH_SIZE: u32 = 256;
 /// The largest request that is read.
@@ -155,7 +153,7 @@ impl AuthorizationService for Service {
         _: Request<GetCapabilitiesRequest>,
     ) -> Result<Response<GetCapabilitiesResponse>, Status> {
         Ok(Response::new(GetCapabilitiesResponse {
-            api_revision: API_REVISION,
+            api_revision: tidegate_proto::API_REVISION,
             max_batch_size: MAX_BATCH_SIZE,
             max_request_bytes: u32::try_from(MAX_REQUEST_BYTES).unwrap_or(u32::MAX),
             max_concurrent_calls: MAX_CONCURRENT_CALLS,

@@ -23,3 +23,7 @@ pub mod v1 {
 /// The contract as an encoded `google.protobuf.FileDescriptorSet`, for gRPC server reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/tidegate.authz.v1.bin"));
+
+/// The minor revision of the contract that these files describe, for `GetCapabilities`. Fields that
+/// are added later raise it; the changelog lists them.
+pub const API_REVISION: u32 = 1;

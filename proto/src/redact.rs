@@ -63,9 +63,15 @@ impl fmt::Debug for ConnectAllow {
             .field("expires_at", &self.expires_at)
             .field("broker_client_id", &self.broker_client_id)
             .field("broker_username", &self.broker_username)
-            .field("broker_password", &Redacted::of(self.broker_password.as_ref()))
+            .field(
+                "broker_password",
+                &Redacted::of(self.broker_password.as_ref()),
+            )
             .field("drop_will", &self.drop_will)
-            .field("max_session_expiry_seconds", &self.max_session_expiry_seconds)
+            .field(
+                "max_session_expiry_seconds",
+                &self.max_session_expiry_seconds,
+            )
             .field("force_clean_start", &self.force_clean_start)
             .field("limits", &self.limits)
             .finish()

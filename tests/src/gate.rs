@@ -168,7 +168,5 @@ pub(crate) fn listening(line: &str) -> Option<SocketAddr> {
     let event: serde_json::Value = serde_json::from_str(line).ok()?;
     let fields = event.get("fields").unwrap_or(&event);
     let says = |key| fields.get(key).and_then(serde_json::Value::as_str);
-    ["listening", "serving"]
-        .contains(&says("message")?)
-        .then(|| says("address").or_else(|| says("addr"))?.parse().ok())?
+    (says("message")? == "listening").then(|| says("address")?.parse().ok())?
 }

@@ -12,7 +12,7 @@ mod attacks;
 
 use tidegate_proto::v1::ReasonCode;
 use tidegate_tests::{
-    Answer, Client, Connect, Publish, Topology, Version, both_versions,
+    Answer, Client, Connect, Publish, Subscribe, Topology, Version, both_versions,
     packet::{Encode as _, Kind, PINGREQ},
     service::{Check, Hook},
 };
@@ -164,3 +164,27 @@ both_versions!(packets_behind_a_refused_connect_are_dropped, |version| {
     assert_eq!(topology.recorder().connections(), 0);
     assert!(topology.service().checks_of(Hook::Publish).is_empty());
 });
+
+// MQTT 3.1.1 does not forbid a length in more bytes than it needs, but brokers may differ about it.
+#[test]
+fn a_stretched_length_is_written_anew_in_311() {
+    let topology = Topology::scripted().start();
+    let mut client = topology.connect(Version::V311, "client");
+    let publish = Publish::new("t", "x").qos(1).encode(Version::V311);
+    let subscribe = Subscribe::new(2).filter("t", 0).encode(Version::V311);
+    for width in 2..=4 {
+        client.send_raw(&attacks::stretched(&publish, width));
+        client.expect_ack(Kind::Puback, 1, 0);
+        client.send_raw(&attacks::stretched(&subscribe, width));
+        client.expect_suback(2, &[0]);
+        client.send_raw(&attacks::stretched(&PINGREQ, width));
+        client.expect(Kind::Pingresp);
+    }
+    for packet in &topology.recorder().connection(0)[1..] {
+        let bytes = packet.bytes();
+        assert!(
+            [&publish[..], &subscribe, &PINGREQ].contains(&bytes),
+            "{packet:?}"
+        );
+    }
+}

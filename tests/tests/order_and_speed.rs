@@ -20,9 +20,15 @@ use tidegate_tests::{
 const MESSAGES: usize = 20_000;
 const WINDOW: usize = 500;
 
+/// Long enough for a whole window, also where a debug build shares a busy machine: these tests are
+/// about order, and print how long it took.
+const PATIENT: &str = "10s";
+
 /// A topology whose service takes a millisecond for each message.
 fn one_millisecond_per_decision() -> Topology {
-    let topology = Topology::scripted().start();
+    let topology = Topology::scripted()
+        .set("authz.publish.deadline", PATIENT)
+        .start();
     topology.service().answer_hook(Hook::Publish, |_| {
         Answer::Allow.after(Duration::from_millis(1))
     });
@@ -70,7 +76,9 @@ both_versions!(one_client_publishes_20_000_messages_in_order, |version| {
 });
 
 both_versions!(a_subscriber_gets_20_000_messages_in_order, |version| {
-    let topology = Topology::real().start();
+    let topology = Topology::real()
+        .set("authz.publish.deadline", PATIENT)
+        .start();
     let topic = unique("alice/numbers");
     let mut subscriber = topology.connect(version, "alice");
     let id = subscriber.subscribe(&[&topic]);

@@ -43,7 +43,7 @@ pub(super) fn run(config: &Config) -> Result<(), Failed> {
 async fn serve(config: &Config) -> Result<(), Failed> {
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let bound = app::build(config).await?;
-    info!(addr = %bound.addr, "serving");
+    info!(address = %bound.addr, "listening");
 
     let (stop, stopped) = oneshot::channel::<()>();
     let mut serving = pin!(bound.serve(async {

@@ -90,8 +90,8 @@ impl Serving {
             stderr: Some(stderr),
             log,
         };
-        let line = serving.logged("serving");
-        serving.addr = line["addr"].as_str().unwrap().parse().unwrap();
+        let line = serving.logged("listening");
+        serving.addr = line["address"].as_str().unwrap().parse().unwrap();
         serving
     }
 

@@ -247,7 +247,12 @@ impl Hello {
         match fitting(verdict, &Allow::Connect(Box::default())) {
             Verdict::Allow(Allow::Connect(allow)) if !is_sendable(&allow) => {
                 cx.actions.settled(ticket, Fate::Closed);
-                undecided(&self, Why::InvalidMutation, CloseReason::ConnectUndecided, cx)
+                undecided(
+                    &self,
+                    Why::InvalidMutation,
+                    CloseReason::ConnectUndecided,
+                    cx,
+                )
             }
             Verdict::Allow(Allow::Connect(allow)) => self.ask_about_will(ticket, *allow, cx),
             Verdict::Deny(deny) => {

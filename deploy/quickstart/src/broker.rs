@@ -1,11 +1,11 @@
 //! The embedded broker: MQTT 3.1, 3.1.1 and 5.0, in memory, for as long as the quick start runs.
 //!
-//! Why not a broker from crates.io? Measured in November 2026, release builds on two cores:
-//! `mqtt5` 0.49 costs five minutes of compiling, brings `ring` beside our one TLS provider, and adds
-//! a user property with the publisher's client id to every message; `rmqtt` 0.24 brings `ring` and
-//! a second `prost`; `rumqttd` 0.20 brings no TLS but a second `hyper`, an HTTP server and
-//! four minutes, and serves MQTT 3.1.1 and 5.0 on different ports only. What a first look at
-//! Tidegate needs of a broker compiles in seconds. All else is a matter for `--broker mosquitto`.
+//! Why not a broker from crates.io? Three were tried in November 2026. Each takes five to six
+//! minutes of processor time to build, nearly as much as all the rest. `mqtt5` 0.49 also brings
+//! `ring`, a second TLS provider, into the tree, and adds a user property with the publisher's
+//! client id to every message. `rmqtt` 0.24 brings `ring` and a second `prost`. `rumqttd` 0.20 brings
+//! a second `hyper` and serves MQTT 3.1.1 and 5.0 on different ports only. What a first look at
+//! Tidegate needs of a broker compiles in seconds; for all else there is `--broker mosquitto`.
 //!
 //! What it does: QoS 0, 1 and 2, retained messages, wills, takeover, overlapping filters, and
 //! MQTT 5's subscription options, properties and flow control. What it doesn't, it says in CONNACK:

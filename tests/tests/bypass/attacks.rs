@@ -1,8 +1,8 @@
 //! The packets. Each table is made for one version, as most packets differ by the property field.
 
 use tidegate_tests::{
-    Connect, Publish, Subscribe, Version,
-    packet::{Encode as _, Kind, ack, frame, property, string},
+    Connect, Publish, Subscribe, Unsubscribe, Version,
+    packet::{Encode as _, Kind, PINGREQ, ack, frame, property, string},
 };
 
 /// A name for messages, and the bytes.
@@ -97,27 +97,37 @@ fn no_properties(version: Version) -> &'static [u8] {
     version.pick(&[], &[0])
 }
 
-/// Remaining lengths that some read and some do not.
+/// Remaining lengths that some read and some do not. In MQTT 3.1.1 only the fifth byte is wrong.
 fn lengths(version: Version) -> Vec<Attack> {
-    let body = [&string("t"), no_properties(version), b"x"].concat();
-    let length = body.len() as u8;
-    let mut attacks = vec![named(
-        "a fifth byte of length",
-        [&[0x30, length | 0x80, 0x80, 0x80, 0x80, 0x00], &body[..]].concat(),
-    )];
-    if version == Version::V5 {
-        attacks.extend([
-            named(
-                "a length in two bytes instead of one",
-                [&[0x30, length | 0x80, 0x00], &body[..]].concat(),
-            ),
-            named(
-                "a length in four bytes instead of one",
-                [&[0x30, length | 0x80, 0x80, 0x80, 0x00], &body[..]].concat(),
-            ),
-        ]);
+    let packets = [
+        ("PUBLISH", Publish::new("t", "x").encode(version)),
+        (
+            "SUBSCRIBE",
+            Subscribe::new(1).filter("t", 0).encode(version),
+        ),
+        ("UNSUBSCRIBE", Unsubscribe::new(1, &["t"]).encode(version)),
+        ("PUBACK", ack(Kind::Puback, 1)),
+        ("PUBREL", ack(Kind::Pubrel, 1)),
+        ("PINGREQ", PINGREQ.to_vec()),
+        ("DISCONNECT", frame(0xE0, &[])),
+    ];
+    let mut attacks = Vec::new();
+    for width in version.pick(5..=5, 2..=5) {
+        for (name, packet) in &packets {
+            attacks.push((
+                format!("{name} with a length of {width} bytes"),
+                stretched(packet, width),
+            ));
+        }
     }
     attacks
+}
+
+/// The same packet with its length, one byte until now, in more bytes than it needs.
+pub(crate) fn stretched(packet: &[u8], width: usize) -> Vec<u8> {
+    let mut length = vec![packet[1] | 0x80];
+    length.resize(width - 1, 0x80);
+    [&packet[..1], &length, &[0], &packet[2..]].concat()
 }
 
 /// Packets without a body that have one, or flags that they must not have.

@@ -57,14 +57,17 @@ impl Broker {
                 (2, Some(id)) => self.acknowledge(PUBREC, id, now),
                 _ => None,
             },
-            Packet::Ack { kind: PUBREC, id, .. } => {
-                self.reply(PUBREL, now, |_| write::ack(PUBREL, *id))
-            }
-            Packet::Ack { kind: PUBREL, id, .. } => self.acknowledge(PUBCOMP, *id, now),
+            Packet::Ack {
+                kind: PUBREC, id, ..
+            } => self.reply(PUBREL, now, |_| write::ack(PUBREL, *id)),
+            Packet::Ack {
+                kind: PUBREL, id, ..
+            } => self.acknowledge(PUBCOMP, *id, now),
             Packet::Subscribe { id, filters, .. } => {
                 let version = self.version;
                 self.reply(9, now, |how| {
-                    let mut codes: Vec<u8> = filters.iter().map(|(_, options)| options & 3).collect();
+                    let mut codes: Vec<u8> =
+                        filters.iter().map(|(_, options)| options & 3).collect();
                     match how {
                         How::Refusing => codes[0] = 0x80,
                         How::Wrongly => codes.push(0),

@@ -19,8 +19,7 @@ use std::{
 
 use gatekeeper::{
     Action, Admitted, Allow, Basis, CloseReason, Event, Exempt, Fate, Gatekeeper, Question, Rules,
-    Side, Ticket, Verdict, Version,
-    reason::Place,
+    Side, Ticket, Verdict, Version, reason::Place,
 };
 
 use crate::{
@@ -136,7 +135,10 @@ impl Shadow {
             explains: case.hello.explains,
             client_takes: size(case.hello.maximum_packet_size),
             broker_takes: match case.greeting {
-                Greeting::Accept { maximum_packet_size, .. } => size(maximum_packet_size),
+                Greeting::Accept {
+                    maximum_packet_size,
+                    ..
+                } => size(maximum_packet_size),
                 _ => usize::MAX,
             },
             live: false,
@@ -178,7 +180,9 @@ impl Shadow {
         self.now = now;
         (self.client_illegal, self.broker_illegal) = peers;
         if self.closed {
-            let only_notes = actions.iter().all(|action| matches!(action, Action::Note(_)));
+            let only_notes = actions
+                .iter()
+                .all(|action| matches!(action, Action::Note(_)));
             ensure!(only_notes, "something is done after the end");
             return Ok(());
         }
@@ -200,17 +204,23 @@ impl Shadow {
     }
 
     /// What holds when all is over.
-    pub(crate) fn finish(&self, gate: &Gatekeeper, now: u64, withheld: bool) -> Checked {
+    pub(crate) fn finish(&self, gate: &Gatekeeper, now: u64, broker_answers: bool) -> Checked {
         ensure!(!self.asks.is_waiting(), "a question without an end");
         if self.closed {
-            ensure!(gate.is_closed() && gate.poll_timeout().is_none(), "an end that is none");
+            ensure!(
+                gate.is_closed() && gate.poll_timeout().is_none(),
+                "an end that is none"
+            );
             return Ok(());
         }
         ensure!(self.live, "no end of the handshake at {now} ms");
         ensure!(self.line.arrivals.is_empty(), "a packet stays in the line");
-        if !withheld {
+        if broker_answers {
             ensure!(!self.acks.owes(), "an acknowledgement is never sent");
-            ensure!(gate.wants_read(Side::Client), "the client is never read again");
+            ensure!(
+                gate.wants_read(Side::Client),
+                "the client is never read again"
+            );
         }
         Ok(())
     }
@@ -232,7 +242,8 @@ impl Shadow {
 
     fn take_client_frame(&mut self, bytes: &[u8]) -> Checked {
         if !self.live {
-            self.step.frame = packet::read(self.version, bytes).map(|packet| (packet, bytes.to_vec()));
+            self.step.frame =
+                packet::read(self.version, bytes).map(|packet| (packet, bytes.to_vec()));
             return Ok(());
         }
         self.keep_alive.not_silent(self.now);
@@ -240,7 +251,13 @@ impl Shadow {
             return Ok(());
         }
         match packet::read(self.version, bytes) {
-            Some(Packet::Pingreq | Packet::Ack { kind: PUBACK | PUBREC | PUBCOMP, .. }) => {
+            Some(
+                Packet::Pingreq
+                | Packet::Ack {
+                    kind: PUBACK | PUBREC | PUBCOMP,
+                    ..
+                },
+            ) => {
                 self.step.through = Some(bytes.to_vec());
                 Ok(())
             }
@@ -260,12 +277,20 @@ impl Shadow {
             return;
         }
         match packet::read(self.version, bytes) {
-            Some(Packet::Ack { kind: kind @ (PUBACK | PUBREC), id, .. }) => {
+            Some(Packet::Ack {
+                kind: kind @ (PUBACK | PUBREC),
+                id,
+                ..
+            }) => {
                 if !matches!(self.step.closing, Some(CloseReason::BrokerViolation(_))) {
                     self.acks.came(kind, id, bytes);
                 }
             }
-            Some(Packet::Suback { id, codes, properties }) => match self.subscribes.remove(&id) {
+            Some(Packet::Suback {
+                id,
+                codes,
+                properties,
+            }) => match self.subscribes.remove(&id) {
                 Some(slots) if slots.iter().any(Option::is_some) => {
                     self.step.merge = Some(Merge {
                         id,
@@ -286,14 +311,18 @@ impl Shadow {
         match action {
             Action::Ask(ticket, question) => self.asked(*ticket, question),
             Action::Cancel(ticket) => {
-                self.asks.cancel(*ticket, self.now, self.step.closing.is_some())
+                self.asks
+                    .cancel(*ticket, self.now, self.step.closing.is_some())
             }
             Action::Dial => self.handshake.dial(&self.asks, self.now),
             Action::ToBroker(admitted) => self.to_broker(admitted.clone()),
             Action::ToClient(bytes) => self.to_client(bytes, input),
             Action::Note(Event::Connected { .. }) => {
                 ensure!(!self.live, "connected twice");
-                ensure!(self.handshake.connack.is_some(), "connected without a CONNACK");
+                ensure!(
+                    self.handshake.connack.is_some(),
+                    "connected without a CONNACK"
+                );
                 self.live = true;
                 Ok(())
             }
@@ -301,7 +330,11 @@ impl Shadow {
             Action::Close(reason) => {
                 self.step.closed = true;
                 ensure!(!self.asks.is_waiting(), "a question outlives the end");
-                let unsettled = self.line.arrivals.iter().any(|arrival| arrival.ticket.is_some());
+                let unsettled = self
+                    .line
+                    .arrivals
+                    .iter()
+                    .any(|arrival| arrival.ticket.is_some());
                 ensure!(!unsettled, "a packet without a fate");
                 self.ended(*reason, input)
             }
@@ -328,13 +361,20 @@ impl Shadow {
     fn to_broker(&mut self, admitted: Admitted) -> Checked {
         let basis = admitted.basis();
         let bytes = admitted.into_bytes();
-        ensure!(self.goodbye.is_none() && !self.said_goodbye, "the broker hears more after the end");
+        ensure!(
+            self.goodbye.is_none() && !self.said_goodbye,
+            "the broker hears more after the end"
+        );
         let Some(packet) = packet::read(self.version, &bytes) else {
             return Err(format!("the broker gets what is no packet: {bytes:02x?}"));
         };
         match (basis, packet) {
             (Basis::Exempt(Exempt::Ping), Packet::Pingreq) => {
-                let of_client = self.step.through.take_if(|through| *through == bytes).is_some();
+                let of_client = self
+                    .step
+                    .through
+                    .take_if(|through| *through == bytes)
+                    .is_some();
                 ensure!(
                     of_client || self.keep_alive.ping_is_due(self.now),
                     "the gate pings without need"
@@ -343,13 +383,27 @@ impl Shadow {
             }
             (
                 Basis::Exempt(Exempt::Acknowledgement),
-                Packet::Ack { kind: PUBACK | PUBREC | PUBCOMP, .. },
+                Packet::Ack {
+                    kind: PUBACK | PUBREC | PUBCOMP,
+                    ..
+                },
             ) => {
                 let through = self.step.through.take();
-                ensure!(through.is_some_and(|through| through == bytes), "an invented answer");
+                ensure!(
+                    through.is_some_and(|through| through == bytes),
+                    "an invented answer"
+                );
             }
-            (Basis::Exempt(Exempt::Release), Packet::Ack { kind: PUBREL, id, .. }) => {
-                ensure!(!self.owned.contains(&id), "the broker gets a PUBREL for the gate");
+            (
+                Basis::Exempt(Exempt::Release),
+                Packet::Ack {
+                    kind: PUBREL, id, ..
+                },
+            ) => {
+                ensure!(
+                    !self.owned.contains(&id),
+                    "the broker gets a PUBREL for the gate"
+                );
                 self.leave_unasked(&bytes)?;
             }
             (Basis::Exempt(Exempt::Unsubscribe), Packet::Unsubscribe { .. }) => {
@@ -360,7 +414,8 @@ impl Shadow {
                 self.said_goodbye = true;
             }
             (Basis::Allowed(ticket), Packet::Connect(connect)) => {
-                self.handshake.forward(ticket, &bytes, &connect, &self.asks)?;
+                self.handshake
+                    .forward(ticket, &bytes, &connect, &self.asks)?;
             }
             (Basis::Allowed(ticket), Packet::Publish(publish)) => {
                 self.forward_publish(ticket, &bytes, &publish)?;
@@ -393,9 +448,20 @@ impl Shadow {
     ) -> Checked {
         let effect = self.effect_at_head();
         let head = self.line.head()?;
-        ensure!(head.ticket == Some(ticket), "{publish:?} leaves before {:?}", head.packet);
-        ensure!(effect == Some(Effect::Forward), "{publish:?} leaves, but {effect:?}");
-        ensure!(head.outgoing == bytes, "{bytes:02x?} leaves for {:02x?}", head.outgoing);
+        ensure!(
+            head.ticket == Some(ticket),
+            "{publish:?} leaves before {:?}",
+            head.packet
+        );
+        ensure!(
+            effect == Some(Effect::Forward),
+            "{publish:?} leaves, but {effect:?}"
+        );
+        ensure!(
+            head.outgoing == bytes,
+            "{bytes:02x?} leaves for {:02x?}",
+            head.outgoing
+        );
         ensure!(!head.sent, "{publish:?} leaves twice");
         head.sent = true;
         if let Some(id) = publish.id {
@@ -407,12 +473,19 @@ impl Shadow {
     fn forward_subscribe(&mut self, ticket: Ticket, bytes: &[u8], id: u16) -> Checked {
         let (asks, version, rules) = (&self.asks, self.version, &self.rules);
         let head = self.line.head()?;
-        ensure!(head.ticket == Some(ticket), "SUBSCRIBE {id} leaves before {:?}", head.packet);
+        ensure!(
+            head.ticket == Some(ticket),
+            "SUBSCRIBE {id} leaves before {:?}",
+            head.packet
+        );
         let slots = head.slots(asks, version, rules);
         let Some(Ok(slots)) = slots else {
             return Err(format!("SUBSCRIBE {id} leaves, but {slots:?}"));
         };
-        ensure!(slots.iter().any(Option::is_none), "SUBSCRIBE {id} without an allowed filter");
+        ensure!(
+            slots.iter().any(Option::is_none),
+            "SUBSCRIBE {id} without an allowed filter"
+        );
         let subset = head.subset(&slots, version);
         ensure!(
             subset.as_deref() == Some(bytes),
@@ -428,7 +501,10 @@ impl Shadow {
     }
 
     fn to_client(&mut self, bytes: &[u8], input: &Input) -> Checked {
-        ensure!(self.goodbye.is_none(), "the client hears more after the end");
+        ensure!(
+            self.goodbye.is_none(),
+            "the client hears more after the end"
+        );
         if !self.live {
             return self.to_client_before_connack(bytes, input);
         }
@@ -436,13 +512,22 @@ impl Shadow {
             return Ok(());
         }
         match packet::read(self.version, bytes) {
-            Some(Packet::Ack { kind: PUBACK | PUBREC, .. }) => {
+            Some(Packet::Ack {
+                kind: PUBACK | PUBREC,
+                ..
+            }) => {
                 self.step.acks.push(bytes.to_vec());
                 Ok(())
             }
-            Some(Packet::Ack { kind: PUBCOMP, id, code: 0, .. }) => {
+            Some(Packet::Ack {
+                kind: PUBCOMP,
+                id,
+                code: 0,
+                ..
+            }) => {
                 let head = self.line.head()?;
-                let answers = matches!(head.packet, Packet::Ack { kind: PUBREL, id: of, .. } if of == id);
+                let answers =
+                    matches!(head.packet, Packet::Ack { kind: PUBREL, id: of, .. } if of == id);
                 let owned = self.owned.iter().position(|owned| *owned == id);
                 let (true, Some(owned)) = (answers, owned) else {
                     return Err(format!("PUBCOMP {id} out of turn"));
@@ -451,9 +536,11 @@ impl Shadow {
                 self.line.arrivals.pop_front();
                 Ok(())
             }
-            Some(Packet::Suback { id, codes, properties }) => {
-                self.suback(bytes, id, &codes, &properties)
-            }
+            Some(Packet::Suback {
+                id,
+                codes,
+                properties,
+            }) => self.suback(bytes, id, &codes, &properties),
             Some(Packet::Disconnect { code, properties }) if self.version == Version::V5 => {
                 ensure!(self.step.closing.is_some(), "DISCONNECT and no end");
                 ensure!(endings::may_say(code), "DISCONNECT {code:#04x} of a server");
@@ -466,20 +553,28 @@ impl Shadow {
     }
 
     fn to_client_before_connack(&mut self, bytes: &[u8], input: &Input) -> Checked {
-        ensure!(bytes[0] == 0x20, "before a CONNACK the client gets {bytes:02x?}");
+        ensure!(
+            bytes[0] == 0x20,
+            "before a CONNACK the client gets {bytes:02x?}"
+        );
         ensure!(self.handshake.connack.is_none(), "a second CONNACK");
         self.handshake.connack = Some(bytes.to_vec());
         let accepted = packet::body(bytes).and_then(|body| body.get(1)) == Some(&0);
         match input {
             Input::BrokerFrame(broker) if accepted => {
                 let limits = &self.rules.limits;
-                self.handshake.accepted(self.version, broker, bytes, limits)?;
-                self.keep_alive.begin(self.agreed_keep_alive(bytes), self.now);
+                self.handshake
+                    .accepted(self.version, broker, bytes, limits)?;
+                self.keep_alive
+                    .begin(self.agreed_keep_alive(bytes), self.now);
                 Ok(())
             }
             Input::BrokerFrame(broker) if broker.len() != 4 || self.version == Version::V311 => {
                 let refused = matches!(self.step.closing, Some(CloseReason::BrokerRefused));
-                ensure!(!refused || broker == bytes, "the broker's refusal is changed");
+                ensure!(
+                    !refused || broker == bytes,
+                    "the broker's refusal is changed"
+                );
                 Ok(())
             }
             _ => {
@@ -505,11 +600,18 @@ impl Shadow {
             let mut granted = merge.codes.iter();
             let right = id == merge.id
                 && codes.len() == merge.slots.len()
-                && merge.slots.iter().zip(codes).all(|(slot, code)| match slot {
-                    None => granted.next() == Some(code),
-                    Some(refused) => refused.admits(*code, Place::Suback),
-                });
-            ensure!(right && granted.next().is_none(), "{codes:02x?} completes {merge:?}");
+                && merge
+                    .slots
+                    .iter()
+                    .zip(codes)
+                    .all(|(slot, code)| match slot {
+                        None => granted.next() == Some(code),
+                        Some(refused) => refused.admits(*code, Place::Suback),
+                    });
+            ensure!(
+                right && granted.next().is_none(),
+                "{codes:02x?} completes {merge:?}"
+            );
             ensure!(
                 *properties == merge.properties || properties.is_empty(),
                 "the properties of a SUBACK are changed"
@@ -553,7 +655,11 @@ impl Shadow {
         let effect = self.effect_at_head();
         let (asks, version, rules) = (&self.asks, self.version, &self.rules);
         let head = self.line.head()?;
-        ensure!(head.ticket == Some(ticket), "{ticket:?} is settled before {:?}", head.packet);
+        ensure!(
+            head.ticket == Some(ticket),
+            "{ticket:?} is settled before {:?}",
+            head.packet
+        );
         let slots = head.slots(asks, version, rules);
         let sent = head.sent;
         let answered = head.answered;
@@ -642,16 +748,28 @@ impl Shadow {
     fn check_step(&mut self, gate: &Gatekeeper) -> Checked {
         let step = std::mem::take(&mut self.step);
         self.closed = step.closed;
-        ensure!(gate.is_closed() == self.closed, "the gate is not sure of its end");
+        ensure!(
+            gate.is_closed() == self.closed,
+            "the gate is not sure of its end"
+        );
         let (explains, client_takes) = (self.explains, self.client_takes);
-        self.acks.check(self.version, &step.acks, |bytes, properties| {
-            endings::explained(bytes, properties, explains, client_takes)
-        })?;
+        self.acks
+            .check(self.version, &step.acks, |bytes, properties| {
+                endings::explained(bytes, properties, explains, client_takes)
+            })?;
         if self.closed {
             return Ok(());
         }
-        ensure!(step.through.is_none(), "{:02x?} waits for nothing", step.through);
-        ensure!(step.pass.is_none(), "the broker's {:02x?} is not passed on", step.pass);
+        ensure!(
+            step.through.is_none(),
+            "{:02x?} waits for nothing",
+            step.through
+        );
+        ensure!(
+            step.pass.is_none(),
+            "the broker's {:02x?} is not passed on",
+            step.pass
+        );
         ensure!(step.merge.is_none(), "{:?} is not completed", step.merge);
         self.gate_reads = gate.wants_read(Side::Client);
         if self.live { self.check_live() } else { Ok(()) }
@@ -665,14 +783,26 @@ impl Shadow {
             ensure!(!ripe, "{:?} could leave and stays", head.packet);
         }
         let (count, bytes) = (line.arrivals.len(), line.bytes());
-        ensure!(count <= limits.window_packets, "{count} packets in the line");
+        ensure!(
+            count <= limits.window_packets,
+            "{count} packets in the line"
+        );
         let largest = limits.max_packet_size + usize::from(u16::MAX);
-        ensure!(bytes <= limits.window_bytes + largest, "{bytes} bytes in the line");
+        ensure!(
+            bytes <= limits.window_bytes + largest,
+            "{bytes} bytes in the line"
+        );
         let full = count >= limits.window_packets || bytes >= limits.window_bytes;
-        ensure!(!full || !self.gate_reads, "the line is full and more is read");
+        ensure!(
+            !full || !self.gate_reads,
+            "the line is full and more is read"
+        );
         let holds = count > 0 || !self.subscribes.is_empty() || self.keep_alive.has_pings();
         let open = !self.told.client_end && !self.told.drain;
-        ensure!(holds || !open || self.gate_reads, "nothing is held and nothing is read");
+        ensure!(
+            holds || !open || self.gate_reads,
+            "nothing is held and nothing is read"
+        );
         ensure!(
             !self.keep_alive.broker_is_forgotten(self.now, self.lag),
             "the broker hears nothing"
@@ -690,8 +820,10 @@ impl Shadow {
         const SERVER_KEEP_ALIVE: u8 = 0x13;
 
         let server = match packet::read(self.version, connack) {
-            Some(Packet::Connack { properties, .. }) => packet::property(&properties, SERVER_KEEP_ALIVE)
-                .and_then(|value| Some(u16::from_be_bytes(value.try_into().ok()?))),
+            Some(Packet::Connack { properties, .. }) => {
+                packet::property(&properties, SERVER_KEEP_ALIVE)
+                    .and_then(|value| Some(u16::from_be_bytes(value.try_into().ok()?)))
+            }
             _ => None,
         };
         server.unwrap_or_else(|| self.handshake.keep_alive())
@@ -708,4 +840,3 @@ impl Shadow {
         self.start + Duration::from_millis(self.now)
     }
 }
-

@@ -9,13 +9,38 @@ use super::case::{
     Admission, Answer, BrokerId, Case, Dial, First, Greeting, Hello, How, Op, Reply, Says, Step,
 };
 
+/// How much goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mood {
+    /// Refusals, delays and outages, but nothing that ends a session at once: long stories.
+    Calm,
+    /// Everything.
+    Wild,
+}
+
 pub(crate) fn cases() -> impl Strategy<Value = Case> {
-    let session = (admissions(), dials(), greetings(), prop_oneof![Just(0), 0..40u64]);
-    let world = (vec(steps(), 0..40), vec(answers(), 1..12), vec(replies(), 1..12));
-    (versions(), rules(), firsts(), hellos(), session, world).prop_map(
-        |(version, rules, first, hello, session, world)| {
-            let (admission, dial, greeting, timer_lag) = session;
-            let (steps, answers, replies) = world;
+    prop_oneof![3 => cases_of(Mood::Calm), 2 => cases_of(Mood::Wild)]
+}
+
+fn cases_of(mood: Mood) -> impl Strategy<Value = Case> {
+    let opening = (
+        firsts(mood),
+        hellos(),
+        admissions(mood),
+        dials(mood),
+        greetings(mood),
+    );
+    let lag = prop_oneof![Just(0), 0..40u64];
+    let story = (
+        vec(steps(mood), 0..40),
+        vec(answers(mood), 1..12),
+        vec(replies(mood), 1..12),
+    );
+    let version = select(vec![Version::V5, Version::V5, Version::V311]);
+    (version, rules(mood), opening, lag, story).prop_map(
+        |(version, rules, opening, timer_lag, story)| {
+            let (first, hello, admission, dial, greeting) = opening;
+            let (steps, answers, replies) = story;
             Case {
                 version,
                 rules,
@@ -33,27 +58,44 @@ pub(crate) fn cases() -> impl Strategy<Value = Case> {
     )
 }
 
-fn versions() -> impl Strategy<Value = Version> {
-    select(vec![Version::V5, Version::V311])
+/// What happens in any mood, or in the wild one only.
+fn also<T: Clone + std::fmt::Debug + 'static>(
+    mood: Mood,
+    calm: impl Strategy<Value = T> + 'static,
+    weight: u32,
+    wild: impl Strategy<Value = T> + 'static,
+) -> BoxedStrategy<T> {
+    match mood {
+        Mood::Calm => calm.boxed(),
+        Mood::Wild => prop_oneof![100 - weight => calm, weight => wild].boxed(),
+    }
 }
 
-fn rules() -> impl Strategy<Value = Rules> {
+fn rules(mood: Mood) -> impl Strategy<Value = Rules> {
     let windows = (
-        select(vec![512, 8, 3, 2, 1]),
-        select(vec![1 << 20, 300, 64, 1]),
-        select(vec![32, 2, 0]),
-        select(vec![1 << 20, 400]),
+        select(vec![512, 512, 8, 3, 2, 1]),
+        select(vec![1 << 20, 1 << 20, 300, 64, 1]),
+        select(vec![32, 32, 2, 0]),
+        select(vec![1 << 20, 1 << 20, 400]),
     );
-    let limits = windows.prop_map(|(window_packets, window_bytes, alias, max_packet_size)| Limits {
-        window_packets,
-        window_bytes,
-        topic_alias_maximum: alias,
-        max_packet_size,
-        ..Limits::default()
-    });
-    let denied = || select(vec![OnDenied::Reject, OnDenied::Reject, OnDenied::Disconnect]);
-    let denied_v3 = select(vec![OnDeniedV3::AckAndDrop, OnDeniedV3::AckAndDrop, OnDeniedV3::Disconnect]);
-    let failed = || select(vec![OnFailed::Reject, OnFailed::Reject, OnFailed::Disconnect]);
+    let limits =
+        windows.prop_map(
+            |(window_packets, window_bytes, alias, max_packet_size)| Limits {
+                window_packets,
+                window_bytes,
+                topic_alias_maximum: alias,
+                max_packet_size,
+                ..Limits::default()
+            },
+        );
+    let denied = || also(mood, Just(OnDenied::Reject), 30, Just(OnDenied::Disconnect));
+    let denied_v3 = also(
+        mood,
+        Just(OnDeniedV3::AckAndDrop),
+        30,
+        Just(OnDeniedV3::Disconnect),
+    );
+    let failed = || also(mood, Just(OnFailed::Reject), 50, Just(OnFailed::Disconnect));
     (limits, denied(), denied_v3, denied(), failed(), failed()).prop_map(
         |(limits, publish, publish_v3, subscribe, publish_failed, subscribe_failed)| Rules {
             limits,
@@ -79,23 +121,23 @@ fn deadlines() -> Deadlines {
     }
 }
 
-fn firsts() -> impl Strategy<Value = First> {
-    prop_oneof![
-        40 => Just(First::Connect),
-        1 => select(vec![0, 3, 6, 0x7F, 0x84, 0xFF]).prop_map(First::Level),
-        1 => Just(First::AuthMethod),
-        1 => vec(any::<u8>(), 0..30).prop_map(First::Bytes),
-        1 => Just(First::Silence),
-    ]
+fn firsts(mood: Mood) -> impl Strategy<Value = First> {
+    let others = prop_oneof![
+        select(vec![0, 3, 6, 0x7F, 0x84, 0xFF]).prop_map(First::Level),
+        Just(First::AuthMethod),
+        vec(any::<u8>(), 0..30).prop_map(First::Bytes),
+        Just(First::Silence),
+    ];
+    also(mood, Just(First::Connect), 10, others)
 }
 
 fn hellos() -> impl Strategy<Value = Hello> {
     (
         select(vec![0, 0, 1, 2, 60]),
         prop::bool::weighted(0.2),
-        prop::bool::weighted(0.2),
+        prop::bool::weighted(0.1),
         prop::bool::weighted(0.8),
-        select(vec![None, None, Some(20), Some(200)]),
+        select(vec![None, Some(20), Some(200)]),
         prop::bool::weighted(0.7),
         select(vec![None, Some(0), Some(60)]),
     )
@@ -114,15 +156,15 @@ fn hellos() -> impl Strategy<Value = Hello> {
         )
 }
 
-fn admissions() -> impl Strategy<Value = Admission> {
-    let broker_id = prop_oneof![
-        8 => Just(BrokerId::Own),
-        8 => Just(BrokerId::Other),
-        1 => Just(BrokerId::TooLong),
-        1 => Just(BrokerId::Nul),
-    ];
-    let expires_after = prop_oneof![6 => Just(None), 1 => (0..3000u64).prop_map(Some)];
-    (mostly_allowed(), mostly_allowed(), broker_id, expires_after).prop_map(
+fn admissions(mood: Mood) -> impl Strategy<Value = Admission> {
+    let broker_id = also(
+        mood,
+        select(vec![BrokerId::Own, BrokerId::Other]),
+        10,
+        select(vec![BrokerId::TooLong, BrokerId::Nul]),
+    );
+    let expires_after = also(mood, Just(None), 15, (0..3000u64).prop_map(Some));
+    (admission(mood), admission(mood), broker_id, expires_after).prop_map(
         |(connect, will, broker_id, expires_after)| Admission {
             connect,
             will,
@@ -132,59 +174,65 @@ fn admissions() -> impl Strategy<Value = Admission> {
     )
 }
 
-fn mostly_allowed() -> impl Strategy<Value = Answer> {
-    prop_oneof![
-        12 => (0..400u64, prop::bool::weighted(0.1)).prop_map(|(delay, twice)| Answer {
-            delay,
-            says: Says::Allow,
-            twice,
-        }),
-        2 => answers().prop_map(|answer| Answer { delay: answer.delay * 5, ..answer }),
-    ]
+/// An answer about a CONNECT or a will.
+fn admission(mood: Mood) -> impl Strategy<Value = Answer> {
+    let allow = (0..400u64, prop::bool::weighted(0.1)).prop_map(|(delay, twice)| Answer {
+        delay,
+        says: Says::Allow,
+        twice,
+    });
+    let any = answers(mood).prop_map(|answer| Answer {
+        delay: answer.delay * 5,
+        ..answer
+    });
+    also(mood, allow, 20, any)
 }
 
-fn dials() -> impl Strategy<Value = Dial> {
-    (prop_oneof![20 => 0..200u64, 1 => 900..1200u64], prop::bool::weighted(0.95))
-        .prop_map(|(delay, works)| Dial { delay, works })
+fn dials(mood: Mood) -> impl Strategy<Value = Dial> {
+    let works = (0..200u64).prop_map(|delay| Dial { delay, works: true });
+    let late = (900..1200u64, any::<bool>()).prop_map(|(delay, works)| Dial { delay, works });
+    also(mood, works, 10, late)
 }
 
-fn greetings() -> impl Strategy<Value = Greeting> {
+fn greetings(mood: Mood) -> impl Strategy<Value = Greeting> {
     let accept = (
         0..200u64,
-        select(vec![None, None, Some(60), Some(250), Some(1 << 21)]),
+        select(vec![None, Some(60), Some(250), Some(1 << 21)]),
         select(vec![None, Some(0), Some(7)]),
         select(vec![None, None, None, Some(1)]),
     )
-        .prop_map(|(delay, maximum_packet_size, topic_alias_maximum, server_keep_alive)| {
-            Greeting::Accept {
-                delay,
-                maximum_packet_size,
-                topic_alias_maximum,
-                server_keep_alive,
-            }
-        });
-    prop_oneof![
-        40 => accept,
-        1 => select(vec![0x80, 0x87, 0x88, 0x95, 0x9F, 0x01, 0x05, 0x40]).prop_map(Greeting::Refuse),
-        1 => (0..8u8).prop_map(Greeting::OldShape),
-        1 => Just(Greeting::Publish),
-        1 => Just(Greeting::Close),
-        1 => Just(Greeting::Silence),
-    ]
+        .prop_map(
+            |(delay, maximum_packet_size, topic_alias_maximum, server_keep_alive)| {
+                Greeting::Accept {
+                    delay,
+                    maximum_packet_size,
+                    topic_alias_maximum,
+                    server_keep_alive,
+                }
+            },
+        );
+    let others = prop_oneof![
+        select(vec![0x80, 0x87, 0x88, 0x95, 0x9F, 0x01, 0x05, 0x40]).prop_map(Greeting::Refuse),
+        (0..8u8).prop_map(Greeting::OldShape),
+        Just(Greeting::Publish),
+        Just(Greeting::Close),
+        Just(Greeting::Silence),
+    ];
+    also(mood, accept, 10, others)
 }
 
-fn steps() -> impl Strategy<Value = Step> {
-    let after = prop_oneof![4 => Just(0), 8 => 0..40u64, 1 => 0..2000u64];
+fn steps(mood: Mood) -> impl Strategy<Value = Step> {
+    let after = prop_oneof![8 => Just(0), 8 => 0..40u64, 1 => 0..1000u64];
     let held_back = prop_oneof![6 => Just(0), 4 => 0..60usize];
-    (after, ops(), held_back).prop_map(|(after, op, held_back)| Step {
+    (after, ops(mood), held_back).prop_map(|(after, op, held_back)| Step {
         after,
         op,
         held_back,
     })
 }
 
-fn ops() -> impl Strategy<Value = Op> {
-    prop_oneof![
+fn ops(mood: Mood) -> impl Strategy<Value = Op> {
+    let orderly = prop_oneof![
         60 => publishes(),
         8 => (0..8usize).prop_map(Op::Repeat),
         20 => vec((0..12u8, 0..=2u8), 1..5).prop_map(Op::Subscribe),
@@ -192,7 +240,11 @@ fn ops() -> impl Strategy<Value = Op> {
         8 => Just(Op::Ping),
         2 => (1..9u16).prop_map(Op::Release),
         2 => (1..9u16).prop_map(Op::Acknowledge),
-        8 => (0..=2u8, small_or_large()).prop_map(|(qos, size)| Op::BrokerPublishes { qos, size }),
+        8 => (0..=2u8, sizes()).prop_map(|(qos, size)| Op::BrokerPublishes { qos, size }),
+        4 => any::<bool>().prop_map(Op::Reading),
+        4 => (0..20usize, answers(mood)).prop_map(|(ticket, answer)| Op::Stray { ticket, answer }),
+    ];
+    let fatal = prop_oneof![
         2 => select(vec![0, 4, 0x80, 0x93, 0x99]).prop_map(Op::Disconnect),
         2 => any::<u8>().prop_map(Op::Illegal),
         1 => vec(any::<u8>(), 1..20).prop_map(Op::Garbage),
@@ -203,9 +255,8 @@ fn ops() -> impl Strategy<Value = Op> {
         1 => vec(any::<u8>(), 1..20).prop_map(Op::BrokerRaves),
         1 => Just(Op::Drain),
         1 => Just(Op::Stall),
-        4 => any::<bool>().prop_map(Op::Reading),
-        4 => (0..20usize, answers()).prop_map(|(ticket, answer)| Op::Stray { ticket, answer }),
-    ]
+    ];
+    also(mood, orderly, 6, fatal)
 }
 
 fn publishes() -> impl Strategy<Value = Op> {
@@ -213,44 +264,54 @@ fn publishes() -> impl Strategy<Value = Op> {
         0..8u8,
         0..=2u8,
         any::<bool>(),
-        option::weighted(0.4, 1..4u16),
-        any::<bool>(),
+        option::weighted(0.5, 1..4u16),
+        prop::bool::weighted(0.7),
         prop::bool::weighted(0.2),
-        small_or_large(),
+        sizes(),
     )
-        .prop_map(|(topic, qos, retain, alias, by_alias, properties, size)| Op::Publish {
-            topic,
-            qos,
-            retain,
-            alias,
-            by_alias,
-            properties,
-            size,
-        })
+        .prop_map(
+            |(topic, qos, retain, alias, by_alias, properties, size)| Op::Publish {
+                topic,
+                qos,
+                retain,
+                alias,
+                by_alias,
+                properties,
+                size,
+            },
+        )
 }
 
-fn small_or_large() -> impl Strategy<Value = usize> {
-    prop_oneof![8 => 0..8usize, 2 => 0..500usize]
+fn sizes() -> impl Strategy<Value = usize> {
+    prop_oneof![10 => 0..8usize, 3 => 8..45usize, 1 => 0..500usize]
 }
 
-fn answers() -> impl Strategy<Value = Answer> {
+fn answers(mood: Mood) -> BoxedStrategy<Answer> {
     // Around the deadline of a PUBLISH, and of a SUBSCRIBE.
     let delay = prop_oneof![6 => 0..40u64, 2 => 80..230u64, 1 => select(vec![99, 100, 199, 200])];
-    (delay, says(), prop::bool::weighted(0.1)).prop_map(|(delay, says, twice)| Answer {
-        delay,
-        says,
-        twice,
-    })
+    (delay, says(mood), prop::bool::weighted(0.1))
+        .prop_map(|(delay, says, twice)| Answer { delay, says, twice })
+        .boxed()
 }
 
-fn says() -> impl Strategy<Value = Says> {
-    let code = prop_oneof![3 => Just(None), 4 => (0x80..=0xA2u8).prop_map(Some), 1 => any::<u8>().prop_map(Some)];
-    let action = prop_oneof![6 => 0..2u8, 1 => Just(2), 2 => Just(3)];
+fn says(mood: Mood) -> impl Strategy<Value = Says> {
+    let code = prop_oneof![
+        3 => Just(None),
+        5 => (0x80..=0xA2u8).prop_map(Some),
+        1 => any::<u8>().prop_map(Some),
+    ];
+    let action = also(mood, select(vec![0, 0, 1, 3]), 25, Just(2));
     let reason = prop_oneof![
         4 => Just(None),
         4 => select(vec![1, 40, 300]).prop_map(Some),
         1 => Just(Some(70_000)),
     ];
+    let why = also(
+        mood,
+        select(vec![0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12]),
+        20,
+        0..14usize,
+    );
     prop_oneof![
         20 => Just(Says::Allow),
         12 => (code, action, reason).prop_map(|(code, action, reason)| Says::Deny {
@@ -258,19 +319,18 @@ fn says() -> impl Strategy<Value = Says> {
             action,
             reason,
         }),
-        5 => (0..14usize).prop_map(Says::Unavailable),
+        3 => why.prop_map(Says::Unavailable),
         1 => Just(Says::WrongKind),
-        2 => Just(Says::Nothing),
+        1 => Just(Says::Nothing),
     ]
 }
 
-fn replies() -> impl Strategy<Value = Reply> {
-    let how = prop_oneof![
+fn replies(mood: Mood) -> impl Strategy<Value = Reply> {
+    let orderly = prop_oneof![
         40 => Just(How::Rightly),
         6 => Just(How::Refusing),
-        2 => Just(How::Never),
-        1 => Just(How::Wrongly),
-        1 => Just(How::Closing),
+        1 => Just(How::Never),
     ];
+    let how = also(mood, orderly, 5, select(vec![How::Wrongly, How::Closing]));
     (prop_oneof![4 => Just(0), 6 => 0..120u64], how).prop_map(|(delay, how)| Reply { delay, how })
 }

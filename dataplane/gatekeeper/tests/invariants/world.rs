@@ -24,8 +24,9 @@ use super::{
     write,
 };
 
-/// Milliseconds that a case goes on after its last step: all deadlines are shorter.
-const AFTERMATH: u64 = 4_000;
+/// Milliseconds that a case goes on after its last step: enough for all packets of a client that are
+/// decided one by one, each just before its deadline.
+const AFTERMATH: u64 = 15_000;
 
 /// The identifier that the gate gives to a client that has none.
 pub(crate) const SPARE_CLIENT_ID: &str = "spare";
@@ -70,7 +71,8 @@ pub(crate) fn run(case: &Case, start: Instant) -> Checked {
     let mut world = World::new(case, start);
     world.plan();
     world.live()?;
-    world.shadow.finish(&world.gate, world.now, world.broker.withholds)
+    let broker_answers = !world.broker.withholds && !world.broker.illegal;
+    world.shadow.finish(&world.gate, world.now, broker_answers)
 }
 
 impl<'a> World<'a> {
@@ -141,7 +143,10 @@ impl<'a> World<'a> {
 
     /// When the driver's timer fires.
     fn timer(&self) -> Option<u64> {
-        let at = self.gate.poll_timeout()?.saturating_duration_since(self.start);
+        let at = self
+            .gate
+            .poll_timeout()?
+            .saturating_duration_since(self.start);
         let at = u64::try_from(at.as_micros().div_ceil(1000)).ok()?;
         Some(at + self.case.timer_lag)
     }
@@ -159,15 +164,21 @@ impl<'a> World<'a> {
                 self.client_sends(&bytes, step.held_back);
                 self.perform(&step.op)
             }
-            Event::Verdict(ticket, verdict) => self.tell(
-                &Input::Verdict(ticket, verdict.clone()),
-                |gate, now| gate.handle_verdict(ticket, verdict, now),
-            ),
+            Event::Verdict(ticket, verdict) => self
+                .tell(&Input::Verdict(ticket, verdict.clone()), |gate, now| {
+                    gate.handle_verdict(ticket, verdict, now)
+                }),
             Event::Dialled => {
                 let works = self.case.dial.works;
-                let upstream = if works { Upstream::Ready } else { Upstream::Failed };
+                let upstream = if works {
+                    Upstream::Ready
+                } else {
+                    Upstream::Failed
+                };
                 self.broker_connected = works;
-                self.tell(&Input::Upstream(works), |gate, now| gate.handle_upstream(upstream, now))
+                self.tell(&Input::Upstream(works), |gate, now| {
+                    gate.handle_upstream(upstream, now)
+                })
             }
             Event::Broker(deed) => {
                 self.broker_does(deed);
@@ -213,7 +224,11 @@ impl<'a> World<'a> {
         let Some(verdict) = service::verdict(&answer.says, hook, admission, self.instant()) else {
             return Ok(());
         };
-        let ticket = if answer.twice { ticket.filter(index) } else { ticket };
+        let ticket = if answer.twice {
+            ticket.filter(index)
+        } else {
+            ticket
+        };
         self.tell(&Input::Verdict(ticket, verdict.clone()), |gate, now| {
             gate.handle_verdict(ticket, verdict, now);
         })
@@ -238,26 +253,44 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Hands over what has come in, as far as it is wanted.
+    /// Hands over what has come in, as far as it is wanted. What one side sends can make room for
+    /// the other.
     fn pump(&mut self) -> Checked {
         loop {
+            let before = self.unread();
             let reads = self.driver_reads;
-            self.tell(&Input::Reading(reads), |gate, now| gate.handle_reading(reads, now))?;
-            let client_end = reads && self.take(Side::Client)?;
-            let broker_end = self.take(Side::Broker)?;
-            let mut ended = false;
-            if client_end && self.client_left && !self.client_end_told {
-                (self.client_end_told, ended) = (true, true);
-                self.tell(&Input::ClientEof, |gate, now| gate.handle_eof(Side::Client, now))?;
+            self.tell(&Input::Reading(reads), |gate, now| {
+                gate.handle_reading(reads, now)
+            })?;
+            let broker_is_through = self.take(Side::Broker)?;
+            let client_is_through = reads && self.take(Side::Client)?;
+            if client_is_through && self.client_left && !self.client_end_told {
+                self.client_end_told = true;
+                self.tell(&Input::ClientEof, |gate, now| {
+                    gate.handle_eof(Side::Client, now)
+                })?;
             }
-            if broker_end && self.broker_left && !self.broker_end_told {
-                (self.broker_end_told, ended) = (true, true);
-                self.tell(&Input::BrokerEof, |gate, now| gate.handle_eof(Side::Broker, now))?;
+            if broker_is_through && self.broker_left && !self.broker_end_told {
+                self.broker_end_told = true;
+                self.tell(&Input::BrokerEof, |gate, now| {
+                    gate.handle_eof(Side::Broker, now)
+                })?;
             }
-            if !ended {
+            if self.unread() == before {
                 return Ok(());
             }
         }
+    }
+
+    /// What has come in and is not told yet.
+    fn unread(&self) -> (usize, usize, bool, bool) {
+        let ends = (self.client_end_told, self.broker_end_told);
+        (
+            self.client_input.len(),
+            self.broker_input.len(),
+            ends.0,
+            ends.1,
+        )
     }
 
     /// Takes the packets of one side. Tells whether no whole packet is left.
@@ -275,7 +308,9 @@ impl<'a> World<'a> {
                         Side::Client => Input::ClientViolation,
                         Side::Broker => Input::BrokerViolation,
                     };
-                    self.tell(&input, |gate, now| gate.handle_violation(side, violation, now))?;
+                    self.tell(&input, |gate, now| {
+                        gate.handle_violation(side, violation, now)
+                    })?;
                 }
             }
         }
@@ -379,5 +414,8 @@ fn shortened(fault: &str, now: u64, input: &Input, actions: &[Action]) -> String
 
     let cut = |text: String| text.chars().take(LONGEST).collect::<String>();
     let (input, actions) = (cut(format!("{input:?}")), cut(format!("{actions:?}")));
-    format!("{}\n  at {now} ms: {input}\n  -> {actions}", cut(fault.to_owned()))
+    format!(
+        "{}\n  at {now} ms: {input}\n  -> {actions}",
+        cut(fault.to_owned())
+    )
 }

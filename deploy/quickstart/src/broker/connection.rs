@@ -15,7 +15,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpStream, tcp::OwnedReadHalf},
     sync::mpsc,
-    time::timeout,
+    time::{Instant, timeout, timeout_at},
 };
 
 /// From accept to CONNECT.
@@ -46,7 +46,6 @@ pub(super) async fn serve(stream: TcpStream, hub: &Hub) -> Result<(), Error> {
     };
     let mut connect = Connect::read(frame)?;
     let will = connect.will.take();
-    let keep_alive = keep_alive(&connect);
     let named = !connect.client_id.is_empty();
     let (place, mut inbox) = hub.attach(std::mem::take(&mut connect.client_id));
 
@@ -56,6 +55,8 @@ pub(super) async fn serve(stream: TcpStream, hub: &Hub) -> Result<(), Error> {
         version: connect.version,
         outgoing: Outgoing::new(&connect),
         half_received: HashSet::new(),
+        keep_alive: keep_alive(&connect),
+        last_packet: Instant::now(),
         out: BytesMut::new(),
     };
     let assigned = (!named).then_some(&*place.client_id);
@@ -66,7 +67,7 @@ pub(super) async fn serve(stream: TcpStream, hub: &Hub) -> Result<(), Error> {
             break Err(error.into());
         }
         session.out.clear();
-        match session.turn(&mut frames, &mut inbox, keep_alive).await {
+        match session.turn(&mut frames, &mut inbox).await {
             Ok(None) => {}
             Ok(Some(ending)) => break Ok(ending),
             Err(error) => break Err(error),
@@ -90,7 +91,7 @@ pub(super) async fn serve(stream: TcpStream, hub: &Hub) -> Result<(), Error> {
 /// How long a client may say nothing [MQTT-3.1.2-22].
 fn keep_alive(connect: &Connect) -> Duration {
     match connect.keep_alive {
-        0 => Duration::MAX,
+        0 => Duration::from_secs(u32::MAX.into()),
         seconds => Duration::from_secs(seconds.into()) * 3 / 2,
     }
 }
@@ -111,6 +112,8 @@ struct Session<'a> {
     outgoing: Outgoing,
     /// Packet ids of messages with QoS 2 that were handed on, but not released yet.
     half_received: HashSet<u16>,
+    keep_alive: Duration,
+    last_packet: Instant,
     out: BytesMut,
 }
 
@@ -120,10 +123,10 @@ impl Session<'_> {
         &mut self,
         frames: &mut Frames,
         inbox: &mut mpsc::Receiver<Delivery>,
-        keep_alive: Duration,
     ) -> Result<Option<Ending>, Error> {
+        let patience = self.last_packet + self.keep_alive;
         tokio::select! {
-            frame = timeout(keep_alive, frames.next()) => match frame {
+            frame = timeout_at(patience, frames.next()) => match frame {
                 Ok(frame) => match frame? {
                     Some(frame) => self.take(frame, frames),
                     None => Ok(Some(Ending::Lost)),
@@ -143,6 +146,7 @@ impl Session<'_> {
 
     /// Handles a packet, and those that have arrived behind it.
     fn take(&mut self, first: Frame, frames: &mut Frames) -> Result<Option<Ending>, Error> {
+        self.last_packet = Instant::now();
         let mut next = Some(first);
         while let Some(frame) = next {
             let ending = self.handle(Packet::read(frame, self.version)?);

@@ -79,7 +79,12 @@ impl Acks {
             let right = match due {
                 Due::Passed(bytes) => got == bytes,
                 Due::Own(kind, id, code) => match packet::read(version, got) {
-                    Some(Packet::Ack { kind: is, id: of, code: says, properties }) => {
+                    Some(Packet::Ack {
+                        kind: is,
+                        id: of,
+                        code: says,
+                        properties,
+                    }) => {
                         explanations(got, &properties)?;
                         let code = match version {
                             Version::V5 => *code,

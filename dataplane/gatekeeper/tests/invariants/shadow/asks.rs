@@ -29,7 +29,10 @@ impl Asks {
         ensure!(count > 0, "a question about nothing");
         for ticket in (0..count).map(|index| first.filter(index)) {
             self.last += 1;
-            ensure!(ticket.sequence() == self.last, "{ticket:?} is not the next one");
+            ensure!(
+                ticket.sequence() == self.last,
+                "{ticket:?} is not the next one"
+            );
             self.waiting.insert(ticket, Waiting { hook, until });
         }
         Ok(())
@@ -55,7 +58,10 @@ impl Asks {
         let Some(waiting) = self.waiting.remove(&ticket) else {
             return Err(format!("{ticket:?} is cancelled and was not waited for"));
         };
-        ensure!(closing || now >= waiting.until, "{ticket:?} is cancelled before its time");
+        ensure!(
+            closing || now >= waiting.until,
+            "{ticket:?} is cancelled before its time"
+        );
         self.ended
             .insert(ticket, Verdict::Unavailable(Why::Timeout));
         Ok(())

@@ -29,7 +29,10 @@ enum Farewell {
 impl Shadow {
     /// Checks the end.
     pub(super) fn ended(&self, reason: CloseReason, input: &Input) -> Checked {
-        ensure!(self.is_justified(reason, input), "{reason:?} without a cause");
+        ensure!(
+            self.is_justified(reason, input),
+            "{reason:?} without a cause"
+        );
         let expected = match self.live {
             true => self.farewell_live(reason),
             false => self.farewell_opening(reason),
@@ -103,9 +106,7 @@ impl Shadow {
                 Version::V311 => Farewell::Nothing,
             },
             CloseReason::ClientViolation(_) | CloseReason::UnsupportedVersion => Farewell::Any,
-            CloseReason::BadAuthenticationMethod => {
-                Farewell::Connack(Code::Exactly(0x8C), Some(5))
-            }
+            CloseReason::BadAuthenticationMethod => Farewell::Connack(Code::Exactly(0x8C), Some(5)),
             CloseReason::ClientIdentifierRejected => {
                 Farewell::Connack(Code::Exactly(0x85), Some(2))
             }
@@ -143,9 +144,9 @@ impl Shadow {
             CloseReason::Drain => self.told.drain,
             CloseReason::ClientStalled => matches!(input, Input::Stall),
             CloseReason::KeepAliveTimeout => self.keep_alive.client_is_silent(self.now),
-            CloseReason::BrokerUnresponsive => {
-                self.keep_alive.broker_is_silent(self.now, deadlines.broker_ping)
-            }
+            CloseReason::BrokerUnresponsive => self
+                .keep_alive
+                .broker_is_silent(self.now, deadlines.broker_ping),
             CloseReason::HandshakeTimeout => {
                 !self.handshake.is_heard() && self.now >= millis(deadlines.handshake)
             }
@@ -156,9 +157,10 @@ impl Shadow {
             CloseReason::ClientViolation(_) => self.client_illegal,
             CloseReason::BrokerViolation(_) => self.broker_illegal,
             CloseReason::BrokerUnreachable => matches!(input, Input::Upstream(false)),
-            CloseReason::BrokerTimeout => self.handshake.dialled_at.is_some_and(|at| {
-                !self.live && self.now >= at + millis(deadlines.broker_connect)
-            }),
+            CloseReason::BrokerTimeout => self
+                .handshake
+                .dialled_at
+                .is_some_and(|at| !self.live && self.now >= at + millis(deadlines.broker_connect)),
             CloseReason::BrokerRefused => {
                 !self.live && matches!(input, Input::BrokerFrame(bytes) if bytes[0] == 0x20)
             }
@@ -203,7 +205,10 @@ pub(super) fn explained(
     wanted: bool,
     client_takes: usize,
 ) -> Checked {
-    ensure!(properties.is_empty() || wanted, "an explanation that nobody asked for");
+    ensure!(
+        properties.is_empty() || wanted,
+        "an explanation that nobody asked for"
+    );
     ensure!(
         properties.is_empty() || bytes.len() <= client_takes,
         "an explanation that makes the packet too large"
@@ -219,4 +224,3 @@ pub(super) fn may_say(code: u8) -> bool {
 fn millis(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
-

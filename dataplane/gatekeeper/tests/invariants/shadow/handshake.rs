@@ -35,14 +35,20 @@ impl Handshake {
     ) -> Checked {
         match (question, frame) {
             (Question::Connect(question), Some((Packet::Connect(connect), bytes))) => {
-                ensure!(self.connect_ticket.is_none(), "a second CONNECT is asked about");
+                ensure!(
+                    self.connect_ticket.is_none(),
+                    "a second CONNECT is asked about"
+                );
                 let id = self.client_id(&connect);
                 let will = question.will.as_ref().map(|will| will.topic.to_string());
                 ensure!(
                     *question.client_id == id
                         && question.client_id_assigned == connect.client_id.is_empty()
                         && question.username.as_deref() == connect.username.as_deref()
-                        && question.password.as_ref().map(|word| word.expose().to_vec())
+                        && question
+                            .password
+                            .as_ref()
+                            .map(|word| word.expose().to_vec())
                             == connect.password
                         && question.keep_alive == connect.keep_alive
                         && will == connect.will.as_ref().map(|(_, topic, _)| topic.clone()),
@@ -52,7 +58,10 @@ impl Handshake {
                 self.connect = Some((connect, bytes));
             }
             (Question::Will(question), _) => {
-                let will = self.connect.as_ref().and_then(|(connect, _)| connect.will.as_ref());
+                let will = self
+                    .connect
+                    .as_ref()
+                    .and_then(|(connect, _)| connect.will.as_ref());
                 let Some((_, topic, payload)) = will else {
                     return Err("a will is asked about, and there is none".to_owned());
                 };
@@ -61,7 +70,10 @@ impl Handshake {
                     *question.topic == *topic && question.payload_size == payload.len(),
                     "{question:?} about a will on {topic}"
                 );
-                ensure!(self.is_allowed(self.connect_ticket, asks), "a will before its CONNECT");
+                ensure!(
+                    self.is_allowed(self.connect_ticket, asks),
+                    "a will before its CONNECT"
+                );
                 self.will_ticket = Some(ticket);
             }
             (question, _) => return Err(format!("{question:?} about nothing")),
@@ -72,7 +84,10 @@ impl Handshake {
     /// The broker connection is opened.
     pub(crate) fn dial(&mut self, asks: &Asks, now: u64) -> Checked {
         ensure!(self.dialled_at.is_none(), "a second broker connection");
-        ensure!(self.is_admitted(asks), "the broker is dialled and nothing is allowed");
+        ensure!(
+            self.is_admitted(asks),
+            "the broker is dialled and nothing is allowed"
+        );
         self.dialled_at = Some(now);
         Ok(())
     }
@@ -83,10 +98,19 @@ impl Handshake {
     }
 
     /// The broker gets the CONNECT.
-    pub(crate) fn forward(&mut self, ticket: Ticket, bytes: &[u8], sent: &Connect, asks: &Asks) -> Checked {
+    pub(crate) fn forward(
+        &mut self,
+        ticket: Ticket,
+        bytes: &[u8],
+        sent: &Connect,
+        asks: &Asks,
+    ) -> Checked {
         ensure!(self.ready && !self.sent, "a CONNECT at the wrong time");
         ensure!(self.is_admitted(asks), "a CONNECT that is not allowed");
-        ensure!(self.connect_ticket == Some(ticket), "a CONNECT on the ground of {ticket:?}");
+        ensure!(
+            self.connect_ticket == Some(ticket),
+            "a CONNECT on the ground of {ticket:?}"
+        );
         let Some((connect, original)) = &self.connect else {
             return Err("a CONNECT out of nothing".to_owned());
         };
@@ -131,19 +155,35 @@ impl Handshake {
         let size = packet::property(&before, MAXIMUM_PACKET_SIZE)
             .and_then(|size| Some(u32::from_be_bytes(size.try_into().ok()?)))
             .map_or(size, |broker| broker.min(size));
-        let assigned = self.connect.as_ref().is_some_and(|(connect, _)| connect.client_id.is_empty());
-        let id = [&[0, SPARE_CLIENT_ID.len() as u8], SPARE_CLIENT_ID.as_bytes()].concat();
+        let assigned = self
+            .connect
+            .as_ref()
+            .is_some_and(|(connect, _)| connect.client_id.is_empty());
+        let id = [
+            &[0, SPARE_CLIENT_ID.len() as u8],
+            SPARE_CLIENT_ID.as_bytes(),
+        ]
+        .concat();
         for (property, expected) in [
-            (TOPIC_ALIAS_MAXIMUM, Some(limits.topic_alias_maximum.to_be_bytes().to_vec())),
+            (
+                TOPIC_ALIAS_MAXIMUM,
+                Some(limits.topic_alias_maximum.to_be_bytes().to_vec()),
+            ),
             (MAXIMUM_PACKET_SIZE, Some(size.to_be_bytes().to_vec())),
             (ASSIGNED_CLIENT_IDENTIFIER, assigned.then_some(id)),
         ] {
             let found = packet::property(&after, property);
-            ensure!(found == expected.as_deref(), "property {property:#04x} is {found:?}");
+            ensure!(
+                found == expected.as_deref(),
+                "property {property:#04x} is {found:?}"
+            );
             before.retain(|(id, _)| *id != property);
             after.retain(|(id, _)| *id != property);
         }
-        ensure!(before == after, "the other properties of the CONNACK are changed");
+        ensure!(
+            before == after,
+            "the other properties of the CONNACK are changed"
+        );
         Ok(())
     }
 
@@ -160,7 +200,10 @@ impl Handshake {
     }
 
     fn is_admitted(&self, asks: &Asks) -> bool {
-        let has_will = self.connect.as_ref().is_some_and(|(connect, _)| connect.will.is_some());
+        let has_will = self
+            .connect
+            .as_ref()
+            .is_some_and(|(connect, _)| connect.will.is_some());
         self.is_allowed(self.connect_ticket, asks)
             && (!has_will || self.is_allowed(self.will_ticket, asks))
     }
@@ -181,9 +224,11 @@ impl Handshake {
 /// Session Present, code and properties.
 fn connack(bytes: &[u8]) -> Result<((bool, u8), Properties), Fault> {
     match packet::read(Version::V5, bytes) {
-        Some(Packet::Connack { session_present, code, properties }) => {
-            Ok(((session_present, code), properties))
-        }
+        Some(Packet::Connack {
+            session_present,
+            code,
+            properties,
+        }) => Ok(((session_present, code), properties)),
         other => Err(format!("{other:?} where a CONNACK is expected")),
     }
 }

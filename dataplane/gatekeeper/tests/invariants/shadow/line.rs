@@ -63,8 +63,17 @@ impl Line {
     }
 
     /// The packet that came last is asked about.
-    pub(crate) fn asked(&mut self, ticket: Ticket, question: &Question, version: Version) -> Checked {
-        let Some(last) = self.arrivals.back_mut().filter(|last| last.ticket.is_none()) else {
+    pub(crate) fn asked(
+        &mut self,
+        ticket: Ticket,
+        question: &Question,
+        version: Version,
+    ) -> Checked {
+        let Some(last) = self
+            .arrivals
+            .back_mut()
+            .filter(|last| last.ticket.is_none())
+        else {
             return Err(format!("{question:?} about no packet"));
         };
         let fits = match (&last.packet, question) {
@@ -87,7 +96,10 @@ impl Line {
 
     /// Bytes of all that waits.
     pub(crate) fn bytes(&self) -> usize {
-        self.arrivals.iter().map(|arrival| arrival.outgoing.len()).sum()
+        self.arrivals
+            .iter()
+            .map(|arrival| arrival.outgoing.len())
+            .sum()
     }
 
     /// The first in the line, if these bytes are what it may send: it is its turn.
@@ -201,7 +213,12 @@ impl Arrival {
 
     /// The SUBSCRIBE with the allowed filters only; its own bytes if that is all of them.
     pub(crate) fn subset(&self, slots: &Slots, version: Version) -> Option<Vec<u8>> {
-        let Packet::Subscribe { id, properties, filters } = &self.packet else {
+        let Packet::Subscribe {
+            id,
+            properties,
+            filters,
+        } = &self.packet
+        else {
             return None;
         };
         if slots.iter().all(Option::is_none) {
@@ -247,7 +264,9 @@ fn asked_filters(
 /// Whether the question is about exactly those filters that are asked about.
 fn is_about(question: &SubscribeQuestion, filters: &[(String, u8)], version: Version) -> bool {
     let expected = asked_filters(filters, version).map(|(filter, options)| {
-        let shared = filter.strip_prefix("$share/").and_then(|rest| rest.split_once('/'));
+        let shared = filter
+            .strip_prefix("$share/")
+            .and_then(|rest| rest.split_once('/'));
         let (share, inner) = match shared {
             Some((share, inner)) => (Some(share), inner),
             None => (None, filter.as_str()),

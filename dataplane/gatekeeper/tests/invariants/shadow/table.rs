@@ -77,7 +77,11 @@ pub(crate) fn denied_publish(version: Version, qos: u8, deny: &Deny, rules: &Rul
         CloseReason::PublishDenied,
         Code::asked_for(deny.code, Place::Disconnect),
     );
-    let acknowledge = if qos == 0 { Effect::Drop } else { Effect::Acknowledge };
+    let acknowledge = if qos == 0 {
+        Effect::Drop
+    } else {
+        Effect::Acknowledge
+    };
     match (deny.action, rules.on_publish_denied) {
         (DenyAction::Disconnect, _) | (DenyAction::Configured, OnDenied::Disconnect) => end,
         (DenyAction::Drop, _) => acknowledge,
