@@ -59,7 +59,7 @@ pub use topology::Topology;
 
 /// Makes two tests of one: `v311` and `v5`, in a module with the name of the test.
 ///
-/// ```ignore
+/// ```text
 /// both_versions!(allowed_message_arrives, |version| {
 ///     let topology = Topology::real().start();
 ///     let mut alice = topology.connect(version, "alice");

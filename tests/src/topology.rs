@@ -1,6 +1,6 @@
 //! A broker, a service and the gate between them, in one line.
 //!
-//! ```ignore
+//! ```text
 //! let topology = Topology::scripted().set("authz.publish.deadline", "200ms").start();
 //! topology.service().answer(|_| Answer::Unset);
 //! let mut client = topology.connect(Version::V5, "alice");

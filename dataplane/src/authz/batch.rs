@@ -107,8 +107,6 @@ pub(super) struct Waiter {
 pub(super) struct Flight<H> {
     pub(super) waiters: Vec<Waiter>,
     pub(super) departed_at: Instant,
-    /// Whether no other call of the lane was in flight.
-    pub(super) is_alone: bool,
     pub(super) settings: Arc<Settings>,
     pub(super) counters: Arc<Counters>,
     pub(super) complaints: Arc<LogLimit>,
@@ -124,8 +122,6 @@ pub(super) enum Landed {
         took: Duration,
         /// This many checks.
         size: usize,
-        /// Whether no other call of the lane was in flight when it departed.
-        is_alone: bool,
     },
     /// It did not.
     Failed,
@@ -150,7 +146,6 @@ impl<H: Hook> Flight<H> {
                 let landed = Landed::Answered {
                     took: self.departed_at.elapsed(),
                     size: self.waiters.len(),
-                    is_alone: self.is_alone,
                 };
                 self.deliver(results);
                 landed

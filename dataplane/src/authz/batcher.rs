@@ -80,7 +80,7 @@ where
     /// Runs until the lane is gone and every call has come back. After a panic it can be run again.
     pub(super) async fn run(&mut self) {
         while let Some(first) = self.first().await {
-            let max_items = self.sizing.limit(Instant::now());
+            let max_items = self.sizing.limit();
             let mut batch = Batch::new(first, max_items, self.settings.max_bytes);
             if let Some(leave) = self.gather(&mut batch).await {
                 self.send(batch, leave);
@@ -161,7 +161,6 @@ where
         let flight = Flight::<H> {
             waiters,
             departed_at: now,
-            is_alone: self.calls.is_empty(),
             settings: Arc::clone(&self.settings),
             counters: Arc::clone(&self.counters),
             complaints: Arc::clone(&self.complaints),
@@ -173,15 +172,9 @@ where
 
     fn landed(&mut self, call: Result<Landed, JoinError>) {
         match call {
-            Ok(Landed::Answered {
-                took,
-                size,
-                is_alone,
-            }) => {
+            Ok(Landed::Answered { took, size }) => {
                 self.pace.record(took);
-                if is_alone {
-                    self.sizing.record(size, took, Instant::now());
-                }
+                self.sizing.record(size, took, Instant::now());
             }
             Ok(Landed::Failed | Landed::Abandoned) => {}
             Err(_) => {

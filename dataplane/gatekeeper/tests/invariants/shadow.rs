@@ -7,10 +7,13 @@
 mod acks;
 mod asks;
 mod endings;
+mod fates;
 mod handshake;
 mod keepalive;
 mod line;
 mod table;
+mod to_broker;
+mod to_client;
 
 use std::{
     collections::HashMap,
@@ -61,6 +64,8 @@ struct Told {
     client_end: bool,
     broker_end: bool,
     drain: bool,
+    /// When the first word came of an end that leaves time for what was read before.
+    ending_since: Option<u64>,
 }
 
 /// What one step still has to bring, or has brought.
@@ -77,6 +82,8 @@ struct Step {
     /// The frame that came, for the question about it.
     frame: Option<(Packet, Vec<u8>)>,
     acks: Vec<Vec<u8>>,
+    /// Whether a packet that could still be decided was given up.
+    gave_up: bool,
 }
 
 #[derive(Debug)]
@@ -231,9 +238,15 @@ impl Shadow {
             Input::BrokerFrame(bytes) => self.take_broker_frame(bytes),
             Input::Verdict(ticket, verdict) => self.asks.answer(*ticket, verdict, self.now),
             Input::Upstream(works) => self.handshake.reached(*works),
-            Input::ClientEof => self.told.client_end = true,
+            Input::ClientEof => {
+                self.told.client_end = true;
+                self.told.ending_since.get_or_insert(self.now);
+            }
+            Input::Drain => {
+                self.told.drain = true;
+                self.told.ending_since.get_or_insert(self.now);
+            }
             Input::BrokerEof => self.told.broker_end = true,
-            Input::Drain => self.told.drain = true,
             Input::Reading(reading) => self.driver_reads = *reading,
             Input::ClientViolation | Input::BrokerViolation | Input::Stall | Input::Timeout => {}
         }
@@ -358,393 +371,6 @@ impl Shadow {
         }
     }
 
-    fn to_broker(&mut self, admitted: Admitted) -> Checked {
-        let basis = admitted.basis();
-        let bytes = admitted.into_bytes();
-        ensure!(
-            self.goodbye.is_none() && !self.said_goodbye,
-            "the broker hears more after the end"
-        );
-        let Some(packet) = packet::read(self.version, &bytes) else {
-            return Err(format!("the broker gets what is no packet: {bytes:02x?}"));
-        };
-        match (basis, packet) {
-            (Basis::Exempt(Exempt::Ping), Packet::Pingreq) => {
-                let of_client = self
-                    .step
-                    .through
-                    .take_if(|through| *through == bytes)
-                    .is_some();
-                ensure!(
-                    of_client || self.keep_alive.ping_is_due(self.now),
-                    "the gate pings without need"
-                );
-                self.keep_alive.ping(of_client, self.now);
-            }
-            (
-                Basis::Exempt(Exempt::Acknowledgement),
-                Packet::Ack {
-                    kind: PUBACK | PUBREC | PUBCOMP,
-                    ..
-                },
-            ) => {
-                let through = self.step.through.take();
-                ensure!(
-                    through.is_some_and(|through| through == bytes),
-                    "an invented answer"
-                );
-            }
-            (
-                Basis::Exempt(Exempt::Release),
-                Packet::Ack {
-                    kind: PUBREL, id, ..
-                },
-            ) => {
-                ensure!(
-                    !self.owned.contains(&id),
-                    "the broker gets a PUBREL for the gate"
-                );
-                self.leave_unasked(&bytes)?;
-            }
-            (Basis::Exempt(Exempt::Unsubscribe), Packet::Unsubscribe { .. }) => {
-                self.leave_unasked(&bytes)?;
-            }
-            (Basis::Exempt(Exempt::Disconnect), Packet::Disconnect { .. }) => {
-                self.leave_unasked(&bytes)?;
-                self.said_goodbye = true;
-            }
-            (Basis::Allowed(ticket), Packet::Connect(connect)) => {
-                self.handshake
-                    .forward(ticket, &bytes, &connect, &self.asks)?;
-            }
-            (Basis::Allowed(ticket), Packet::Publish(publish)) => {
-                self.forward_publish(ticket, &bytes, &publish)?;
-            }
-            (Basis::Allowed(ticket), Packet::Subscribe { id, .. }) => {
-                self.forward_subscribe(ticket, &bytes, id)?;
-            }
-            (basis, packet) => return Err(format!("{packet:?} on the ground of {basis:?}")),
-        }
-        self.keep_alive.told_broker = self.now;
-        Ok(())
-    }
-
-    fn leave_unasked(&mut self, bytes: &[u8]) -> Checked {
-        let head = self.line.head()?;
-        ensure!(
-            head.ticket.is_none() && head.outgoing == bytes,
-            "{bytes:02x?} leaves before {:?}",
-            head.packet
-        );
-        self.line.arrivals.pop_front();
-        Ok(())
-    }
-
-    fn forward_publish(
-        &mut self,
-        ticket: Ticket,
-        bytes: &[u8],
-        publish: &packet::Publish,
-    ) -> Checked {
-        let effect = self.effect_at_head();
-        let head = self.line.head()?;
-        ensure!(
-            head.ticket == Some(ticket),
-            "{publish:?} leaves before {:?}",
-            head.packet
-        );
-        ensure!(
-            effect == Some(Effect::Forward),
-            "{publish:?} leaves, but {effect:?}"
-        );
-        ensure!(
-            head.outgoing == bytes,
-            "{bytes:02x?} leaves for {:02x?}",
-            head.outgoing
-        );
-        ensure!(!head.sent, "{publish:?} leaves twice");
-        head.sent = true;
-        if let Some(id) = publish.id {
-            self.acks.forwarded(publish.qos, id, publish.dup);
-        }
-        Ok(())
-    }
-
-    fn forward_subscribe(&mut self, ticket: Ticket, bytes: &[u8], id: u16) -> Checked {
-        let (asks, version, rules) = (&self.asks, self.version, &self.rules);
-        let head = self.line.head()?;
-        ensure!(
-            head.ticket == Some(ticket),
-            "SUBSCRIBE {id} leaves before {:?}",
-            head.packet
-        );
-        let slots = head.slots(asks, version, rules);
-        let Some(Ok(slots)) = slots else {
-            return Err(format!("SUBSCRIBE {id} leaves, but {slots:?}"));
-        };
-        ensure!(
-            slots.iter().any(Option::is_none),
-            "SUBSCRIBE {id} without an allowed filter"
-        );
-        let subset = head.subset(&slots, version);
-        ensure!(
-            subset.as_deref() == Some(bytes),
-            "SUBSCRIBE {bytes:02x?} leaves where {subset:02x?} is allowed"
-        );
-        ensure!(!head.sent, "SUBSCRIBE {id} leaves twice");
-        head.sent = true;
-        ensure!(
-            self.subscribes.insert(id, slots).is_none(),
-            "SUBSCRIBE {id} while one is unanswered"
-        );
-        Ok(())
-    }
-
-    fn to_client(&mut self, bytes: &[u8], input: &Input) -> Checked {
-        ensure!(
-            self.goodbye.is_none(),
-            "the client hears more after the end"
-        );
-        if !self.live {
-            return self.to_client_before_connack(bytes, input);
-        }
-        if self.step.pass.take_if(|pass| *pass == bytes).is_some() {
-            return Ok(());
-        }
-        match packet::read(self.version, bytes) {
-            Some(Packet::Ack {
-                kind: PUBACK | PUBREC,
-                ..
-            }) => {
-                self.step.acks.push(bytes.to_vec());
-                Ok(())
-            }
-            Some(Packet::Ack {
-                kind: PUBCOMP,
-                id,
-                code: 0,
-                ..
-            }) => {
-                let head = self.line.head()?;
-                let answers =
-                    matches!(head.packet, Packet::Ack { kind: PUBREL, id: of, .. } if of == id);
-                let owned = self.owned.iter().position(|owned| *owned == id);
-                let (true, Some(owned)) = (answers, owned) else {
-                    return Err(format!("PUBCOMP {id} out of turn"));
-                };
-                self.owned.swap_remove(owned);
-                self.line.arrivals.pop_front();
-                Ok(())
-            }
-            Some(Packet::Suback {
-                id,
-                codes,
-                properties,
-            }) => self.suback(bytes, id, &codes, &properties),
-            Some(Packet::Disconnect { code, properties }) if self.version == Version::V5 => {
-                ensure!(self.step.closing.is_some(), "DISCONNECT and no end");
-                ensure!(endings::may_say(code), "DISCONNECT {code:#04x} of a server");
-                endings::explained(bytes, &properties, true, self.client_takes)?;
-                self.goodbye = Some(code);
-                Ok(())
-            }
-            other => Err(format!("the client gets {other:?}, {bytes:02x?}")),
-        }
-    }
-
-    fn to_client_before_connack(&mut self, bytes: &[u8], input: &Input) -> Checked {
-        ensure!(
-            bytes[0] == 0x20,
-            "before a CONNACK the client gets {bytes:02x?}"
-        );
-        ensure!(self.handshake.connack.is_none(), "a second CONNACK");
-        self.handshake.connack = Some(bytes.to_vec());
-        let accepted = packet::body(bytes).and_then(|body| body.get(1)) == Some(&0);
-        match input {
-            Input::BrokerFrame(broker) if accepted => {
-                let limits = &self.rules.limits;
-                self.handshake
-                    .accepted(self.version, broker, bytes, limits)?;
-                self.keep_alive
-                    .begin(self.agreed_keep_alive(bytes), self.now);
-                Ok(())
-            }
-            Input::BrokerFrame(broker) if broker.len() != 4 || self.version == Version::V311 => {
-                let refused = matches!(self.step.closing, Some(CloseReason::BrokerRefused));
-                ensure!(
-                    !refused || broker == bytes,
-                    "the broker's refusal is changed"
-                );
-                Ok(())
-            }
-            _ => {
-                ensure!(!accepted, "the gate accepts by itself");
-                if let (Version::V5, Some(Packet::Connack { properties, .. })) =
-                    (self.version, packet::read(self.version, bytes))
-                {
-                    endings::explained(bytes, &properties, true, self.client_takes)?;
-                }
-                Ok(())
-            }
-        }
-    }
-
-    fn suback(
-        &mut self,
-        bytes: &[u8],
-        id: u16,
-        codes: &[u8],
-        properties: &packet::Properties,
-    ) -> Checked {
-        if let Some(merge) = self.step.merge.take() {
-            let mut granted = merge.codes.iter();
-            let right = id == merge.id
-                && codes.len() == merge.slots.len()
-                && merge
-                    .slots
-                    .iter()
-                    .zip(codes)
-                    .all(|(slot, code)| match slot {
-                        None => granted.next() == Some(code),
-                        Some(refused) => refused.admits(*code, Place::Suback),
-                    });
-            ensure!(
-                right && granted.next().is_none(),
-                "{codes:02x?} completes {merge:?}"
-            );
-            ensure!(
-                *properties == merge.properties || properties.is_empty(),
-                "the properties of a SUBACK are changed"
-            );
-            return Ok(());
-        }
-        let (asks, version, rules) = (&self.asks, self.version, &self.rules);
-        let head = self.line.head()?;
-        ensure!(
-            matches!(head.packet, Packet::Subscribe { id: of, .. } if of == id) && !head.answered,
-            "SUBACK {id} out of turn"
-        );
-        let slots = match head.slots(asks, version, rules) {
-            Some(Ok(slots)) => slots,
-            other => return Err(format!("SUBACK {id}, but {other:?}")),
-        };
-        let right = codes.len() == slots.len()
-            && slots.iter().zip(codes).all(|(slot, code)| {
-                slot.is_some_and(|refused| refused.admits(*code, Place::Suback))
-            });
-        ensure!(right, "SUBACK {codes:02x?} for {slots:?}");
-        head.answered = true;
-        if head.ticket.is_none() {
-            self.line.arrivals.pop_front();
-        }
-        endings::explained(bytes, properties, self.explains, self.client_takes)
-    }
-
-    fn settled(&mut self, ticket: Ticket, fate: Fate) -> Checked {
-        ensure!(!self.settled.contains(&ticket), "{ticket:?} has two fates");
-        self.settled.push(ticket);
-        if !self.live {
-            return Ok(());
-        }
-        let closing = self.step.closing.is_some();
-        if closing && fate == Fate::Closed {
-            while self.line.head()?.ticket.is_none() {
-                self.line.arrivals.pop_front();
-            }
-        }
-        let effect = self.effect_at_head();
-        let (asks, version, rules) = (&self.asks, self.version, &self.rules);
-        let head = self.line.head()?;
-        ensure!(
-            head.ticket == Some(ticket),
-            "{ticket:?} is settled before {:?}",
-            head.packet
-        );
-        let slots = head.slots(asks, version, rules);
-        let sent = head.sent;
-        let answered = head.answered;
-        let Some(head) = self.line.arrivals.pop_front() else {
-            return Ok(());
-        };
-        if fate == Fate::Closed {
-            ensure!(closing && !sent, "{:?} ends nothing", head.packet);
-            let end = match (effect, slots) {
-                (Some(Effect::End(reason, code)), _) | (_, Some(Err((reason, code)))) => {
-                    Some((reason, code))
-                }
-                _ => None,
-            };
-            self.fatal = self.fatal.or(end);
-            return Ok(());
-        }
-        match (&head.packet, effect, slots) {
-            (Packet::Publish(publish), Some(effect), _) => {
-                self.publish_settled(publish, effect, fate, sent)
-            }
-            (Packet::Subscribe { .. }, _, Some(Ok(slots))) => {
-                let allowed = slots.iter().filter(|slot| slot.is_none()).count();
-                let right = match fate {
-                    Fate::Forwarded => sent && allowed == slots.len(),
-                    Fate::ForwardedInPart => sent && allowed > 0 && allowed < slots.len(),
-                    Fate::Refused(_) => !sent && answered && allowed == 0,
-                    Fate::Dropped | Fate::Closed => false,
-                };
-                ensure!(right, "SUBSCRIBE with {slots:?} is {fate:?}");
-                Ok(())
-            }
-            (packet, effect, slots) => {
-                Err(format!("{packet:?} is {fate:?}, but {effect:?} {slots:?}"))
-            }
-        }
-    }
-
-    fn publish_settled(
-        &mut self,
-        publish: &packet::Publish,
-        effect: Effect,
-        fate: Fate,
-        sent: bool,
-    ) -> Checked {
-        let right = match (effect, fate) {
-            (Effect::Forward, Fate::Forwarded) => sent,
-            (Effect::Refuse(code), Fate::Refused(says)) => {
-                !sent && code.admits(says.get(), Place::Puback)
-            }
-            (Effect::Acknowledge | Effect::Drop, Fate::Dropped) => !sent,
-            _ => false,
-        };
-        ensure!(right, "{publish:?} is {fate:?}, but {effect:?}");
-        let Some(id) = publish.id else {
-            return Ok(());
-        };
-        match effect {
-            Effect::Refuse(code) => self.acks.own(publish.qos, id, code),
-            Effect::Acknowledge => {
-                self.acks.own(publish.qos, id, Code::Exactly(0));
-                if publish.qos == 2 && !self.owned.contains(&id) {
-                    self.owned.push(id);
-                }
-            }
-            Effect::Forward | Effect::Drop | Effect::End(..) => {}
-        }
-        Ok(())
-    }
-
-    /// What the tables say about the PUBLISH at the head, if all is known about it. One that repeats
-    /// what the gate has acknowledged and dropped stays acknowledged [MQTT-4.3.3-2].
-    fn effect_at_head(&self) -> Option<Effect> {
-        let head = self.line.arrivals.front()?;
-        let effect = head.effect(&self.asks, self.version, &self.rules, self.broker_takes)?;
-        match &head.packet {
-            Packet::Publish(publish)
-                if publish.qos == 2 && publish.id.is_some_and(|id| self.owned.contains(&id)) =>
-            {
-                Some(Effect::Acknowledge)
-            }
-            _ => Some(effect),
-        }
-    }
-
     fn check_step(&mut self, gate: &Gatekeeper) -> Checked {
         let step = std::mem::take(&mut self.step);
         self.closed = step.closed;
@@ -813,20 +439,6 @@ impl Shadow {
             "the client is silent and nobody minds"
         );
         Ok(())
-    }
-
-    /// The keep alive that holds, in seconds.
-    fn agreed_keep_alive(&self, connack: &[u8]) -> u16 {
-        const SERVER_KEEP_ALIVE: u8 = 0x13;
-
-        let server = match packet::read(self.version, connack) {
-            Some(Packet::Connack { properties, .. }) => {
-                packet::property(&properties, SERVER_KEEP_ALIVE)
-                    .and_then(|value| Some(u16::from_be_bytes(value.try_into().ok()?)))
-            }
-            _ => None,
-        };
-        server.unwrap_or_else(|| self.handshake.keep_alive())
     }
 
     fn expires_at(&self) -> Option<Instant> {

@@ -139,9 +139,9 @@ impl Shadow {
         let deadlines = &self.rules.deadlines;
         match reason {
             CloseReason::ClientDisconnect => self.said_goodbye,
-            CloseReason::ClientGone => self.told.client_end,
+            CloseReason::ClientGone => self.told.client_end && self.has_lingered(),
             CloseReason::BrokerGone => self.told.broker_end,
-            CloseReason::Drain => self.told.drain,
+            CloseReason::Drain => self.told.drain && self.has_lingered(),
             CloseReason::ClientStalled => matches!(input, Input::Stall),
             CloseReason::KeepAliveTimeout => self.keep_alive.client_is_silent(self.now),
             CloseReason::BrokerUnresponsive => self
@@ -183,6 +183,13 @@ impl Shadow {
                 self.fatal.is_some_and(|(cause, _)| cause == reason)
             }
         }
+    }
+
+    /// Whether what was read before the end had its time to be decided.
+    fn has_lingered(&self) -> bool {
+        let linger = millis(self.rules.deadlines.linger);
+        let is_over = |since| self.now >= since + linger;
+        !self.live || !self.step.gave_up || self.told.ending_since.is_some_and(is_over)
     }
 
     fn is_denied(&self, ticket: Option<Ticket>) -> bool {

@@ -1,0 +1,251 @@
+//! How sessions end, and what the client hears then.
+
+use std::time::Duration;
+
+use gatekeeper::{ConnectAllow, Version};
+
+use crate::{
+    packet::PUBACK,
+    scene::{BOTH, Scene, disconnect},
+    write::{self, Connect},
+};
+
+/// [MQTT-3.14.4-3]
+#[test]
+fn a_disconnect_is_passed_on() {
+    for version in BOTH {
+        let mut scene = Scene::live(version);
+        scene.client_sends(&write::packet(0xE0, &[]));
+        scene.broker_gets(&[0xE0, 0]);
+        scene.closes("client_disconnect");
+    }
+}
+
+/// [MQTT-3.14.2-1]
+#[test]
+fn the_codes_of_a_client_pass_and_those_of_a_server_do_not() {
+    for code in 0..=0xFF {
+        let mut scene = Scene::live(Version::V5);
+        let packet = write::disconnect(Version::V5, code);
+        scene.client_sends(&packet);
+        if matches!(code, 0x00 | 0x04 | 0x80..=0x83 | 0x90 | 0x93..=0x99) {
+            scene.broker_gets(&packet);
+            scene.closes("client_disconnect");
+        } else {
+            scene.closes_with("client_violation", 0x82);
+        }
+    }
+}
+
+/// [MQTT-3.14.2-2], §3.14.2.2.2
+#[test]
+fn a_session_expiry_is_not_raised_from_0() {
+    let goodbye = [0xE0, 7, 0, 5, 0x11, 0, 0, 0, 9];
+    let mut scene = Scene::live(Version::V5);
+    scene.client_sends(&goodbye);
+    scene.closes_with("client_violation", 0x82);
+
+    let keeps = Connect {
+        properties: vec![0x11, 0, 0, 0, 60],
+        ..Connect::default()
+    };
+    let mut scene = Scene::new(Version::V5).connected(&keeps, &[]);
+    scene.client_sends(&goodbye);
+    scene.broker_gets(&goodbye);
+    scene.closes("client_disconnect");
+}
+
+/// What was read before the end is still decided about, for a while.
+#[test]
+fn a_client_that_leaves_has_its_last_messages_decided() {
+    for version in BOTH {
+        let mut scene = Scene::live(version);
+        let packet = scene.client_publishes("a", 0, 0);
+        let ticket = scene.asks_publish("a");
+        scene.client_leaves();
+        scene.is_quiet();
+        scene.allows(ticket);
+        scene.broker_gets(&packet);
+        scene.closes("client_gone");
+    }
+}
+
+#[test]
+fn a_client_that_leaves_is_not_waited_for_longer_than_that() {
+    for version in BOTH {
+        let mut scene = Scene::live_with(version, |rules| {
+            rules.deadlines.linger = Duration::from_millis(300);
+        });
+        scene.client_publishes("a", 0, 0);
+        let ticket = scene.asks_publish("a");
+        scene.client_leaves();
+        scene.passes(Duration::from_millis(299));
+        scene.is_quiet();
+        scene.passes(Duration::from_millis(1));
+        scene.cancels(ticket);
+        scene.closes("client_gone");
+    }
+}
+
+/// [MQTT-3.1.2-8]: without a DISCONNECT, so that the broker publishes the will.
+#[test]
+fn an_idle_client_that_leaves_is_gone_at_once() {
+    for version in BOTH {
+        let mut scene = Scene::live(version);
+        scene.client_leaves();
+        scene.closes("client_gone");
+    }
+}
+
+#[test]
+fn a_disconnect_in_the_line_outlives_the_connection_it_came_on() {
+    for version in BOTH {
+        let mut scene = Scene::live(version);
+        let packet = scene.client_publishes("a", 0, 0);
+        let ticket = scene.asks_publish("a");
+        let goodbye = write::disconnect(version, 0);
+        scene.client_sends(&goodbye);
+        scene.client_leaves();
+        scene.drain_begins();
+        scene.allows(ticket);
+        scene.broker_gets(&packet);
+        scene.broker_gets(&goodbye);
+        scene.closes("client_disconnect");
+    }
+}
+
+#[test]
+fn a_drain_ends_idle_sessions_at_once_and_the_others_soon() {
+    for version in BOTH {
+        let mut scene = Scene::live(version);
+        scene.drain_begins();
+        scene.closes_with("drain", 0x8B);
+
+        let mut scene = Scene::live(version);
+        let packet = scene.client_publishes("a", 1, 1);
+        let ticket = scene.asks_publish("a");
+        scene.drain_begins();
+        assert!(!scene.reads_client());
+        scene.allows(ticket);
+        scene.broker_gets(&packet);
+        scene.closes_with("drain", 0x8B);
+
+        let mut scene = Scene::live_with(version, |rules| {
+            rules.deadlines.linger = Duration::from_millis(300);
+        });
+        scene.client_publishes("a", 1, 1);
+        let ticket = scene.asks_publish("a");
+        scene.drain_begins();
+        scene.passes(Duration::from_millis(300));
+        scene.cancels(ticket);
+        scene.closes_with("drain", 0x8B);
+    }
+}
+
+#[test]
+fn a_session_ends_when_the_service_says_so() {
+    for version in BOTH {
+        let mut scene = Scene::new(version);
+        let connect = Connect::default().write(version);
+        scene.client_sends(&connect);
+        let ticket = scene.asks_connect();
+        let expires_at = Some(scene.now() + Duration::from_secs(60));
+        scene.allows_connect(
+            ticket,
+            ConnectAllow {
+                expires_at,
+                ..ConnectAllow::default()
+            },
+        );
+        scene.dials();
+        scene.broker_is_reached();
+        scene.broker_gets(&connect);
+        scene.broker_sends(&write::connack(version, false, 0, &[]));
+        scene.client_gets_connack(0);
+        scene.passes(Duration::from_millis(59_999));
+        scene.is_quiet();
+        scene.passes(Duration::from_millis(1));
+        scene.closes_with("expired", 0xA0);
+    }
+}
+
+#[test]
+fn a_broker_that_goes_takes_the_client_with_it() {
+    for version in BOTH {
+        let mut scene = Scene::live(version);
+        scene.client_publishes("a", 1, 1);
+        let ticket = scene.asks_publish("a");
+        scene.broker_leaves();
+        scene.cancels(ticket);
+        scene.closes("broker_gone");
+    }
+}
+
+/// [MQTT-3.14.4-1]; on MQTT 3.1.1 no server has a DISCONNECT.
+#[test]
+fn the_brokers_disconnect_is_passed_on() {
+    let packet = [0xE0, 2, 0x8E, 0];
+    let mut scene = Scene::live(Version::V5);
+    scene.broker_sends(&packet);
+    scene.client_gets(&packet);
+    scene.closes("broker_disconnect");
+
+    let mut scene = Scene::live(Version::V311);
+    scene.broker_sends(&[0xE0, 0]);
+    scene.closes("broker_violation");
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_ended() {
+    for version in BOTH {
+        let mut scene = Scene::live(version);
+        scene.client_stalls();
+        scene.closes_with("client_stalled", 0x97);
+    }
+}
+
+#[test]
+fn what_no_broker_sends_ends_the_session() {
+    for version in BOTH {
+        for packet in [
+            write::connack(version, false, 0, &[]),
+            write::packet(0xF0, &[]),
+            write::packet(0xC0, &[]),
+            write::ack_code(PUBACK, 0, 0),
+        ] {
+            let mut scene = Scene::live(version);
+            scene.broker_sends(&packet);
+            scene.closes_with("broker_violation", 0x80);
+        }
+    }
+}
+
+#[test]
+fn nothing_is_done_after_the_end() {
+    for version in BOTH {
+        let mut scene = Scene::live(version);
+        scene.client_publishes("a", 1, 1);
+        let ticket = scene.asks_publish("a");
+        scene.broker_leaves();
+        scene.cancels(ticket);
+        scene.closes("broker_gone");
+        scene.allows(ticket);
+        scene.client_leaves();
+        scene.broker_leaves();
+        scene.drain_begins();
+        scene.client_stalls();
+        scene.broker_is_reached();
+        scene.client_publishes("a", 1, 2);
+        scene.passes(Duration::from_secs(3600));
+        assert!(!scene.reads_client());
+        scene.is_quiet();
+    }
+}
+
+#[test]
+fn the_code_of_a_violation_is_told_where_there_is_a_word_for_it() {
+    let mut scene = Scene::live(Version::V5);
+    scene.client_sends(&Connect::default().write(Version::V5));
+    scene.client_gets(&disconnect(0x82));
+    scene.closes("client_violation");
+}
