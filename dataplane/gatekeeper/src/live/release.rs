@@ -92,6 +92,7 @@ impl Live {
         } = pending;
         let message = Message {
             qos: publish.qos,
+            dup: publish.dup,
             id: publish.packet_id,
         };
         if message
@@ -207,7 +208,9 @@ impl Live {
 
     /// Tells the client that all is well, and forwards nothing.
     fn acknowledge_and_drop(&mut self, message: Message, cx: &mut Context<'_>) -> Fate {
-        if let Some(id) = message.owned_id() {
+        // The broker may hold a repeated message from its first copy, and then has to get the PUBREL,
+        // or an allowed message would never be delivered.
+        if let Some(id) = message.owned_id().filter(|_| !message.dup) {
             self.owned.insert(id);
         }
         if let Some(id) = message.id {
@@ -304,6 +307,8 @@ impl Live {
 #[derive(Debug, Clone, Copy)]
 struct Message {
     qos: QoS,
+    /// It may be the second copy of one that was sent before.
+    dup: bool,
     /// Set exactly if QoS is above 0 [MQTT-2.2.1-2].
     id: Option<NonZeroU16>,
 }

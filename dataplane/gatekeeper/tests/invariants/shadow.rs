@@ -6,14 +6,15 @@
 
 mod acks;
 mod asks;
+mod broker;
+mod client;
 mod endings;
 mod fates;
 mod handshake;
+mod input;
 mod keepalive;
 mod line;
 mod table;
-mod to_broker;
-mod to_client;
 
 use std::{
     collections::HashMap,
@@ -21,52 +22,27 @@ use std::{
 };
 
 use gatekeeper::{
-    Action, Admitted, Allow, Basis, CloseReason, Event, Exempt, Fate, Gatekeeper, Question, Rules,
-    Side, Ticket, Verdict, Version, reason::Place,
+    Action, Allow, CloseReason, Event, Gatekeeper, Question, Rules, Side, Ticket, Verdict, Version,
 };
 
 use crate::{
     case::{Case, Greeting},
     fault::{Checked, ensure},
-    packet::{self, PUBACK, PUBCOMP, PUBREC, PUBREL, Packet},
+    packet::{self, Packet},
     service::Hook,
 };
+
+pub(crate) use self::input::Input;
 
 use self::{
     acks::Acks,
     asks::Asks,
     handshake::Handshake,
+    input::Told,
     keepalive::KeepAlive,
     line::{Line, Slots},
-    table::{Code, Effect},
+    table::Code,
 };
-
-/// What went into the gatekeeper.
-#[derive(Debug)]
-pub(crate) enum Input {
-    ClientFrame(Vec<u8>),
-    BrokerFrame(Vec<u8>),
-    ClientViolation,
-    BrokerViolation,
-    Verdict(Ticket, Verdict),
-    Upstream(bool),
-    ClientEof,
-    BrokerEof,
-    Drain,
-    Stall,
-    Timeout,
-    Reading(bool),
-}
-
-/// What the gatekeeper was told of ends.
-#[derive(Debug, Default)]
-struct Told {
-    client_end: bool,
-    broker_end: bool,
-    drain: bool,
-    /// When the first word came of an end that leaves time for what was read before.
-    ending_since: Option<u64>,
-}
 
 /// What one step still has to bring, or has brought.
 #[derive(Debug, Default)]
@@ -232,93 +208,6 @@ impl Shadow {
         Ok(())
     }
 
-    fn take(&mut self, input: &Input) -> Checked {
-        match input {
-            Input::ClientFrame(bytes) => self.take_client_frame(bytes)?,
-            Input::BrokerFrame(bytes) => self.take_broker_frame(bytes),
-            Input::Verdict(ticket, verdict) => self.asks.answer(*ticket, verdict, self.now),
-            Input::Upstream(works) => self.handshake.reached(*works),
-            Input::ClientEof => {
-                self.told.client_end = true;
-                self.told.ending_since.get_or_insert(self.now);
-            }
-            Input::Drain => {
-                self.told.drain = true;
-                self.told.ending_since.get_or_insert(self.now);
-            }
-            Input::BrokerEof => self.told.broker_end = true,
-            Input::Reading(reading) => self.driver_reads = *reading,
-            Input::ClientViolation | Input::BrokerViolation | Input::Stall | Input::Timeout => {}
-        }
-        Ok(())
-    }
-
-    fn take_client_frame(&mut self, bytes: &[u8]) -> Checked {
-        if !self.live {
-            self.step.frame =
-                packet::read(self.version, bytes).map(|packet| (packet, bytes.to_vec()));
-            return Ok(());
-        }
-        self.keep_alive.not_silent(self.now);
-        if matches!(self.step.closing, Some(CloseReason::ClientViolation(_))) {
-            return Ok(());
-        }
-        match packet::read(self.version, bytes) {
-            Some(
-                Packet::Pingreq
-                | Packet::Ack {
-                    kind: PUBACK | PUBREC | PUBCOMP,
-                    ..
-                },
-            ) => {
-                self.step.through = Some(bytes.to_vec());
-                Ok(())
-            }
-            Some(
-                packet @ (Packet::Publish(_)
-                | Packet::Subscribe { .. }
-                | Packet::Unsubscribe { .. }
-                | Packet::Ack { .. }
-                | Packet::Disconnect { .. }),
-            ) => self.line.push(self.version, packet, bytes.to_vec()),
-            other => Err(format!("{other:?} is taken from a client")),
-        }
-    }
-
-    fn take_broker_frame(&mut self, bytes: &[u8]) {
-        if !self.live {
-            return;
-        }
-        match packet::read(self.version, bytes) {
-            Some(Packet::Ack {
-                kind: kind @ (PUBACK | PUBREC),
-                id,
-                ..
-            }) => {
-                if !matches!(self.step.closing, Some(CloseReason::BrokerViolation(_))) {
-                    self.acks.came(kind, id, bytes);
-                }
-            }
-            Some(Packet::Suback {
-                id,
-                codes,
-                properties,
-            }) => match self.subscribes.remove(&id) {
-                Some(slots) if slots.iter().any(Option::is_some) => {
-                    self.step.merge = Some(Merge {
-                        id,
-                        slots,
-                        codes,
-                        properties,
-                    });
-                }
-                _ => self.step.pass = Some(bytes.to_vec()),
-            },
-            Some(Packet::Pingresp) if !self.keep_alive.pong() => {}
-            _ => self.step.pass = Some(bytes.to_vec()),
-        }
-    }
-
     fn look_at(&mut self, action: &Action, input: &Input) -> Checked {
         ensure!(!self.step.closed, "{action:?} after the end");
         match action {
@@ -328,8 +217,8 @@ impl Shadow {
                     .cancel(*ticket, self.now, self.step.closing.is_some())
             }
             Action::Dial => self.handshake.dial(&self.asks, self.now),
-            Action::ToBroker(admitted) => self.to_broker(admitted.clone()),
-            Action::ToClient(bytes) => self.to_client(bytes, input),
+            Action::ToBroker(admitted) => self.broker_gets(admitted.clone()),
+            Action::ToClient(bytes) => self.client_gets(bytes, input),
             Action::Note(Event::Connected { .. }) => {
                 ensure!(!self.live, "connected twice");
                 ensure!(

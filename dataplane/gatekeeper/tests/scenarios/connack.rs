@@ -152,7 +152,12 @@ fn what_is_no_answer_to_a_connect_is_the_brokers_fault() {
         for answer in [
             crate::scene::publish(version, "a", 0, 0),
             write::PINGRESP.to_vec(),
-            write::connack(version, true, if version == Version::V5 { 0x87 } else { 5 }, &[]),
+            write::connack(
+                version,
+                true,
+                if version == Version::V5 { 0x87 } else { 5 },
+                &[],
+            ),
             write::connack(version, false, 0x42, &[]),
             write::packet(0x20, &[2, 0]),
             write::packet(0x21, &[0, 0]),

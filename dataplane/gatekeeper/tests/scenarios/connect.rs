@@ -341,7 +341,13 @@ fn enhanced_authentication_is_refused_unasked() {
 /// [MQTT-3.1.2-2], in a form that the client can read.
 #[test]
 fn levels_that_are_not_spoken() {
-    for (name, level) in [("MQTT", 0), ("MQTT", 3), ("MQIsdp", 3), ("MQTT", 0x84), ("MQTT", 0xFF)] {
+    for (name, level) in [
+        ("MQTT", 0),
+        ("MQTT", 3),
+        ("MQIsdp", 3),
+        ("MQTT", 0x84),
+        ("MQTT", 0xFF),
+    ] {
         let mut scene = Scene::new(Version::V311);
         scene.client_sends(&of_level(name, level));
         scene.client_gets(&[0x20, 2, 0, 1]);
@@ -380,7 +386,12 @@ fn anything_but_a_connect_is_closed_for_without_a_word() {
         scene.client_sends(&bytes);
         scene.closes("not_mqtt");
     }
-    for bytes in [&[0x00][..], b"GET / HTTP/1.1\r\n", &[0x20, 2, 0, 0], &[0x1F, 0]] {
+    for bytes in [
+        &[0x00][..],
+        b"GET / HTTP/1.1\r\n",
+        &[0x20, 2, 0, 0],
+        &[0x1F, 0],
+    ] {
         let mut scene = Scene::new(Version::V5);
         scene.client_sends(bytes);
         scene.closes("client_violation");

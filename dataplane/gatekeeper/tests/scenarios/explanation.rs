@@ -122,7 +122,10 @@ fn a_connack_is_not_too_large_either() {
         ..Connect::default()
     };
     for (reason, connack) in [
-        ("no".to_owned(), write::connack(V5, false, 0x97, &text_property(0x1F, "no"))),
+        (
+            "no".to_owned(),
+            write::connack(V5, false, 0x97, &text_property(0x1F, "no")),
+        ),
         ("r".repeat(40), write::connack(V5, false, 0x97, &[])),
     ] {
         let mut scene = Scene::new(V5);

@@ -131,7 +131,13 @@ fn denied_with_qos_0_is_dropped() {
         for action in [DenyAction::Configured, DenyAction::Reject, DenyAction::Drop] {
             check(version, 0, |_| {}, denied(action), Outcome::Silence);
         }
-        check(version, 0, |_| {}, denied(DenyAction::Disconnect), Outcome::Close(0x87));
+        check(
+            version,
+            0,
+            |_| {},
+            denied(DenyAction::Disconnect),
+            Outcome::Close(0x87),
+        );
     }
 }
 
@@ -139,10 +145,28 @@ fn denied_with_qos_0_is_dropped() {
 fn denied_on_v5_is_acknowledged_with_the_code() {
     for qos in [1, 2] {
         for action in [DenyAction::Configured, DenyAction::Reject] {
-            check(Version::V5, qos, |_| {}, denied(action), Outcome::Refusal(0x87));
+            check(
+                Version::V5,
+                qos,
+                |_| {},
+                denied(action),
+                Outcome::Refusal(0x87),
+            );
         }
-        check(Version::V5, qos, |_| {}, denied(DenyAction::Drop), Outcome::Success);
-        check(Version::V5, qos, |_| {}, denied(DenyAction::Disconnect), Outcome::Close(0x87));
+        check(
+            Version::V5,
+            qos,
+            |_| {},
+            denied(DenyAction::Drop),
+            Outcome::Success,
+        );
+        check(
+            Version::V5,
+            qos,
+            |_| {},
+            denied(DenyAction::Disconnect),
+            Outcome::Close(0x87),
+        );
     }
 }
 
@@ -155,8 +179,20 @@ fn denied_on_v311_is_acknowledged_and_dropped_or_closes() {
             check(Version::V311, qos, |_| {}, denied(action), Outcome::Success);
             check(Version::V311, qos, close, denied(action), Outcome::Close(0));
         }
-        check(Version::V311, qos, close, denied(DenyAction::Drop), Outcome::Success);
-        check(Version::V311, qos, |_| {}, denied(DenyAction::Disconnect), Outcome::Close(0));
+        check(
+            Version::V311,
+            qos,
+            close,
+            denied(DenyAction::Drop),
+            Outcome::Success,
+        );
+        check(
+            Version::V311,
+            qos,
+            |_| {},
+            denied(DenyAction::Disconnect),
+            Outcome::Close(0),
+        );
     }
 }
 
@@ -165,12 +201,36 @@ fn denied_closes_where_the_operator_wants_it_and_the_service_does_not_object() {
     let close = |rules: &mut Rules| rules.on_publish_denied = OnDenied::Disconnect;
     for version in BOTH {
         for qos in 0..=2 {
-            check(version, qos, close, denied(DenyAction::Configured), Outcome::Close(0x87));
+            check(
+                version,
+                qos,
+                close,
+                denied(DenyAction::Configured),
+                Outcome::Close(0x87),
+            );
         }
-        check(version, 0, close, denied(DenyAction::Reject), Outcome::Silence);
-        check(version, 1, close, denied(DenyAction::Drop), Outcome::Success);
+        check(
+            version,
+            0,
+            close,
+            denied(DenyAction::Reject),
+            Outcome::Silence,
+        );
+        check(
+            version,
+            1,
+            close,
+            denied(DenyAction::Drop),
+            Outcome::Success,
+        );
     }
-    check(Version::V5, 1, close, denied(DenyAction::Reject), Outcome::Refusal(0x87));
+    check(
+        Version::V5,
+        1,
+        close,
+        denied(DenyAction::Reject),
+        Outcome::Refusal(0x87),
+    );
 }
 
 /// [MQTT-3.4.2-1] [MQTT-3.5.2-1] [MQTT-3.14.2-1]
@@ -264,7 +324,13 @@ fn a_permanent_failure_is_a_denial() {
             check(Version::V5, qos, |_| {}, failed(), Outcome::Refusal(code));
             check(Version::V311, qos, |_| {}, failed(), Outcome::Success);
             let close = |rules: &mut Rules| rules.on_publish_denied = OnDenied::Disconnect;
-            check(Version::V5, qos, close, failed(), Outcome::Close(if code == 0x97 { 0x95 } else { code }));
+            check(
+                Version::V5,
+                qos,
+                close,
+                failed(),
+                Outcome::Close(if code == 0x97 { 0x95 } else { code }),
+            );
         }
     }
 }

@@ -101,3 +101,25 @@ fn a_release_for_what_nobody_holds_is_the_brokers_affair() {
         scene.broker_gets(&write::ack(PUBREL, 9));
     }
 }
+
+/// The broker has the first copy, and would never deliver it without its PUBREL.
+#[test]
+fn a_repeated_message_that_is_now_denied_is_still_released() {
+    let v311 = Version::V311;
+    let mut scene = Scene::live(v311);
+    let mut packet = scene.client_publishes("a", 2, 7);
+    let ticket = scene.asks_publish("a");
+    scene.allows(ticket);
+    scene.broker_gets(&packet);
+    packet[0] |= 8;
+    scene.client_sends(&packet);
+    let ticket = scene.asks_publish("a");
+    scene.denies(ticket);
+    scene.broker_sends(&write::ack(PUBREC, 7));
+    scene.client_gets(&write::ack(PUBREC, 7));
+    scene.client_gets(&write::ack(PUBREC, 7));
+    scene.client_sends(&write::ack(PUBREL, 7));
+    scene.broker_gets(&write::ack(PUBREL, 7));
+    scene.broker_sends(&write::ack(PUBCOMP, 7));
+    scene.client_gets(&write::ack(PUBCOMP, 7));
+}

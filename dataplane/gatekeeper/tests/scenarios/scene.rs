@@ -8,9 +8,9 @@ use std::{
 
 use bytes::BytesMut;
 use gatekeeper::{
-    Action, Allow, CloseReason, ConnectAllow, ConnectQuestion, Deny, Event, Fate, Frame, Gatekeeper,
-    PublishQuestion, Question, ReasonCode, Rules, Side, SubscribeQuestion, Ticket, Upstream,
-    Verdict, Version, Why,
+    Action, Allow, CloseReason, ConnectAllow, ConnectQuestion, Deny, Event, Fate, Frame,
+    Gatekeeper, PublishQuestion, Question, ReasonCode, Rules, Side, SubscribeQuestion, Ticket,
+    Upstream, Verdict, Version, Why,
     frame::{self, Scan},
 };
 
@@ -44,7 +44,7 @@ impl Scene {
     pub(crate) fn with(version: Version, change: impl FnOnce(&mut Rules)) -> Self {
         let mut rules = Rules::default();
         change(&mut rules);
-        let now = Instant::now();
+        let now = start();
         Self {
             version,
             gate: Gatekeeper::new(Arc::new(rules), SPARE_CLIENT_ID.into(), now),
@@ -223,7 +223,11 @@ impl Scene {
     /// The ticket of the first filter.
     pub(crate) fn asks_subscribe(&mut self, filters: &[&str]) -> Ticket {
         self.asks_about_subscribe(|question| {
-            let asked: Vec<&str> = question.filters.iter().map(|asked| &*asked.filter).collect();
+            let asked: Vec<&str> = question
+                .filters
+                .iter()
+                .map(|asked| &*asked.filter)
+                .collect();
             assert_eq!(asked, filters);
         })
     }
@@ -251,7 +255,10 @@ impl Scene {
         match self.next() {
             Some(Action::ToBroker(admitted)) => {
                 let got = admitted.into_bytes();
-                assert_eq!(got, bytes, "the broker gets {got:02x?} instead of {bytes:02x?}");
+                assert_eq!(
+                    got, bytes,
+                    "the broker gets {got:02x?} instead of {bytes:02x?}"
+                );
             }
             other => panic!("{other:?} where the broker is to get {bytes:02x?}"),
         }
@@ -261,7 +268,10 @@ impl Scene {
     pub(crate) fn client_gets(&mut self, bytes: &[u8]) {
         match self.next() {
             Some(Action::ToClient(got)) => {
-                assert_eq!(got, bytes, "the client gets {got:02x?} instead of {bytes:02x?}");
+                assert_eq!(
+                    got, bytes,
+                    "the client gets {got:02x?} instead of {bytes:02x?}"
+                );
             }
             other => panic!("{other:?} where the client is to get {bytes:02x?}"),
         }
@@ -392,6 +402,15 @@ impl Drop for Scene {
             self.is_quiet();
         }
     }
+}
+
+/// The clock of a scene begins here, and only goes on as it says.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "an Instant comes from nowhere else"
+)]
+fn start() -> Instant {
+    Instant::now()
 }
 
 /// A PUBLISH with a short payload.

@@ -233,7 +233,11 @@ fn a_shared_subscription_is_asked_about_by_its_inner_filter() {
         let mut scene = Scene::live(version);
         let packet = scene.client_subscribes(7, &["$share/g/alice/#", "$share/g//a"]);
         let ticket = scene.asks_about_subscribe(|question| {
-            let names: Vec<_> = question.filters.iter().map(|asked| &asked.share_name).collect();
+            let names: Vec<_> = question
+                .filters
+                .iter()
+                .map(|asked| &asked.share_name)
+                .collect();
             assert!(names.iter().all(|name| name.as_deref() == Some("g")));
             assert_eq!(question.filters[0].filter, "alice/#");
             assert_eq!(question.filters[1].filter, "/a");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gatekeeper::{Allow, ConnectAllow, Verdict, Version};
+use gatekeeper::{Allow, Verdict, Version};
 
 use crate::{
     packet::PUBACK,
@@ -11,7 +11,7 @@ use crate::{
 };
 
 fn connect_allow() -> Verdict {
-    Verdict::Allow(Allow::Connect(Box::new(ConnectAllow::default())))
+    Verdict::Allow(Allow::Connect(Box::default()))
 }
 
 #[test]

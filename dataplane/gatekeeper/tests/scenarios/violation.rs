@@ -98,8 +98,12 @@ fn an_empty_topic_name_on_v311() {
 #[test]
 fn filters_that_are_none() {
     for filter in ["", "a#", "a/#/b", "a+", "a\0"] {
-        check(0x81, |version| write::subscribe(version, 1, &[("good", 0), (filter, 0)]));
-        check(0x81, |version| write::unsubscribe(version, 1, &["good", filter]));
+        check(0x81, |version| {
+            write::subscribe(version, 1, &[("good", 0), (filter, 0)])
+        });
+        check(0x81, |version| {
+            write::unsubscribe(version, 1, &["good", filter])
+        });
     }
 }
 
@@ -124,7 +128,14 @@ fn subscription_options() {
     // [MQTT-3.8.3-4]
     v5(0x82, "$share/g/a", 4);
     // [MQTT-4.8.2-1] [MQTT-4.8.2-2]
-    for filter in ["$share", "$share/", "$share/g", "$share/g/", "$share//a", "$share/+/a"] {
+    for filter in [
+        "$share",
+        "$share/",
+        "$share/g",
+        "$share/g/",
+        "$share//a",
+        "$share/+/a",
+    ] {
         v5(0x81, filter, 0);
     }
 }
@@ -177,7 +188,10 @@ fn a_packet_larger_than_the_operator_allows() {
 #[test]
 fn auth_without_a_method() {
     for version in BOTH {
-        for body in [&[][..], &[0x19, 8, 0x15, 0, 5, b'S', b'C', b'R', b'A', b'M']] {
+        for body in [
+            &[][..],
+            &[0x19, 8, 0x15, 0, 5, b'S', b'C', b'R', b'A', b'M'],
+        ] {
             let mut scene = Scene::live(version);
             scene.client_sends(&packet(0xF0, body));
             scene.closes_with("client_violation", 0x82);

@@ -191,10 +191,3 @@ pub(crate) fn disconnect(version: Version, code: u8) -> Vec<u8> {
         Version::V5 => packet(0xE0, &[code]),
     }
 }
-
-/// The same packet with the shortest form of its length, which is what the gate passes on.
-pub(crate) fn canonical(bytes: &[u8]) -> Vec<u8> {
-    let digits = bytes.iter().skip(1).take_while(|byte| **byte >= 0x80);
-    let header = 2 + digits.count();
-    packet(bytes[0], &bytes[header..])
-}

@@ -96,7 +96,8 @@ impl Shadow {
             Effect::Refuse(code) => self.acks.own(publish.qos, id, code),
             Effect::Acknowledge => {
                 self.acks.own(publish.qos, id, Code::Exactly(0));
-                if publish.qos == 2 && !self.owned.contains(&id) {
+                // The broker may hold a repeated one, and then its PUBREL is the broker's.
+                if publish.qos == 2 && !publish.dup && !self.owned.contains(&id) {
                     self.owned.push(id);
                 }
             }

@@ -11,13 +11,13 @@ use crate::{
 use super::{Input, Shadow, endings};
 
 impl Shadow {
-    pub(super) fn to_client(&mut self, bytes: &[u8], input: &Input) -> Checked {
+    pub(super) fn client_gets(&mut self, bytes: &[u8], input: &Input) -> Checked {
         ensure!(
             self.goodbye.is_none(),
             "the client hears more after the end"
         );
         if !self.live {
-            return self.to_client_before_connack(bytes, input);
+            return self.client_gets_before_connack(bytes, input);
         }
         if self.step.pass.take_if(|pass| *pass == bytes).is_some() {
             return Ok(());
@@ -63,7 +63,7 @@ impl Shadow {
         }
     }
 
-    fn to_client_before_connack(&mut self, bytes: &[u8], input: &Input) -> Checked {
+    fn client_gets_before_connack(&mut self, bytes: &[u8], input: &Input) -> Checked {
         ensure!(
             bytes[0] == 0x20,
             "before a CONNACK the client gets {bytes:02x?}"

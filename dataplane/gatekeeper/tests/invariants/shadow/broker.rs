@@ -11,7 +11,7 @@ use crate::{
 use super::{Shadow, table::Effect};
 
 impl Shadow {
-    pub(super) fn to_broker(&mut self, admitted: Admitted) -> Checked {
+    pub(super) fn broker_gets(&mut self, admitted: Admitted) -> Checked {
         let basis = admitted.basis();
         let bytes = admitted.into_bytes();
         ensure!(

@@ -1,0 +1,167 @@
+//! The part about the authorization service.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tidegate_settings::text;
+
+/// The authorization service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Authz {
+    /// `http://host:port`.
+    pub endpoint: String,
+    /// For one attempt to connect to it.
+    #[serde(with = "text::duration")]
+    pub connect_timeout: Duration,
+    /// CONNECT, and its will.
+    pub connect: ConnectHook,
+    /// PUBLISH.
+    pub publish: PublishHook,
+    /// SUBSCRIBE, filter by filter.
+    pub subscribe: SubscribeHook,
+    /// What the service may change on the way. Any other change makes its answer a failure.
+    pub permit: Permit,
+    /// Largest session state that the service may give to a session, at most 4 KiB.
+    #[serde(with = "text::size")]
+    pub max_session_state: usize,
+    /// Checks that may wait for the service, per hook.
+    pub queue_checks: usize,
+    /// Bytes of checks that may wait for the service, per hook.
+    #[serde(with = "text::size")]
+    pub queue_bytes: usize,
+}
+
+impl Default for Authz {
+    fn default() -> Self {
+        Self {
+            endpoint: "http://127.0.0.1:50051".to_owned(),
+            connect_timeout: Duration::from_secs(1),
+            connect: ConnectHook::default(),
+            publish: PublishHook::default(),
+            subscribe: SubscribeHook::default(),
+            permit: Permit::default(),
+            max_session_state: 1024,
+            queue_checks: 10_000,
+            queue_bytes: 32 * 1024 * 1024,
+        }
+    }
+}
+
+/// Decisions about CONNECT and wills.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConnectHook {
+    /// From the packet to the decision; the will has as much again.
+    #[serde(with = "text::duration")]
+    pub deadline: Duration,
+}
+
+impl Default for ConnectHook {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Decisions about PUBLISH.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PublishHook {
+    /// From the packet to the decision.
+    #[serde(with = "text::duration")]
+    pub deadline: Duration,
+    /// A denied message, unless the service asks for something else.
+    pub on_deny: OnDeny,
+    /// A denied message with QoS above 0 on MQTT 3.1.1, which has no negative acknowledgement.
+    pub on_deny_v3: OnDenyV3,
+    /// A message that nobody decided about.
+    pub on_failure: OnFailure,
+    /// Checks in one call, at most.
+    pub max_batch: usize,
+}
+
+impl Default for PublishHook {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_secs(1),
+            on_deny: OnDeny::Reject,
+            on_deny_v3: OnDenyV3::AckAndDrop,
+            on_failure: OnFailure::Reject,
+            max_batch: 64,
+        }
+    }
+}
+
+/// Decisions about SUBSCRIBE.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SubscribeHook {
+    /// From the packet to the decision.
+    #[serde(with = "text::duration")]
+    pub deadline: Duration,
+    /// A packet with a denied filter, unless the service asks for something else.
+    pub on_deny: OnDeny,
+    /// A packet that nobody decided about.
+    pub on_failure: OnFailure,
+    /// Checks in one call, at most.
+    pub max_batch: usize,
+}
+
+impl Default for SubscribeHook {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_secs(2),
+            on_deny: OnDeny::Reject,
+            on_failure: OnFailure::Disconnect,
+            max_batch: 64,
+        }
+    }
+}
+
+/// What a denial does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDeny {
+    /// Refuse the packet, keep the connection.
+    Reject,
+    /// Close the connection.
+    Disconnect,
+}
+
+/// What a denial does to a PUBLISH with QoS above 0 on MQTT 3.1.1 [MQTT-3.3.5-2].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDenyV3 {
+    /// Acknowledge as a success and forward nothing.
+    AckAndDrop,
+    /// Close the connection.
+    Disconnect,
+}
+
+/// What a packet does that nobody decided about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// Refuse it with 0x83 (0x80); where the protocol has no such word, close.
+    Reject,
+    /// Close the connection, on MQTT 5 with DISCONNECT 0x83.
+    Disconnect,
+}
+
+/// What the service may change on the way.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Permit {
+    /// The client identifier towards the broker. It keeps users out of each other's sessions.
+    pub broker_client_id: bool,
+}
+
+impl Default for Permit {
+    fn default() -> Self {
+        Self {
+            broker_client_id: true,
+        }
+    }
+}
