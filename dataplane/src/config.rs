@@ -2,7 +2,7 @@
 //!
 //! Defaults come first, then the file, then the environment (`TIDEGATE__BROKER__URL`); the crate
 //! `tidegate-settings` does the merging and remembers where each value came from. What it can't know,
-//! because it concerns several keys or the meaning of one, is checked in [`validate`].
+//! because it concerns several keys or the meaning of one, is checked in `validate`.
 
 mod authz;
 mod validate;

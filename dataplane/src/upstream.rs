@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(shown("mqtts://h:1"), Err(TargetError::Scheme));
         assert_eq!(shown("mqtt://user:secret@h:1"), Err(TargetError::Extra));
         assert_eq!(shown("mqtt://h:1/path"), Err(TargetError::Extra));
-        assert_eq!(shown("127.0.0.1:1884"), Err(TargetError::Form));
+        assert_eq!(shown("127.0.0.1:1884"), Err(TargetError::Scheme));
         assert_eq!(shown(""), Err(TargetError::Form));
     }
 }

@@ -14,6 +14,7 @@ mod redact;
     clippy::all,
     clippy::pedantic,
     clippy::use_self,
+    rustdoc::all,
     reason = "generated code"
 )]
 pub mod v1 {

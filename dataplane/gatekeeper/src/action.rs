@@ -40,7 +40,8 @@ pub enum Event {
         /// Whether the broker holds state of an earlier connection.
         session_present: bool,
     },
-    /// The fate of a packet that was asked about, given under the ticket of its (first) question.
+    /// The fate of a packet or will that was asked about, given under the ticket of its (first)
+    /// question. An allowed CONNECT has none but [`Connected`](Self::Connected), or the close.
     Settled(Ticket, Fate),
 }
 
