@@ -338,20 +338,14 @@ fn export(collector: &Collector, service: &str, spans: &[(u8, u8, SpanKind)]) {
 
 #[test]
 fn programs_are_heard_signalled_and_waited_for() {
-    let script = "echo to stdout; echo to stderr >&2; trap 'echo bye; exit 7' TERM; while :; do sleep 0.01; done";
+    let script = "trap 'echo bye; exit 7' TERM; echo to stdout; echo to stderr >&2; while :; do sleep 0.01; done";
     let mut program = Program::start("shell", Command::new("sh").args(["-c", script]));
     program.wait_for("it greets", |line| (line == "to stdout").then_some(()));
     program.wait_for("it greets again", |line| {
         (line == "to stderr").then_some(())
     });
     assert!(program.is_running());
-    // The trap may not be set yet; a shell that dies of the signal would say no "bye".
-    assert_eventually!({
-        if program.is_running() {
-            program.signal(tidegate_tests::process::Signal::TERM);
-        }
-        !program.is_running()
-    });
+    program.signal(tidegate_tests::process::Signal::TERM);
     assert_eq!(program.wait_exit().code(), Some(7));
     assert!(program.output().contains("bye"));
 }
