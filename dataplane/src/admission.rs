@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -34,8 +34,7 @@ impl Undecided {
 
     /// Counts one more, unless there are too many.
     pub(crate) fn enter(&self, address: IpAddr) -> Option<Entry> {
-        // An IPv4 client is the same one through an IPv6 socket.
-        let address = address.to_canonical();
+        let address = subscriber(address);
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(address).or_insert(0);
         if *count >= self.limit {
@@ -46,6 +45,17 @@ impl Undecided {
             address,
             counts: Arc::clone(&self.counts),
         })
+    }
+}
+
+/// What one subscriber of a network has: an IPv4 address, also through an IPv6 socket, or a /64.
+fn subscriber(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+        address => address,
     }
 }
 
@@ -77,6 +87,11 @@ mod tests {
         drop(first);
         assert!(undecided.enter(one).is_some());
         drop(third);
+        let of_a_64: Vec<_> = ["2001:db8::1", "2001:db8::2", "2001:db8::3"]
+            .map(|address| undecided.enter(address.parse().unwrap()))
+            .into();
+        assert!(of_a_64[1].is_some() && of_a_64[2].is_none());
+        drop(of_a_64);
         assert_eq!(undecided.counts.lock().unwrap().len(), 1);
     }
 }

@@ -37,7 +37,6 @@ mod failure;
 pub mod hook;
 mod lane;
 mod line;
-mod log_limit;
 mod observe;
 mod options;
 mod pace;

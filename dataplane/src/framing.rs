@@ -92,33 +92,42 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         Poll::Ready(read)
     }
 
-    /// Writes until nothing is left or the peer takes no more. Ready only if the peer can't be
-    /// written to any more, and only once.
+    /// Writes until nothing is left or the peer takes no more. Ready if that changes what can be
+    /// done: there is room again, or the peer has gone.
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.broken {
             return Poll::Pending;
         }
+        let was_full = !self.takes_more();
+        self.write_out(cx);
+        if self.broken || (was_full && self.takes_more()) {
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+
+    fn write_out(&mut self, cx: &mut Context<'_>) {
         while self.output.has_remaining() {
             match poll_write_buf(Pin::new(&mut self.stream), cx, &mut self.output) {
                 Poll::Ready(Ok(1..)) => self.stalled_since = None,
                 Poll::Ready(Ok(0) | Err(_)) => return self.give_up(),
                 Poll::Pending => {
                     self.stalled_since.get_or_insert_with(Instant::now);
-                    return Poll::Pending;
+                    return;
                 }
             }
         }
-        match Pin::new(&mut self.stream).poll_flush(cx) {
-            Poll::Ready(Err(_)) => self.give_up(),
-            Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+        if let Poll::Ready(Err(_)) = Pin::new(&mut self.stream).poll_flush(cx) {
+            self.give_up();
         }
     }
 
-    fn give_up(&mut self) -> Poll<()> {
+    /// The peer can't be written to any more, and will not be heard any more either.
+    fn give_up(&mut self) {
         self.broken = true;
+        self.ended = true;
         self.output = Output::default();
         self.stalled_since = None;
-        Poll::Ready(())
     }
 
     pub(crate) fn push(&mut self, bytes: Bytes) {

@@ -31,6 +31,7 @@ mod cli;
 pub mod config;
 mod framing;
 mod listener;
+mod log_limit;
 pub mod session;
 mod socket;
 pub mod upstream;

@@ -9,11 +9,13 @@ use tokio::{
     time::sleep,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, warn};
 
 use crate::{
     admission::Undecided,
-    config, session,
+    config,
+    log_limit::LogLimit,
+    session,
     session::{Origin, Shared},
     socket,
     upstream::Dial,
@@ -23,6 +25,9 @@ use crate::{
 /// trying again at once would burn a core and change nothing.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
+/// Log lines about refused connections; those who cause them can cause any number.
+const COMPLAINTS_PER_SECOND: u32 = 5;
+
 /// A bound listener.
 #[derive(Debug)]
 pub(crate) struct Listener {
@@ -30,6 +35,7 @@ pub(crate) struct Listener {
     name: Arc<str>,
     attributes: Arc<HashMap<String, String>>,
     permits: Arc<Semaphore>,
+    complaints: LogLimit,
 }
 
 /// What bounds and ends the connections of all listeners.
@@ -53,6 +59,7 @@ impl Listener {
             name: config.name.as_str().into(),
             attributes: Arc::new(config.attributes.clone().into_iter().collect()),
             permits: Arc::new(Semaphore::new(config.max_connections)),
+            complaints: LogLimit::new(COMPLAINTS_PER_SECOND),
         })
     }
 
@@ -104,11 +111,11 @@ impl Listener {
             Arc::clone(&self.permits).try_acquire_owned(),
             Arc::clone(&gate.permits).try_acquire_owned(),
         ) else {
-            warn!(listener = &*self.name, %peer, "refused: too many connections");
+            self.complain(peer, "too many connections");
             return;
         };
         let Some(undecided) = gate.undecided.enter(peer.ip()) else {
-            info!(listener = &*self.name, %peer, "refused: too many undecided connections of this address");
+            self.complain(peer, "too many undecided connections of this address");
             return;
         };
         if let Err(error) = socket::tune(&stream) {
@@ -132,5 +139,11 @@ impl Listener {
             session.await;
             drop((own, all));
         });
+    }
+
+    fn complain(&self, peer: SocketAddr, why: &str) {
+        if let Some(suppressed) = self.complaints.permit() {
+            warn!(listener = &*self.name, %peer, why, suppressed, "connection refused");
+        }
     }
 }

@@ -17,6 +17,7 @@ use bytestring::ByteString;
 use futures_util::future::BoxFuture;
 use gatekeeper::{
     Action, CloseReason, Event as GateEvent, Gatekeeper, Question, Rules, Side, Ticket, Upstream,
+    Verdict,
 };
 use tidegate_proto::v1;
 use tokio::{
@@ -125,8 +126,6 @@ enum Event<B> {
     Decided(Ticket, Box<Decision>),
     /// The attempt to reach the broker has ended.
     Dialled(io::Result<B>),
-    /// The connection of this side is broken.
-    Broken(Side),
     /// Something came in, or there is room again: look at what can be done.
     Progress,
     /// A timer ran out.
@@ -166,12 +165,14 @@ where
 
     /// Takes what both sides have sent, as far as it is wanted. Tells whether more is there.
     fn take_frames(&mut self) -> bool {
-        let reading = self.reads_client();
-        self.gate.handle_reading(reading, now());
-
         // The broker first: its CONNACK opens the way for what the client has sent already.
-        let broker_more = self.take_broker_frames();
-        let client_more = reading && self.take_client_frames();
+        let reads_broker = self.client_leg.takes_more();
+        self.gate.handle_reading(Side::Broker, reads_broker, now());
+        let broker_more = reads_broker && self.take_broker_frames();
+
+        let reads_client = self.reads_client();
+        self.gate.handle_reading(Side::Client, reads_client, now());
+        let client_more = reads_client && self.take_client_frames();
         self.tell_ends();
         broker_more || client_more
     }
@@ -180,7 +181,8 @@ where
     /// answer for the client, checks for the service.
     fn reads_client(&mut self) -> bool {
         let authz = &self.shared.authz;
-        if self.lane.is_none() {
+        // A CONNECT has a lane of its own, which refuses it in words if it is full.
+        if self.lane.is_none() && self.gate.is_live() {
             let full = [HookKind::Publish, HookKind::Subscribe]
                 .into_iter()
                 .find(|hook| !authz.is_ready(*hook));
@@ -282,22 +284,9 @@ where
             self.drain = None;
             return Poll::Ready(Event::Drain);
         }
-        if let Poll::Ready((ticket, decision)) = self.asks.poll_next(cx) {
-            return Poll::Ready(Event::Decided(ticket, Box::new(decision)));
-        }
-        if self.client_leg.poll_write(cx).is_ready() {
-            return Poll::Ready(Event::Broken(Side::Client));
-        }
-        if self.client_leg.poll_read(cx).is_ready() {
-            return Poll::Ready(Event::Progress);
-        }
-        if let Some(broker_leg) = &mut self.broker_leg {
-            if broker_leg.poll_write(cx).is_ready() {
-                return Poll::Ready(Event::Broken(Side::Broker));
-            }
-            if broker_leg.poll_read(cx).is_ready() {
-                return Poll::Ready(Event::Progress);
-            }
+        // What is rare comes before what a busy peer can make happen all the time.
+        if self.timer.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Event::Timeout);
         }
         if let Some(dialling) = &mut self.dialling
             && let Poll::Ready(dialled) = dialling.as_mut().poll(cx)
@@ -311,8 +300,22 @@ where
             self.lane = None;
             return Poll::Ready(Event::Progress);
         }
-        if self.timer.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Event::Timeout);
+        if let Poll::Ready((ticket, decision)) = self.asks.poll_next(cx) {
+            return Poll::Ready(Event::Decided(ticket, Box::new(decision)));
+        }
+        if self.client_leg.poll_write(cx).is_ready() {
+            return Poll::Ready(Event::Progress);
+        }
+        if self.client_leg.poll_read(cx).is_ready() {
+            return Poll::Ready(Event::Progress);
+        }
+        if let Some(broker_leg) = &mut self.broker_leg {
+            if broker_leg.poll_write(cx).is_ready() {
+                return Poll::Ready(Event::Progress);
+            }
+            if broker_leg.poll_read(cx).is_ready() {
+                return Poll::Ready(Event::Progress);
+            }
         }
         if more {
             return Poll::Ready(Event::Progress);
@@ -324,10 +327,10 @@ where
         match event {
             Event::Progress => {}
             Event::Decided(ticket, decision) => {
-                if let Some(identity) = decision.identity {
-                    self.client.identify(identity);
+                if matches!(decision.verdict, Verdict::Unavailable(_)) {
+                    self.catch_up();
                 }
-                self.gate.handle_verdict(ticket, decision.verdict, now());
+                self.decided(ticket, *decision);
             }
             Event::Dialled(Ok(stream)) => {
                 self.broker_leg = Some(Leg::new(Side::Broker, stream));
@@ -337,7 +340,6 @@ where
                 info!(%error, "the broker cannot be reached");
                 self.gate.handle_upstream(Upstream::Failed, now());
             }
-            Event::Broken(side) => self.gate.handle_eof(side, now()),
             Event::Timeout => {
                 let stalled = |since: Option<Instant>| {
                     since.is_some_and(|since| since.elapsed() >= self.shared.write_stall)
@@ -347,11 +349,31 @@ where
                 } else if stalled(self.broker_leg.as_ref().and_then(Leg::stalled_since)) {
                     self.gate.handle_eof(Side::Broker, now());
                 } else {
+                    self.catch_up();
                     self.gate.handle_timeout(now());
                 }
             }
             Event::Drain => self.gate.handle_drain(now()),
         }
+    }
+
+    /// Brings all decisions that have been made. To be called before time passes for the gatekeeper
+    /// because the packet at the head of its line was not decided: what was decided in time behind
+    /// it counts, though nobody has looked at it yet.
+    fn catch_up(&mut self) {
+        for (ticket, decision) in self.asks.take_decided() {
+            self.decided(ticket, decision);
+        }
+    }
+
+    /// Brings a decision as of the time when it was made: that of its reading says nothing.
+    fn decided(&mut self, ticket: Ticket, decision: Decision) {
+        if let Some(identity) = decision.identity {
+            self.client.identify(identity);
+        }
+        let at = decision.decided_at.into_std();
+        self.gate.handle_verdict(ticket, decision.verdict, at);
+        self.perform();
     }
 
     /// Does what the gatekeeper wants done, in its order.
@@ -383,7 +405,10 @@ where
                     );
                 }
                 Action::Note(GateEvent::Settled(ticket, fate)) => self.spans.settle(ticket, fate),
-                Action::Close(reason) => self.closed = Some(reason),
+                Action::Close(reason) => {
+                    self.undecided = None;
+                    self.closed = Some(reason);
+                }
             }
         }
     }
@@ -455,7 +480,7 @@ where
             };
         }
         match reason {
-            // The everyday endings, and those that anybody on the network can cause at will.
+            // The everyday endings, and those of peers that are no MQTT clients.
             CloseReason::ClientDisconnect
             | CloseReason::ClientGone
             | CloseReason::Drain
@@ -466,7 +491,9 @@ where
     }
 
     /// Writes what is left to both sides, and closes them.
-    async fn finish(self) {
+    async fn finish(mut self) {
+        // Others may be waiting for the room that it was promised.
+        self.lane = None;
         let client = self.client_leg.finish();
         let broker = async {
             if let Some(leg) = self.broker_leg {

@@ -66,9 +66,16 @@ impl FromStr for Target {
         if bare.is_empty() {
             return Err(TargetError::Form);
         }
+        let port = match authority.as_str().strip_prefix(host) {
+            Some("") => DEFAULT_PORT,
+            _ => authority
+                .port_u16()
+                .filter(|port| *port > 0)
+                .ok_or(TargetError::Form)?,
+        };
         Ok(Self {
             host: bare.to_owned(),
-            port: authority.port_u16().unwrap_or(DEFAULT_PORT),
+            port,
         })
     }
 }
@@ -126,6 +133,9 @@ mod tests {
             Ok("broker.example:1883".to_owned())
         );
         assert_eq!(shown("mqtt://[::1]:1"), Ok("[::1]:1".to_owned()));
+        for bad_port in ["mqtt://h:99999", "mqtt://h:", "mqtt://h:abc", "mqtt://h:0"] {
+            assert_eq!(shown(bad_port), Err(TargetError::Form), "{bad_port}");
+        }
         assert_eq!(shown("mqtts://h:1"), Err(TargetError::Scheme));
         assert_eq!(shown("mqtt://user:secret@h:1"), Err(TargetError::Extra));
         assert_eq!(shown("mqtt://h:1/path"), Err(TargetError::Extra));

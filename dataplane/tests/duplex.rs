@@ -13,7 +13,7 @@ use tidegate::{
 };
 use tidegate_proto::v1::{self, ReasonCode};
 use tidegate_tests::{
-    Answer, Connect, Publish, Subscribe, Version,
+    Answer, Connect, Hold, Publish, Subscribe, Version,
     packet::{Encode as _, PINGREQ},
     service::Scripted,
 };
@@ -28,6 +28,9 @@ use tokio_util::sync::CancellationToken;
 const CONNACK: &[u8] = &[0x20, 2, 0, 0];
 const CONNACK_V5: &[u8] = &[0x20, 3, 0, 0, 0];
 const DISCONNECT: &[u8] = &[0xE0, 0];
+
+/// After this time without progress nothing more is on its way.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// A session under test, and both of its ends.
 struct Rig {
@@ -281,12 +284,7 @@ fn a_client_that_does_not_read_is_not_read_for_and_then_left() {
         let mut rig = Rig::with_stall(service, 64, Duration::from_secs(1));
         let mut broker = rig.connect(&Connect::new("client"), Version::V5).await;
         let delivery = Publish::new("t", vec![b'y'; 60_000]).encode(Version::V5);
-        let mut told = 0;
-        let patience = Duration::from_millis(100);
-        while let Ok(Ok(())) = timeout(patience, broker.write_all(&delivery)).await {
-            told += delivery.len();
-            assert!(told < 600_000, "taken for a client that reads nothing");
-        }
+        fill(&mut broker, &delivery.repeat(10)).await;
         assert_eq!(rig.session.await.unwrap(), CloseReason::ClientStalled);
     });
 }
@@ -304,5 +302,84 @@ fn drain_says_goodbye_and_decides_what_was_read() {
             "no DISCONNECT: the will is published"
         );
         assert_eq!(rig.session.await.unwrap(), CloseReason::Drain);
+    });
+}
+
+/// Writes until nothing more is taken, for everything on the way is full. Tells how much that was.
+async fn fill(stream: &mut DuplexStream, bytes: &[u8]) -> usize {
+    let mut taken = 0;
+    while let Ok(count) = timeout(PATIENCE, stream.write(&bytes[taken..])).await {
+        taken += count.unwrap();
+        assert!(taken < bytes.len(), "more was taken than may be held");
+    }
+    taken
+}
+
+/// Small messages that together exceed what a session holds for a peer.
+fn many_messages(count: usize) -> Vec<u8> {
+    Publish::new("t", vec![b'z'; 1000])
+        .encode(Version::V5)
+        .repeat(count)
+}
+
+#[test]
+fn deliveries_go_on_when_a_slow_client_reads_again() {
+    with_service(async |service| {
+        let mut rig = Rig::start(service, 1024);
+        let mut broker = rig.connect(&Connect::new("client"), Version::V5).await;
+        let mut delivery = many_messages(1000);
+        let expected = delivery.clone();
+        let rest = delivery.split_off(fill(&mut broker, &delivery).await);
+        let telling = tokio::spawn(async move {
+            broker.write_all(&rest).await.unwrap();
+            broker
+        });
+        assert_eq!(read(&mut rig.client, expected.len()).await, expected);
+        drop(telling.await.unwrap());
+    });
+}
+
+#[test]
+fn messages_go_on_when_a_slow_broker_reads_again() {
+    with_service(async |service| {
+        let mut rig = Rig::start(service, 1024);
+        let mut broker = rig.connect(&Connect::new("client"), Version::V5).await;
+        let mut said = many_messages(2000);
+        let expected = said.clone();
+        let mut client = rig.client;
+        let rest = said.split_off(fill(&mut client, &said).await);
+        let talking = tokio::spawn(async move {
+            client.write_all(&rest).await.unwrap();
+            client
+        });
+        assert_eq!(read(&mut broker, expected.len()).await, expected);
+        drop(talking.await.unwrap());
+    });
+}
+
+#[test]
+fn one_check_without_an_answer_takes_no_other_with_it() {
+    with_service(async |service| {
+        let hold = Hold::new();
+        let held = hold.clone();
+        service.answer(move |check| match check.topic() {
+            "slow" => Answer::Allow.held_by(&held),
+            _ => Answer::Allow,
+        });
+        let mut rig = Rig::start(service, 1 << 16);
+        let mut broker = rig.connect(&Connect::new("client"), Version::V5).await;
+        let slow = Publish::new("slow", "").qos(1).id(1).encode(Version::V5);
+        rig.client.write_all(&slow).await.unwrap();
+        // In a call of their own, when the first is on its way; all are answered at once.
+        while service.checks().len() < 2 {
+            tokio::task::yield_now().await;
+        }
+        let quick: Vec<u8> = (2..=15)
+            .flat_map(|id| Publish::new("quick", "").qos(1).id(id).encode(Version::V5))
+            .collect();
+        rig.client.write_all(&quick).await.unwrap();
+        assert_eq!(read(&mut broker, quick.len()).await, quick);
+        assert_eq!(read(&mut rig.client, 5).await, [0x40, 3, 0, 1, 0x83]);
+        hold.release();
     });
 }

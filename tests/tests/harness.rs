@@ -15,8 +15,7 @@ use tidegate_proto::v1::{
     authorization_service_client::AuthorizationServiceClient, publish_result::Decision,
 };
 use tidegate_tests::{
-    Answer, Client, Connect, Hold, Publish, Subscribe, Unsubscribe, assert_eventually, background,
-    both_versions,
+    Answer, Client, Connect, Hold, Publish, Subscribe, Unsubscribe, background, both_versions,
     collector::Collector,
     mosquitto::{CommandLine, Mosquitto},
     packet::{Kind, ack, property},

@@ -28,7 +28,7 @@ pub enum Action {
     ToClient(Bytes),
     /// Something worth recording.
     Note(Event),
-    /// Write what was to be written, then close both connections. The last action but for notes.
+    /// Write what was to be written, then close both connections. The last action of a session.
     Close(CloseReason),
 }
 

@@ -34,6 +34,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct AwaitConnect {
     pub(crate) until: Instant,
+    /// For a client that sends none.
+    pub(crate) spare_client_id: ByteString,
 }
 
 /// The service is asked.
@@ -89,16 +91,7 @@ struct Admission {
 }
 
 impl AwaitConnect {
-    pub(crate) fn new(until: Instant) -> Self {
-        Self { until }
-    }
-
-    pub(crate) fn handle_frame(
-        self,
-        frame: &Frame,
-        spare_client_id: ByteString,
-        cx: &mut Context<'_>,
-    ) -> Phase {
+    pub(crate) fn handle_frame(self, frame: &Frame, cx: &mut Context<'_>) -> Phase {
         if frame.kind() != PacketType::Connect {
             return close_unheard(CloseReason::NotMqtt, cx);
         }
@@ -118,7 +111,7 @@ impl AwaitConnect {
         let assigned = connect.client_id.is_empty();
         let hello = Hello {
             client_id: if assigned {
-                spare_client_id
+                self.spare_client_id
             } else {
                 connect.client_id.clone()
             },

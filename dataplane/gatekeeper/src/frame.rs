@@ -152,6 +152,21 @@ impl Frame {
         Err(varint::NOT_MINIMAL)
     }
 
+    /// The same, on memory of its own if it is small. A slice keeps the whole block alive that it was
+    /// read into; a packet that has to wait must not.
+    #[must_use]
+    pub fn unpinned(self) -> Self {
+        const SMALL: usize = 4096;
+
+        if self.bytes.len() > SMALL {
+            return self;
+        }
+        Self {
+            bytes: Bytes::copy_from_slice(&self.bytes),
+            ..self
+        }
+    }
+
     /// The packet with a minimal remaining length: the same bytes, or a copy if they were not
     /// canonical. MQTT 3.1.1 has no rule about it and brokers differ, so they get one form only.
     #[must_use]

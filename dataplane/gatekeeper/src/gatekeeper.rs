@@ -23,7 +23,6 @@ use crate::{
 #[derive(Debug)]
 pub struct Gatekeeper {
     rules: Arc<Rules>,
-    spare_client_id: ByteString,
     phase: Phase,
     tickets: Tickets,
     actions: Actions,
@@ -70,10 +69,12 @@ impl Gatekeeper {
     /// valid client identifier.
     #[must_use]
     pub fn new(rules: Arc<Rules>, spare_client_id: ByteString, now: Instant) -> Self {
-        let phase = Phase::AwaitConnect(AwaitConnect::new(now + rules.deadlines.handshake));
+        let phase = Phase::AwaitConnect(AwaitConnect {
+            until: now + rules.deadlines.handshake,
+            spare_client_id,
+        });
         Self {
             rules,
-            spare_client_id,
             phase,
             tickets: Tickets::new(),
             actions: Actions::default(),
@@ -130,11 +131,8 @@ impl Gatekeeper {
 
     /// A complete packet came.
     pub fn handle_frame(&mut self, side: Side, frame: Frame, now: Instant) {
-        let spare_client_id = self.spare_client_id.clone();
         self.step(now, |phase, cx| match (phase, side) {
-            (Phase::AwaitConnect(phase), Side::Client) => {
-                phase.handle_frame(&frame, spare_client_id, cx)
-            }
+            (Phase::AwaitConnect(phase), Side::Client) => phase.handle_frame(&frame, cx),
             (Phase::AwaitConnack(phase), Side::Broker) => phase.handle_frame(frame, cx),
             (Phase::Live(live), Side::Client) => live.handle_client_frame(frame, cx),
             (Phase::Live(live), Side::Broker) => live.handle_broker_frame(frame, cx),
@@ -196,12 +194,21 @@ impl Gatekeeper {
         });
     }
 
-    /// Tells whether the driver reads from the client at all: while it does not, the client's
-    /// silence is no sign of its death.
-    pub fn handle_reading(&mut self, reading: bool, now: Instant) {
+    /// Tells whether the driver reads from this side at all: while it does not, silence is no sign
+    /// of death.
+    pub fn handle_reading(&mut self, side: Side, reading: bool, now: Instant) {
         if let Phase::Live(live) = &mut self.phase {
-            live.set_reading(reading, &self.rules.limits, now);
+            match side {
+                Side::Client => live.set_reads_client(reading, &self.rules.limits, now),
+                Side::Broker => live.set_reads_broker(reading, now),
+            }
         }
+    }
+
+    /// Whether the broker has accepted the session, and it has not ended.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        matches!(self.phase, Phase::Live(_))
     }
 
     /// The time that [`poll_timeout`](Self::poll_timeout) named has come. Harmless if it has not.

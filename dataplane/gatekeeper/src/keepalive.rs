@@ -16,7 +16,9 @@ pub(crate) struct KeepAlive {
     interval: Option<Duration>,
     patience: Duration,
     heard_client: Instant,
-    reading: bool,
+    reads_client: bool,
+    heard_broker: Instant,
+    reads_broker: bool,
     told_broker: Instant,
     pings: VecDeque<Ping>,
 }
@@ -52,7 +54,9 @@ impl KeepAlive {
             interval: (seconds > 0).then(|| Duration::from_secs(seconds.into())),
             patience,
             heard_client: now,
-            reading: true,
+            reads_client: true,
+            heard_broker: now,
+            reads_broker: true,
             told_broker: now,
             pings: VecDeque::new(),
         }
@@ -64,11 +68,24 @@ impl KeepAlive {
 
     /// Tells whether the gate takes packets from the client. The timer starts anew when it does so
     /// again: the client may have been speaking all the while.
-    pub(crate) fn set_reading(&mut self, reading: bool, now: Instant) {
-        if reading && !self.reading {
+    pub(crate) fn set_reads_client(&mut self, reads: bool, now: Instant) {
+        if reads && !self.reads_client {
             self.heard_client = now;
         }
-        self.reading = reading;
+        self.reads_client = reads;
+    }
+
+    /// Any packet of the broker shows that it lives, though its PINGRESP may stand behind others.
+    pub(crate) fn heard_broker(&mut self, now: Instant) {
+        self.heard_broker = now;
+    }
+
+    /// The same for the broker: it has to wait while the client takes nothing.
+    pub(crate) fn set_reads_broker(&mut self, reads: bool, now: Instant) {
+        if reads && !self.reads_broker {
+            self.heard_broker = now;
+        }
+        self.reads_broker = reads;
     }
 
     pub(crate) fn told_broker(&mut self, now: Instant) {
@@ -112,12 +129,13 @@ impl KeepAlive {
     }
 
     fn client_deadline(&self) -> Option<Instant> {
-        let interval = self.interval.filter(|_| self.reading)?;
+        let interval = self.interval.filter(|_| self.reads_client)?;
         Some(self.heard_client + interval + interval / 2)
     }
 
     fn pong_deadline(&self) -> Option<Instant> {
-        self.pings.front().map(|ping| ping.sent + self.patience)
+        let ping = self.pings.front().filter(|_| self.reads_broker)?;
+        Some(ping.sent.max(self.heard_broker) + self.patience)
     }
 
     fn ping_time(&self) -> Option<Instant> {
@@ -169,16 +187,30 @@ mod tests {
     fn client_timer_rests_while_the_gate_does_not_read() {
         let start = Instant::now();
         let mut keep_alive = KeepAlive::new(10, PATIENCE, start);
-        keep_alive.set_reading(false, start);
+        keep_alive.set_reads_client(false, start);
         keep_alive.told_broker(start + seconds(100));
         assert_eq!(keep_alive.due(start + seconds(100)), None);
-        keep_alive.set_reading(true, start + seconds(100));
+        keep_alive.set_reads_client(true, start + seconds(100));
         assert_eq!(keep_alive.due(start + seconds(114)), Some(Due::PingBroker));
         keep_alive.told_broker(start + seconds(114));
         assert_eq!(
             keep_alive.due(start + seconds(115)),
             Some(Due::ClientSilent)
         );
+    }
+
+    #[test]
+    fn a_broker_that_is_heard_or_not_read_is_not_silent() {
+        let start = Instant::now();
+        let mut keep_alive = KeepAlive::new(0, PATIENCE, start);
+        keep_alive.ping_sent(Owner::Client, start);
+        keep_alive.heard_broker(start + seconds(5));
+        assert_eq!(keep_alive.due(start + seconds(14)), None);
+        keep_alive.set_reads_broker(false, start + seconds(14));
+        assert_eq!(keep_alive.next(), None);
+        keep_alive.set_reads_broker(true, start + seconds(60));
+        assert_eq!(keep_alive.due(start + seconds(69)), None);
+        assert_eq!(keep_alive.due(start + seconds(70)), Some(Due::BrokerSilent));
     }
 
     #[test]

@@ -154,7 +154,7 @@ impl Live {
         limits.max_packet_size.min(self.broker_takes)
     }
 
-    pub(crate) fn set_reading(&mut self, driver_reads: bool, limits: &Limits, now: Instant) {
+    pub(crate) fn set_reads_client(&mut self, driver_reads: bool, limits: &Limits, now: Instant) {
         self.driver_reads = driver_reads;
         self.note_reading(limits, now);
     }
@@ -162,7 +162,11 @@ impl Live {
     /// The client's timer rests as soon as its packets are not taken, whoever it is that waits.
     fn note_reading(&mut self, limits: &Limits, now: Instant) {
         let reading = self.driver_reads && self.wants_client(limits);
-        self.keep_alive.set_reading(reading, now);
+        self.keep_alive.set_reads_client(reading, now);
+    }
+
+    pub(crate) fn set_reads_broker(&mut self, driver_reads: bool, now: Instant) {
+        self.keep_alive.set_reads_broker(driver_reads, now);
     }
 
     pub(crate) fn next_timeout(&self) -> Option<Instant> {

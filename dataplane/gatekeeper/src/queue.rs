@@ -10,7 +10,7 @@ use bytestring::ByteString;
 
 use crate::{
     action::Actions,
-    question::{PublishQuestion, Question, Ticket},
+    question::{PublishQuestion, QoS, Question, Ticket},
     rules::Limits,
     verdict::{Allow, Verdict, Why},
     wire::{publish::Publish, subscribe::Subscribe},
@@ -42,11 +42,34 @@ pub(crate) enum Packet {
     Disconnect(Bytes),
 }
 
+impl Packet {
+    /// What it counts against the bytes of the line.
+    fn size(&self) -> usize {
+        match self {
+            Self::Publish(pending) => pending.outgoing.len(),
+            Self::Subscribe(pending) => pending.outgoing.len(),
+            Self::Unsubscribe(bytes) | Self::Pubrel(_, bytes) | Self::Disconnect(bytes) => {
+                bytes.len()
+            }
+        }
+    }
+}
+
+/// A PUBLISH as far as its acknowledgement goes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Message {
+    pub(crate) qos: QoS,
+    /// It may be the second copy of one that was sent before.
+    pub(crate) dup: bool,
+    /// Set exactly if QoS is above 0 [MQTT-2.2.1-2].
+    pub(crate) id: Option<NonZeroU16>,
+}
+
 /// A PUBLISH and what is known about it.
 #[derive(Debug)]
 pub(crate) struct PendingPublish {
     pub(crate) ticket: Ticket,
-    pub(crate) publish: Publish,
+    pub(crate) message: Message,
     /// The bytes for the broker: the client's own, or the same packet with its alias resolved.
     pub(crate) outgoing: Bytes,
     pub(crate) answer: Answer,
@@ -73,7 +96,7 @@ pub(crate) enum Answer {
 }
 
 impl Answer {
-    /// Takes the verdict unless there is one, or time is up. The first answer counts.
+    /// Takes the verdict unless there is one, or it came too late. The first answer counts.
     fn settle(&mut self, verdict: Verdict, now: Instant) {
         if let Self::Pending(until) = *self {
             *self = Self::Known(if now < until {
@@ -84,7 +107,7 @@ impl Answer {
         }
     }
 
-    /// Ends the waiting if time is up. Tells whether the answer is still awaited by the service.
+    /// Ends the waiting if time is up. Tells whether it did just now: the question is to be cancelled.
     fn expire(&mut self, now: Instant) -> bool {
         let expired = matches!(*self, Self::Pending(until) if until <= now);
         if expired {
@@ -106,6 +129,13 @@ impl Answer {
     }
 }
 
+impl Message {
+    /// The identifier that the gate would have to keep if it acknowledged a success itself.
+    pub(crate) fn owned_id(self) -> Option<NonZeroU16> {
+        self.id.filter(|_| self.qos == QoS::ExactlyOnce)
+    }
+}
+
 impl Queue {
     /// Whether another packet may come in. The last one may exceed the bytes by its own size.
     pub(crate) fn has_room(&self, limits: &Limits) -> bool {
@@ -116,7 +146,8 @@ impl Queue {
         self.entries.is_empty()
     }
 
-    pub(crate) fn push(&mut self, ticket: Ticket, size: usize, packet: Packet) {
+    pub(crate) fn push(&mut self, ticket: Ticket, packet: Packet) {
+        let size = packet.size();
         self.bytes += size;
         self.entries.push_back(Entry {
             ticket,

@@ -15,7 +15,8 @@ pub enum Verdict {
     Allow(Allow),
     /// The service said no.
     Deny(Deny),
-    /// Nobody decided. Never an allow, and never told to the client as a denial.
+    /// Nobody decided. Never an allow, and never told to the client as a denial, unless asking again
+    /// is pointless ([`Why::is_permanent`]).
     Unavailable(Why),
 }
 

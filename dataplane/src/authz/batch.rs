@@ -5,13 +5,14 @@ use std::{future::Future, marker::PhantomData, sync::Arc, time::Duration};
 use tokio::{select, sync::oneshot, time::Instant};
 use tracing::warn;
 
+use crate::log_limit::LogLimit;
+
 use super::{
     call::Shipment,
     counters::Counters,
     failure::{Cause, Failure},
     hook::Hook,
     lane::{Item, Settings},
-    log_limit::LogLimit,
     wire::{self, Outcome},
 };
 

@@ -22,6 +22,8 @@ use tokio::{
 use tower::{Service, ServiceExt};
 use tracing::error;
 
+use crate::log_limit::LogLimit;
+
 use super::{
     batch::{Batch, Flight, Landed},
     call::Shipment,
@@ -29,7 +31,6 @@ use super::{
     failure::Cause,
     hook::Hook,
     lane::{Item, Settings},
-    log_limit::LogLimit,
     pace::Pace,
     permits::{Gate, Leave, Permits},
     sizing::Sizing,

@@ -16,12 +16,13 @@ use tonic::{Code, Request, Status, transport::Channel};
 use tower::Service;
 use tracing::{Span, error, field::Empty, info_span};
 
+use crate::log_limit::LogLimit;
+
 use super::{
     classify::{Classify, Heard, Probe},
     failure::{Cause, shortened},
     hook::{Hook, Payload},
     line::Line,
-    log_limit::LogLimit,
     options::AuthzOptions,
 };
 

@@ -6,9 +6,9 @@ use gatekeeper::Verdict;
 use tidegate_telemetry::DECISION_TARGET;
 use tracing::{Span, debug, info, warn};
 
-use super::{
-    check::Who, failure::Failure, hook::HookKind, log_limit::LogLimit, options, wire::Outcome,
-};
+use crate::log_limit::LogLimit;
+
+use super::{check::Who, failure::Failure, hook::HookKind, options, wire::Outcome};
 
 /// Writes the decision log. Allows at DEBUG or INFO, denials at INFO, failures at WARN.
 #[derive(Debug)]

@@ -12,6 +12,9 @@ use crate::upstream::Target;
 /// Largest packet of MQTT: 268,435,455 bytes after the fixed header of 5.
 const MAX_MQTT_PACKET: usize = 268_435_460;
 
+/// More than descriptors will be had for.
+const MAX_CONNECTIONS: usize = 1_000_000;
+
 /// Checks everything that is not a matter of types.
 pub(super) fn check(config: &Config, tree: &Tree) -> Result<(), Error> {
     let refuse = |key: &str, found: &dyn Display, expected: &str| {
@@ -29,6 +32,14 @@ pub(super) fn check(config: &Config, tree: &Tree) -> Result<(), Error> {
                 &key,
                 &format!("{:?}", listener.name),
                 "a name that no other listener has",
+            );
+        }
+        if !(1..=MAX_CONNECTIONS).contains(&listener.max_connections) {
+            let key = format!("listeners.{index}.max_connections");
+            return refuse(
+                &key,
+                &listener.max_connections,
+                &format!("1 to {MAX_CONNECTIONS}"),
             );
         }
     }
@@ -67,13 +78,13 @@ pub(super) fn check(config: &Config, tree: &Tree) -> Result<(), Error> {
             "limits.max_connections",
             limits.max_connections,
             1,
-            1_000_000,
+            MAX_CONNECTIONS,
         ),
         (
             "limits.max_undecided_per_address",
             limits.max_undecided_per_address,
             1,
-            1_000_000,
+            MAX_CONNECTIONS,
         ),
         (
             "limits.max_connect_size",

@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use gatekeeper::Ticket;
@@ -26,6 +26,21 @@ impl Asks {
         if let Ok(index) = self.0.binary_search_by_key(&ticket, |(ticket, _)| *ticket) {
             self.0.remove(index);
         }
+    }
+
+    /// All decisions that have been made, in the order of the asking. The others stay.
+    pub(super) fn take_decided(&mut self) -> Vec<(Ticket, Decision)> {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut decided = Vec::new();
+        self.0
+            .retain_mut(|(ticket, ask)| match Pin::new(ask).poll(&mut cx) {
+                Poll::Ready(decision) => {
+                    decided.push((*ticket, decision));
+                    false
+                }
+                Poll::Pending => true,
+            });
+        decided
     }
 
     /// The next decision. Pending for ever if nothing is under way.

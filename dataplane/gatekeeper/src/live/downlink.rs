@@ -19,6 +19,7 @@ impl Live {
         frame: Frame,
         cx: &mut Context<'_>,
     ) -> Phase {
+        self.keep_alive.heard_broker(cx.now);
         match self.take_broker_frame(frame, cx) {
             Ok(()) => self.proceed(cx),
             Err(end) => self.close(end, cx),

@@ -2,7 +2,8 @@
 //!
 //! What a denial and what a failure do is in one place here: the denial is told as a denial, and a
 //! failure never as a success nor as a denial. A message with QoS above 0 is never acknowledged as a
-//! success and then lost because nobody decided about it.
+//! success and then lost because nobody decided about it. The exception is a check that would fail
+//! for ever ([`Why::is_permanent`]): it is denied, so that the client does not come back in a loop.
 
 use std::num::NonZeroU16;
 
@@ -13,7 +14,7 @@ use crate::{
     close::CloseReason,
     gatekeeper::Context,
     question::{QoS, Version},
-    queue::{Packet, PendingPublish, PendingSubscribe},
+    queue::{Message, Packet, PendingPublish, PendingSubscribe},
     reason::ReasonCode,
     reply,
     rules::{OnDenied, OnDeniedV3, OnFailed, Rules},
@@ -86,15 +87,10 @@ impl Live {
     ) -> Result<Fate, End> {
         let PendingPublish {
             ticket,
-            publish,
+            message,
             outgoing,
             answer,
         } = pending;
-        let message = Message {
-            qos: publish.qos,
-            dup: publish.dup,
-            id: publish.packet_id,
-        };
         if message
             .owned_id()
             .is_some_and(|id| self.owned.contains(&id))
@@ -114,7 +110,7 @@ impl Live {
             }
             Verdict::Allow(_) => {
                 if let Some(id) = message.id {
-                    self.acks.expect(message.qos, id, publish.dup);
+                    self.acks.expect(message.qos, id, message.dup);
                 }
                 self.forward(Admitted::allowed(ticket, outgoing), cx);
                 Ok(Fate::Forwarded)
@@ -300,23 +296,6 @@ impl Live {
         self.subscribes.insert(id, plan);
         self.forward(Admitted::allowed(ticket, bytes), cx);
         Ok(fate)
-    }
-}
-
-/// A PUBLISH as far as its acknowledgement goes.
-#[derive(Debug, Clone, Copy)]
-struct Message {
-    qos: QoS,
-    /// It may be the second copy of one that was sent before.
-    dup: bool,
-    /// Set exactly if QoS is above 0 [MQTT-2.2.1-2].
-    id: Option<NonZeroU16>,
-}
-
-impl Message {
-    /// The identifier that the gate would have to keep if it acknowledged a success itself.
-    fn owned_id(self) -> Option<NonZeroU16> {
-        self.id.filter(|_| self.qos == QoS::ExactlyOnce)
     }
 }
 

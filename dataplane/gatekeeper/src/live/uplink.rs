@@ -8,7 +8,7 @@ use crate::{
     gatekeeper::{Context, Phase},
     keepalive::Owner,
     question::{FilterQuestion, Question, SubscribeQuestion},
-    queue::{Answer, Packet, PendingPublish, PendingSubscribe, publish_question},
+    queue::{Answer, Message, Packet, PendingPublish, PendingSubscribe, publish_question},
     topic::{self, Parsed},
     violation::Violation,
     wire::{
@@ -38,6 +38,7 @@ impl Live {
             // Nothing follows a DISCONNECT [MQTT-3.14.4-1].
             return Ok(());
         }
+        let frame = frame.unpinned();
         match frame.kind() {
             PacketType::Publish => self.take_publish(frame, cx),
             PacketType::Subscribe => self.take_subscribe(frame, cx),
@@ -89,21 +90,23 @@ impl Live {
         };
         let question = Question::Publish(publish_question(&publish, name));
         let ticket = cx.tickets.ask(question, cx.actions);
-        let size = outgoing.len();
         let pending = PendingPublish {
             ticket,
-            publish,
+            message: Message {
+                qos: publish.qos,
+                dup: publish.dup,
+                id: publish.packet_id,
+            },
             outgoing,
             answer: Answer::Pending(cx.now + cx.rules.deadlines.publish),
         };
-        self.queue.push(ticket, size, Packet::Publish(pending));
+        self.queue.push(ticket, Packet::Publish(pending));
         Ok(())
     }
 
     fn take_subscribe(&mut self, frame: Frame, cx: &mut Context<'_>) -> Result<(), End> {
         let subscribe = subscribe::read(&frame, self.version, cx.rules.limits.filters())?;
         let outgoing = frame.into_canonical();
-        let size = outgoing.len();
         let question = subscribe_question(&subscribe);
         let count = question.filters.len();
         let ticket = if count == 0 {
@@ -118,7 +121,7 @@ impl Live {
             outgoing,
             answers: vec![Answer::Pending(until); count],
         };
-        self.queue.push(ticket, size, Packet::Subscribe(pending));
+        self.queue.push(ticket, Packet::Subscribe(pending));
         Ok(())
     }
 
@@ -153,15 +156,9 @@ impl Live {
         }
     }
 
+    /// Lets a packet wait for its turn that nobody is asked about.
     fn stand_in_line(&mut self, packet: Packet, cx: &Context<'_>) {
-        let size = match &packet {
-            Packet::Unsubscribe(bytes) | Packet::Pubrel(_, bytes) | Packet::Disconnect(bytes) => {
-                bytes.len()
-            }
-            Packet::Publish(pending) => pending.outgoing.len(),
-            Packet::Subscribe(pending) => pending.outgoing.len(),
-        };
-        self.queue.push(cx.tickets.peek(), size, packet);
+        self.queue.push(cx.tickets.peek(), packet);
     }
 }
 

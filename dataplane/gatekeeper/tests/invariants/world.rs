@@ -260,7 +260,7 @@ impl<'a> World<'a> {
             let before = self.unread();
             let reads = self.driver_reads;
             self.tell(&Input::Reading(reads), |gate, now| {
-                gate.handle_reading(reads, now)
+                gate.handle_reading(Side::Client, reads, now)
             })?;
             let broker_is_through = self.take(Side::Broker)?;
             let client_is_through = reads && self.take(Side::Client)?;

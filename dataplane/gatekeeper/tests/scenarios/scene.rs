@@ -366,7 +366,7 @@ impl Scene {
 
     /// Hands over what has come in, as far as it is wanted.
     fn goes_on(&mut self) {
-        self.call(|gate, now| gate.handle_reading(true, now));
+        self.call(|gate, now| gate.handle_reading(Side::Client, true, now));
         for side in [Side::Broker, Side::Client] {
             while let Some(taken) = self.scan(side) {
                 match taken {

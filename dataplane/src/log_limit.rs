@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 /// Lets some lines through per second and counts the others.
 #[derive(Debug)]
-pub(super) struct LogLimit {
+pub(crate) struct LogLimit {
     per_second: f64,
     bucket: Mutex<Bucket>,
 }
@@ -20,7 +20,7 @@ struct Bucket {
 
 impl LogLimit {
     /// At most this many lines per second, with a burst of one second.
-    pub(super) fn new(per_second: u32) -> Self {
+    pub(crate) fn new(per_second: u32) -> Self {
         let per_second = f64::from(per_second);
         Self {
             per_second,
@@ -33,7 +33,7 @@ impl LogLimit {
     }
 
     /// `Some` if a line may be written, with the number of lines left out before it.
-    pub(super) fn permit(&self) -> Option<u64> {
+    pub(crate) fn permit(&self) -> Option<u64> {
         // A counter is never half changed: a poisoned lock is as good as any.
         let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
