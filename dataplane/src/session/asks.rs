@@ -28,7 +28,7 @@ impl Asks {
         }
     }
 
-    /// All decisions that have been made, in the order of the asking. The others stay.
+    /// All decisions that have been made, in the order of their making. The other checks stay.
     pub(super) fn take_decided(&mut self) -> Vec<(Ticket, Decision)> {
         let mut cx = Context::from_waker(Waker::noop());
         let mut decided = Vec::new();
@@ -40,6 +40,7 @@ impl Asks {
                 }
                 Poll::Pending => true,
             });
+        decided.sort_by_key(|(_, decision): &(Ticket, Decision)| decision.decided_at);
         decided
     }
 
