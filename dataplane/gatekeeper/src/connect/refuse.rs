@@ -1,0 +1,139 @@
+//! How a session ends before its CONNACK: in the client's own terms, if they are known.
+
+use bytes::Bytes;
+
+use super::Hello;
+use crate::{
+    action::Fate,
+    close::CloseReason,
+    gatekeeper::{Context, Phase},
+    question::Version,
+    reason::{Origin, ReasonCode},
+    reply::Refusal,
+    verdict::{Deny, Why},
+    wire::{connack, connect::ConnectError},
+};
+
+/// Ends a session before its CONNACK, in the client's own terms if its CONNECT is known.
+pub(crate) fn abort(phase: Phase, reason: CloseReason, cx: &mut Context<'_>) -> Phase {
+    match phase {
+        Phase::AwaitConnect(_) => close_unheard(reason, cx),
+        Phase::Deciding(deciding) => {
+            cx.actions.cancel(deciding.ticket);
+            cx.actions.settled(deciding.ticket, Fate::Closed);
+            abort_heard(&deciding.hello, reason, cx)
+        }
+        Phase::Dialling(dialling) => abort_heard(&dialling.hello, reason, cx),
+        Phase::AwaitConnack(waiting) => abort_heard(&waiting.hello, reason, cx),
+        Phase::Live(live) => live.close(reason.into(), cx),
+        Phase::Closed => Phase::Closed,
+    }
+}
+
+/// Closes without a word: before a CONNECT there is no form in which to answer.
+pub(crate) fn close_unheard(reason: CloseReason, cx: &mut Context<'_>) -> Phase {
+    cx.actions.close(reason);
+    Phase::Closed
+}
+
+/// Ends a session whose CONNECT is known, for a cause that is not the service's.
+pub(super) fn abort_heard(hello: &Hello, reason: CloseReason, cx: &mut Context<'_>) -> Phase {
+    let code = match reason {
+        CloseReason::ClientGone => return close_unheard(reason, cx),
+        CloseReason::ClientViolation(violation) => violation.code,
+        _ => ReasonCode::SERVER_UNAVAILABLE,
+    };
+    Refusal::failure(code).send(hello.connect.version, reason, cx)
+}
+
+/// Ends a session that nobody decided about: a failure, never heard as a denial.
+pub(super) fn undecided(
+    hello: &Hello,
+    why: Why,
+    reason: fn(Why) -> CloseReason,
+    cx: &mut Context<'_>,
+) -> Phase {
+    let refusal = if why.is_permanent() {
+        Refusal::denial(Deny::default())
+    } else if why.is_overload() {
+        Refusal::failure(ReasonCode::SERVER_BUSY)
+    } else {
+        Refusal::failure(ReasonCode::SERVER_UNAVAILABLE)
+    };
+    refusal.send(hello.connect.version, reason(why), cx)
+}
+
+/// Answers a CONNECT that could not be read.
+pub(super) fn refuse_unread(error: ConnectError, cx: &mut Context<'_>) -> Phase {
+    match error {
+        ConnectError::NotMqtt => close_unheard(CloseReason::NotMqtt, cx),
+        ConnectError::UnsupportedVersion { level } => {
+            // In the form that the client can read; bridges set the highest bit [MQTT-3.1.2-2].
+            let shape = match level {
+                6..0x80 => Version::V5,
+                _ => Version::V311,
+            };
+            Refusal::failure(ReasonCode::UNSUPPORTED_PROTOCOL_VERSION).send(
+                shape,
+                CloseReason::UnsupportedVersion,
+                cx,
+            )
+        }
+        ConnectError::EmptyClientId => Refusal::failure(ReasonCode::CLIENT_IDENTIFIER_NOT_VALID)
+            .send(Version::V311, CloseReason::ClientIdentifierRejected, cx),
+        ConnectError::Violation { version, violation } => {
+            let reason = CloseReason::ClientViolation(violation);
+            match version {
+                Some(version) => Refusal::failure(violation.code).send(version, reason, cx),
+                None => close_unheard(reason, cx),
+            }
+        }
+    }
+}
+
+impl Refusal {
+    /// Sends the CONNACK, if there is one with this code in the client's version, and closes.
+    pub(super) fn send(self, version: Version, reason: CloseReason, cx: &mut Context<'_>) -> Phase {
+        let connack = match version {
+            Version::V311 => self.connack_v3(),
+            Version::V5 => Some(self.connack_v5()),
+        };
+        if let Some(connack) = connack {
+            cx.actions.write_client(connack);
+        }
+        cx.actions.close(reason);
+        Phase::Closed
+    }
+
+    /// Explains nothing if that makes the packet larger than the client takes [MQTT-3.2.2-19].
+    pub(super) fn within(self, client_takes: Option<u32>) -> Self {
+        if client_takes.is_none_or(|size| self.connack_v5().len() <= size as usize) {
+            return self;
+        }
+        Self {
+            reason_string: None,
+            server_reference: None,
+            ..self
+        }
+    }
+
+    fn connack_v3(&self) -> Option<Bytes> {
+        let code = match self.origin {
+            // Whatever the code: who is denied is told so.
+            Origin::Denial => self
+                .code
+                .for_connack_v3(Origin::Denial)
+                .or_else(|| ReasonCode::NOT_AUTHORIZED.for_connack_v3(Origin::Denial)),
+            Origin::Failure => self.code.for_connack_v3(Origin::Failure),
+        };
+        code.map(|code| connack::encode_v3(false, code))
+    }
+
+    fn connack_v5(&self) -> Bytes {
+        connack::encode_refusal_v5(
+            self.code.for_connack(),
+            self.reason_string.as_deref(),
+            self.server_reference.as_deref(),
+        )
+    }
+}
