@@ -1,6 +1,6 @@
 //! The embedded broker: MQTT 3.1, 3.1.1 and 5.0, in memory, for as long as the quick start runs.
 //!
-//! Why not a broker from crates.io? Three were tried in November 2026. Each takes five to six
+//! Why not a broker that exists as a crate? Three were tried in November 2026. Each takes five to six
 //! minutes of processor time to build, nearly as much as all the rest. `mqtt5` 0.49 also brings
 //! `ring`, a second TLS provider, into the tree, and adds a user property with the publisher's
 //! client id to every message. `rmqtt` 0.24 brings `ring` and a second `prost`. `rumqttd` 0.20 brings
