@@ -35,6 +35,7 @@ pub(crate) struct Leg<S> {
     /// Bytes that the packet at the head of the input needs.
     needed: usize,
     ended: bool,
+    end_told: bool,
     /// The peer can't be written to any more.
     broken: bool,
     output: Output,
@@ -50,6 +51,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
             input: BytesMut::new(),
             needed: 0,
             ended: false,
+            end_told: false,
             broken: false,
             output: Output::default(),
             stalled_since: None,
@@ -137,9 +139,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
     }
 
     /// Whether nothing more will come of this side: it has ended, and what it sent is taken. A rest
-    /// that `wanted` says is still going to be taken counts as long as it may be a whole packet.
-    pub(crate) fn is_exhausted(&self, wanted: bool) -> bool {
-        self.ended && (self.input.is_empty() || (wanted && self.input.len() < self.needed))
+    /// that `wanted` says is still going to be taken counts as long as it may be a whole packet. Says
+    /// so once.
+    pub(crate) fn take_end(&mut self, wanted: bool) -> bool {
+        let is_over =
+            self.ended && (self.input.is_empty() || (wanted && self.input.len() < self.needed));
+        is_over && !std::mem::replace(&mut self.end_told, true)
     }
 
     /// Whether more may be made for the peer.

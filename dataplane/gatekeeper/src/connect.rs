@@ -243,30 +243,20 @@ impl AwaitConnack {
 
 impl Hello {
     fn connect_decided(self, ticket: Ticket, verdict: Verdict, cx: &mut Context<'_>) -> Phase {
-        match fitting(verdict, &Allow::Connect(Box::default())) {
-            Verdict::Allow(Allow::Connect(allow)) if !is_sendable(&allow) => {
-                cx.actions.settled(ticket, Fate::Closed);
-                undecided(
-                    &self,
-                    Why::InvalidMutation,
-                    CloseReason::ConnectUndecided,
-                    cx,
-                )
+        let why = match verdict {
+            Verdict::Allow(Allow::Connect(allow)) if is_sendable(&allow) => {
+                return self.ask_about_will(ticket, *allow, cx);
             }
-            Verdict::Allow(Allow::Connect(allow)) => self.ask_about_will(ticket, *allow, cx),
             Verdict::Deny(deny) => {
                 cx.actions.settled(ticket, Fate::Closed);
-                self.denied(deny, CloseReason::ConnectDenied, cx)
+                return self.denied(deny, CloseReason::ConnectDenied, cx);
             }
-            Verdict::Allow(_) => {
-                cx.actions.settled(ticket, Fate::Closed);
-                undecided(&self, Why::InvalidResult, CloseReason::ConnectUndecided, cx)
-            }
-            Verdict::Unavailable(why) => {
-                cx.actions.settled(ticket, Fate::Closed);
-                undecided(&self, why, CloseReason::ConnectUndecided, cx)
-            }
-        }
+            Verdict::Allow(Allow::Connect(_)) => Why::InvalidMutation,
+            Verdict::Allow(Allow::Publish | Allow::Subscribe) => Why::InvalidResult,
+            Verdict::Unavailable(why) => why,
+        };
+        cx.actions.settled(ticket, Fate::Closed);
+        undecided(&self, why, CloseReason::ConnectUndecided, cx)
     }
 
     fn ask_about_will(self, connect: Ticket, allow: ConnectAllow, cx: &mut Context<'_>) -> Phase {

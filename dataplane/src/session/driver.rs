@@ -54,8 +54,6 @@ pub(super) struct Driver<S, D: Dial, U> {
     drain: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     undecided: Option<U>,
     closed: Option<CloseReason>,
-    client_end_told: bool,
-    broker_end_told: bool,
     shared: Arc<Shared<D>>,
 }
 
@@ -102,8 +100,6 @@ where
             drain: Some(Box::pin(drain.cancelled_owned())),
             undecided: Some(undecided),
             closed: None,
-            client_end_told: false,
-            broker_end_told: false,
             shared,
         }
     }
@@ -137,11 +133,11 @@ where
         // The broker first: its CONNACK opens the way for what the client has sent already.
         let reads_broker = self.client_leg.takes_more();
         self.gate.handle_reading(Side::Broker, reads_broker, now());
-        let broker_more = reads_broker && self.take_broker_frames();
+        let broker_more = reads_broker && self.take_frames_of(Side::Broker);
 
         let reads_client = self.reads_client();
         self.gate.handle_reading(Side::Client, reads_client, now());
-        let client_more = reads_client && self.take_client_frames();
+        let client_more = reads_client && self.take_frames_of(Side::Client);
         self.tell_ends();
         broker_more || client_more
     }
@@ -167,39 +163,24 @@ where
             && self.broker_leg.as_ref().is_none_or(Leg::takes_more)
     }
 
-    fn take_client_frames(&mut self) -> bool {
+    /// Takes what this side has sent, as far as there is room for what it may cause for the client.
+    /// Tells whether more may be there.
+    fn take_frames_of(&mut self, side: Side) -> bool {
         for _ in 0..FRAMES_PER_TURN {
-            if self.gate.is_closed() || !self.gate.wants_read(Side::Client) {
+            if !self.gate.wants_read(side) || !self.client_leg.takes_more() {
                 return false;
             }
-            let max_size = self.gate.max_packet_size(Side::Client);
-            match self.client_leg.next_frame(max_size) {
-                Ok(Some(frame)) => self.gate.handle_frame(Side::Client, frame, now()),
-                Ok(None) => return false,
-                Err(violation) => {
-                    self.gate.handle_violation(Side::Client, violation, now());
-                    return false;
-                }
-            }
-            self.perform();
-        }
-        true
-    }
-
-    fn take_broker_frames(&mut self) -> bool {
-        for _ in 0..FRAMES_PER_TURN {
-            let Some(broker_leg) = &mut self.broker_leg else {
-                return false;
+            let max_size = self.gate.max_packet_size(side);
+            let next = match (side, &mut self.broker_leg) {
+                (Side::Client, _) => self.client_leg.next_frame(max_size),
+                (Side::Broker, Some(broker_leg)) => broker_leg.next_frame(max_size),
+                (Side::Broker, None) => return false,
             };
-            if !self.gate.wants_read(Side::Broker) || !self.client_leg.takes_more() {
-                return false;
-            }
-            let max_size = self.gate.max_packet_size(Side::Broker);
-            match broker_leg.next_frame(max_size) {
-                Ok(Some(frame)) => self.gate.handle_frame(Side::Broker, frame, now()),
+            match next {
+                Ok(Some(frame)) => self.gate.handle_frame(side, frame, now()),
                 Ok(None) => return false,
                 Err(violation) => {
-                    self.gate.handle_violation(Side::Broker, violation, now());
+                    self.gate.handle_violation(side, violation, now());
                     return false;
                 }
             }
@@ -211,19 +192,14 @@ where
     /// Tells the gatekeeper of connections that have ended, once all that came before is taken: a
     /// client may send CONNECT, PUBLISH and DISCONNECT in one go, and leave.
     fn tell_ends(&mut self) {
-        let over = self
-            .client_leg
-            .is_exhausted(self.gate.wants_read(Side::Client));
-        if over && !self.client_end_told {
-            self.client_end_told = true;
+        let wanted = self.gate.wants_read(Side::Client);
+        if self.client_leg.take_end(wanted) {
             self.gate.handle_eof(Side::Client, now());
         }
-        let over = self
-            .broker_leg
-            .as_ref()
-            .is_some_and(|leg| leg.is_exhausted(self.gate.wants_read(Side::Broker)));
-        if over && !self.broker_end_told {
-            self.broker_end_told = true;
+        let wanted = self.gate.wants_read(Side::Broker);
+        if let Some(broker_leg) = &mut self.broker_leg
+            && broker_leg.take_end(wanted)
+        {
             self.gate.handle_eof(Side::Broker, now());
         }
     }
