@@ -180,6 +180,12 @@ fn rules(config: &Config) -> Rules {
             topic_alias_maximum: limits.topic_alias_maximum,
             max_filters: limits.max_filters,
             max_topic_levels: limits.max_topic_levels,
+            max_filter_wildcards: limits.max_filter_wildcards,
+            max_subscriptions: limits.max_subscriptions,
+            max_user_properties: limits.max_user_properties,
+            max_user_property_bytes: limits.max_user_property_bytes,
+            receive_maximum: limits.receive_maximum,
+            ..gatekeeper::Limits::default()
         },
         deadlines: Deadlines {
             handshake: limits.handshake_deadline,
@@ -198,6 +204,7 @@ fn rules(config: &Config) -> Rules {
         on_subscribe_denied: denied(config.authz.subscribe.on_deny),
         on_publish_failed: failed(config.authz.publish.on_failure),
         on_subscribe_failed: failed(config.authz.subscribe.on_failure),
+        ..Rules::default()
     }
 }
 

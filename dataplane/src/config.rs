@@ -142,6 +142,17 @@ pub struct Limits {
     pub max_filters: usize,
     /// Levels of a topic name or filter.
     pub max_topic_levels: usize,
+    /// Wildcards in one filter.
+    pub max_filter_wildcards: usize,
+    /// Subscriptions of one connection.
+    pub max_subscriptions: usize,
+    /// User properties in one packet of a client.
+    pub max_user_properties: usize,
+    /// Bytes of the user properties in one packet of a client.
+    #[serde(with = "text::size")]
+    pub max_user_property_bytes: usize,
+    /// PUBLISH packets with QoS above 0 that an MQTT 5 client may have unacknowledged, 1 to 65535.
+    pub receive_maximum: u16,
     /// How long a peer may take nothing of what is written to it.
     #[serde(with = "text::duration")]
     pub write_stall: Duration,
@@ -162,6 +173,11 @@ impl Default for Limits {
             topic_alias_maximum: gate.topic_alias_maximum,
             max_filters: gate.max_filters,
             max_topic_levels: gate.max_topic_levels,
+            max_filter_wildcards: gate.max_filter_wildcards,
+            max_subscriptions: gate.max_subscriptions,
+            max_user_properties: gate.max_user_properties,
+            max_user_property_bytes: gate.max_user_property_bytes,
+            receive_maximum: gate.receive_maximum,
             write_stall: Duration::from_secs(30),
         }
     }

@@ -252,7 +252,7 @@ impl Hello {
                 return self.denied(deny, CloseReason::ConnectDenied, cx);
             }
             Verdict::Allow(Allow::Connect(_)) => Why::InvalidMutation,
-            Verdict::Allow(Allow::Publish | Allow::Subscribe) => Why::InvalidResult,
+            Verdict::Allow(Allow::Publish(_) | Allow::Subscribe(_)) => Why::InvalidResult,
             Verdict::Unavailable(why) => why,
         };
         cx.actions.settled(ticket, Fate::Closed);
@@ -283,7 +283,7 @@ impl Hello {
         verdict: Verdict,
         cx: &mut Context<'_>,
     ) -> Phase {
-        match fitting(verdict, &Allow::Publish) {
+        match fitting(verdict, &Allow::PUBLISH) {
             Verdict::Allow(_) => {
                 cx.actions.settled(ticket, Fate::Forwarded);
                 self.dial(admission, cx)
@@ -362,7 +362,7 @@ impl Hello {
         connack: &Connack,
         limits: &Limits,
     ) -> Result<Bytes, TooLong> {
-        if self.connect.version == Version::V311 {
+        if self.connect.version.is_v3() {
             return Ok(frame.into_canonical());
         }
         connack.with_gate_limits(&GateLimits {

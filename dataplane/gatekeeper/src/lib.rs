@@ -70,7 +70,9 @@ pub use self::{
         Ticket, UserProperty, Version,
     },
     reason::ReasonCode,
-    rules::{Deadlines, Limits, OnDenied, OnDeniedV3, OnFailed, Rules},
-    verdict::{Allow, ConnectAllow, Deny, DenyAction, Verdict, Why},
+    rules::{Deadlines, Limits, OnDenied, OnDeniedV3, OnFailed, Resume, Rules},
+    verdict::{
+        Allow, ConnectAllow, Deny, DenyAction, PublishChanges, SubscribeChanges, Verdict, Why,
+    },
     violation::Violation,
 };

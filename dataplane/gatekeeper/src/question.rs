@@ -28,10 +28,20 @@ impl Ticket {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Version {
+    /// MQTT 3.1, the protocol named `MQIsdp`.
+    V31 = 3,
     /// MQTT 3.1.1.
     V311 = 4,
     /// MQTT 5.0.
     V5 = 5,
+}
+
+impl Version {
+    /// Whether it is one of the 3.x versions: no properties, no reason codes but in CONNACK and SUBACK.
+    #[must_use]
+    pub const fn is_v3(self) -> bool {
+        matches!(self, Self::V31 | Self::V311)
+    }
 }
 
 /// Quality of service.

@@ -166,7 +166,7 @@ impl Queue {
             Packet::Publish(pending) if pending.ticket == ticket => {
                 pending
                     .answer
-                    .settle(fitting(verdict, &Allow::Publish), now);
+                    .settle(fitting(verdict, &Allow::PUBLISH), now);
             }
             Packet::Subscribe(pending) => {
                 let index = ticket.sequence() - pending.ticket.sequence();
@@ -174,7 +174,7 @@ impl Queue {
                     .ok()
                     .and_then(|index| pending.answers.get_mut(index))
                 {
-                    answer.settle(fitting(verdict, &Allow::Subscribe), now);
+                    answer.settle(fitting(verdict, &Allow::SUBSCRIBE), now);
                 }
             }
             _ => {}

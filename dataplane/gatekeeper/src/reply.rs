@@ -61,8 +61,10 @@ pub(crate) fn publish_ack(
     let pkid = id.get();
     let reason_string = sayable(reason_string);
     match (version, qos) {
-        (Version::V311, QoS::ExactlyOnce) => encode(|buffer| v4::PubRec::new(pkid).write(buffer)),
-        (Version::V311, _) => encode(|buffer| v4::PubAck::new(pkid).write(buffer)),
+        (Version::V31 | Version::V311, QoS::ExactlyOnce) => {
+            encode(|buffer| v4::PubRec::new(pkid).write(buffer))
+        }
+        (Version::V31 | Version::V311, _) => encode(|buffer| v4::PubAck::new(pkid).write(buffer)),
         (Version::V5, QoS::ExactlyOnce) => {
             let mut packet = v5::PubRec::new(pkid);
             packet.reason = pubrec_reason(code);
@@ -88,7 +90,7 @@ pub(crate) fn publish_ack(
 pub(crate) fn pubcomp(version: Version, id: NonZeroU16) -> Bytes {
     let pkid = id.get();
     match version {
-        Version::V311 => encode(|buffer| v4::PubComp::new(pkid).write(buffer)),
+        Version::V31 | Version::V311 => encode(|buffer| v4::PubComp::new(pkid).write(buffer)),
         Version::V5 => encode(|buffer| v5::PubComp::new(pkid).write(buffer)),
     }
 }
@@ -104,7 +106,7 @@ pub(crate) fn suback(
     reason_string: Option<&str>,
 ) -> Bytes {
     match version {
-        Version::V311 => {
+        Version::V31 | Version::V311 => {
             let codes = codes.iter().map(|_| v4::SubscribeReasonCode::Failure);
             let packet = v4::SubAck::new(id.get(), codes.collect());
             encode(|buffer| packet.write(buffer))

@@ -22,6 +22,19 @@ pub struct Rules {
     pub on_publish_failed: OnFailed,
     /// What a SUBSCRIBE does that nobody decided.
     pub on_subscribe_failed: OnFailed,
+    /// Whether a client may come back to a session that the broker kept for it.
+    pub resume: Resume,
+    /// Endings, as [`CloseReason::as_str`](crate::CloseReason::as_str) has them, after which the
+    /// broker is told not to publish the will, though the client did not say goodbye. A deliberate
+    /// deviation from [MQTT-3.1.2-8].
+    pub suppress_will_on: Vec<&'static str>,
+    /// Whether a will may go to a topic that begins with `$`. Brokers give such topics meanings of
+    /// their own.
+    pub allow_dollar_wills: bool,
+    /// Whether a payload that is said to be UTF-8 has to be [MQTT-3.3.2-4] (0x99 if it is not).
+    pub check_payload_format: bool,
+    /// Whether the broker's Server Reference reaches the client. It is a private name, most often.
+    pub pass_server_reference: bool,
 }
 
 impl Default for Rules {
@@ -35,6 +48,11 @@ impl Default for Rules {
             on_publish_failed: OnFailed::Reject,
             // A client that is told 0x80 hardly ever asks again and would stay deaf.
             on_subscribe_failed: OnFailed::Disconnect,
+            resume: Resume::Ask,
+            suppress_will_on: Vec::new(),
+            allow_dollar_wills: false,
+            check_payload_format: true,
+            pass_server_reference: false,
         }
     }
 }
@@ -58,6 +76,24 @@ pub struct Limits {
     pub max_filters: usize,
     /// Levels of a topic name or filter.
     pub max_topic_levels: usize,
+    /// Wildcards in one filter: what matching it costs grows with them.
+    pub max_filter_wildcards: usize,
+    /// Subscriptions of one connection.
+    pub max_subscriptions: usize,
+    /// User properties in one packet of the client.
+    pub max_user_properties: usize,
+    /// Bytes of the user properties in one packet of the client.
+    pub max_user_property_bytes: usize,
+    /// PUBLISH packets with QoS above 0 that an MQTT 5 client may have unacknowledged; the broker's
+    /// own Receive Maximum may lower it [MQTT-3.3.4-9]. Never 0.
+    pub receive_maximum: u16,
+    /// Longest keep alive of an MQTT 5 client in seconds: one that asks for more, or for none, gets
+    /// this as Server Keep Alive [MQTT-3.2.2-21]. 0 is no bound. 3.x has no word for it.
+    pub max_keep_alive: u16,
+    /// Longest Session Expiry Interval of an MQTT 5 client in seconds; a longer one is shortened.
+    pub max_session_expiry: u32,
+    /// Longest Will Delay Interval in seconds; a longer one is shortened.
+    pub max_will_delay: u32,
 }
 
 impl Default for Limits {
@@ -71,6 +107,14 @@ impl Default for Limits {
             topic_alias_maximum: 32,
             max_filters: 64,
             max_topic_levels: 128,
+            max_filter_wildcards: 16,
+            max_subscriptions: 1024,
+            max_user_properties: 64,
+            max_user_property_bytes: 16 * 1024,
+            receive_maximum: 1024,
+            max_keep_alive: 3600,
+            max_session_expiry: u32::MAX,
+            max_will_delay: u32::MAX,
         }
     }
 }
@@ -135,6 +179,16 @@ pub enum OnDeniedV3 {
     AckAndDrop,
     /// Close the connection.
     Disconnect,
+}
+
+/// What becomes of a CONNECT that wants to resume a session. Its subscriptions deliver without being
+/// asked about again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resume {
+    /// The service is asked: the question about the CONNECT says that it may resume.
+    Ask,
+    /// Every session begins anew. What the broker had queued for the client is lost.
+    ForceClean,
 }
 
 /// What an undecided packet does.

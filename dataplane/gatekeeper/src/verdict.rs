@@ -2,9 +2,13 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
 use bytestring::ByteString;
 
-use crate::reason::ReasonCode;
+use crate::{
+    question::{QoS, Secret, UserProperty},
+    reason::ReasonCode,
+};
 
 /// What is known about a question in the end.
 ///
@@ -25,10 +29,56 @@ pub enum Verdict {
 pub enum Allow {
     /// The client may connect.
     Connect(Box<ConnectAllow>),
-    /// The message (or will) may be published.
-    Publish,
+    /// The message (or will) may be published; `None`: as it is.
+    Publish(Option<Box<PublishChanges>>),
     /// The subscription may be made.
-    Subscribe,
+    Subscribe(SubscribeChanges),
+}
+
+impl Allow {
+    /// A message or will that may be published as it is.
+    pub const PUBLISH: Self = Self::Publish(None);
+    /// A subscription that may be made as it was asked for.
+    pub const SUBSCRIBE: Self = Self::Subscribe(SubscribeChanges::NONE);
+}
+
+/// What the service wants changed in a message or will. That each change is permitted was seen to
+/// before; that the result is MQTT is seen to by the gatekeeper, and a change that makes it something
+/// else is [`Why::InvalidMutation`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PublishChanges {
+    /// Another topic name.
+    pub topic: Option<ByteString>,
+    /// Another payload; it may be empty. The Payload Format Indicator of the old one does not
+    /// describe it and is removed, unless `payload_format_indicator` gives one.
+    pub payload: Option<Bytes>,
+    /// Payload Format Indicator of the other payload: `true` is UTF-8. Never without `payload`.
+    pub payload_format_indicator: Option<bool>,
+    /// Another RETAIN flag.
+    pub retain: Option<bool>,
+    /// Keys of user properties to remove, before any are added (MQTT 5).
+    pub user_property_keys_to_remove: Vec<ByteString>,
+    /// User properties to append (MQTT 5).
+    pub user_properties_to_add: Vec<UserProperty>,
+}
+
+/// What the service wants changed in one subscription.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SubscribeChanges {
+    /// A lower maximum QoS. One above what the client asked for is [`Why::InvalidMutation`].
+    pub max_qos: Option<QoS>,
+    /// Another topic filter, without `$share/<name>/`. Only the client's own filter below the
+    /// session's [`mount`](ConnectAllow::mount) can be mapped back on delivery; any other is
+    /// [`Why::InvalidMutation`].
+    pub filter: Option<ByteString>,
+}
+
+impl SubscribeChanges {
+    /// As it was asked for.
+    pub const NONE: Self = Self {
+        max_qos: None,
+        filter: None,
+    };
 }
 
 /// What came with the permission to connect, as far as it concerns the bytes on the wire.
@@ -36,6 +86,21 @@ pub enum Allow {
 pub struct ConnectAllow {
     /// Client identifier to use towards the broker. `None`: the client's own.
     pub broker_client_id: Option<ByteString>,
+    /// User name to use towards the broker. `None`: the client's own.
+    pub broker_username: Option<ByteString>,
+    /// Password to use towards the broker. `None`: the client's own.
+    pub broker_password: Option<Secret>,
+    /// Connect without the will. It is not asked about then.
+    pub drop_will: bool,
+    /// Connect with Clean Start (Clean Session), whatever the client asked for.
+    pub force_clean_start: bool,
+    /// Upper bound of the Session Expiry Interval in seconds. On 3.x, which has none, 0 means a clean
+    /// session, and any other value changes nothing.
+    pub max_session_expiry: Option<u32>,
+    /// Where the session's topics begin at the broker, with a `/` at its end: the client does not see
+    /// it. The service puts it in front of topics and filters, the gate takes it from deliveries.
+    /// `None`: filters are not rewritten.
+    pub mount: Option<ByteString>,
     /// When the session must end. `None`: no limit.
     pub expires_at: Option<Instant>,
 }

@@ -90,8 +90,8 @@ fn answers(hook: HookKind, verdict: &Verdict) -> bool {
     match (hook, verdict) {
         (_, Verdict::Deny(_))
         | (HookKind::Connect, Verdict::Allow(Allow::Connect(_)))
-        | (HookKind::Will | HookKind::Publish, Verdict::Allow(Allow::Publish))
-        | (HookKind::Subscribe, Verdict::Allow(Allow::Subscribe)) => true,
+        | (HookKind::Will | HookKind::Publish, Verdict::Allow(Allow::Publish(_)))
+        | (HookKind::Subscribe, Verdict::Allow(Allow::Subscribe(_))) => true,
         (_, Verdict::Allow(_) | Verdict::Unavailable(_)) => false,
     }
 }
@@ -108,8 +108,8 @@ mod tests {
         for hook in HookKind::ALL {
             let kinds = [
                 Allow::Connect(Box::default()),
-                Allow::Publish,
-                Allow::Subscribe,
+                Allow::PUBLISH,
+                Allow::SUBSCRIBE,
             ];
             let accepted = kinds
                 .into_iter()

@@ -40,7 +40,7 @@ pub(super) fn context(topic: &str, time_limit: Duration) -> Context {
 /// An allowed PUBLISH.
 pub(super) fn allowed() -> Decision {
     Decision {
-        verdict: Verdict::Allow(Allow::Publish),
+        verdict: Verdict::Allow(Allow::PUBLISH),
         identity: None,
         facts: Facts::default(),
         decided_at: Instant::now(),

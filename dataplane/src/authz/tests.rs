@@ -62,15 +62,15 @@ async fn every_hook_is_decided_on_three_connections() {
         message: v1::PublishCheck::default(),
         context: context(),
     });
-    assert_eq!(will.await.verdict, Verdict::Allow(Allow::Publish));
+    assert_eq!(will.await.verdict, Verdict::Allow(Allow::PUBLISH));
     let subscribe = authz.ask(Check::<hook::Subscribe> {
         message: v1::SubscribeCheck::default(),
         context: context(),
     });
-    assert_eq!(subscribe.await.verdict, Verdict::Allow(Allow::Subscribe));
+    assert_eq!(subscribe.await.verdict, Verdict::Allow(Allow::SUBSCRIBE));
     let publish = [publish("yes"), publish("no")].map(|check| authz.ask(check));
     let [allowed, denied] = publish;
-    assert_eq!(allowed.await.verdict, Verdict::Allow(Allow::Publish));
+    assert_eq!(allowed.await.verdict, Verdict::Allow(Allow::PUBLISH));
     assert!(matches!(denied.await.verdict, Verdict::Deny(_)));
 
     assert_eq!(server.connections.load(Ordering::Relaxed), 3);

@@ -229,6 +229,7 @@ pub(super) fn grant_connect(
     let allow = gatekeeper::ConnectAllow {
         broker_client_id: broker_client_id.map(ByteString::from),
         expires_at,
+        ..gatekeeper::ConnectAllow::default()
     };
     let identity = Identity {
         principal,
@@ -264,7 +265,7 @@ pub(super) fn grant_publish(allow: &v1::PublishAllow) -> Result<(Allow, Option<I
             "payload_format_indicator",
         ),
     ])?;
-    Ok((Allow::Publish, None))
+    Ok((Allow::PUBLISH, None))
 }
 
 /// What an allow of one filter grants. Changes are not permitted yet.
@@ -279,7 +280,7 @@ pub(super) fn grant_subscribe(
         (max_qos.is_some(), "max_qos"),
         (topic_filter.is_some(), "topic_filter"),
     ])?;
-    Ok((Allow::Subscribe, None))
+    Ok((Allow::SUBSCRIBE, None))
 }
 
 fn refuse_changes(fields: &[(bool, &'static str)]) -> Result<(), Cause> {

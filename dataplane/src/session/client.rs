@@ -78,6 +78,7 @@ impl Client {
         self.session.client_id = question.client_id.to_string();
         self.session.username = question.username.as_ref().map(ToString::to_string);
         self.session.protocol_version = match question.version {
+            Version::V31 => v1::ProtocolVersion::Mqtt31,
             Version::V311 => v1::ProtocolVersion::Mqtt311,
             Version::V5 => v1::ProtocolVersion::Mqtt50,
         }

@@ -95,7 +95,7 @@ impl Refusal {
     /// Sends the CONNACK, if there is one with this code in the client's version, and closes.
     pub(super) fn send(self, version: Version, reason: CloseReason, cx: &mut Context<'_>) -> Phase {
         let connack = match version {
-            Version::V311 => self.connack_v3(),
+            Version::V31 | Version::V311 => self.connack_v3(),
             Version::V5 => Some(self.connack_v5()),
         };
         if let Some(connack) = connack {

@@ -119,7 +119,7 @@ impl Live {
 
     fn suback_code(&self, refused: ReasonCode) -> u8 {
         match self.version {
-            Version::V311 => 0x80,
+            Version::V31 | Version::V311 => 0x80,
             Version::V5 => refused.get(),
         }
     }

@@ -143,7 +143,7 @@ impl Live {
         action: DenyAction,
         rules: &Rules,
     ) -> DeniedPublish {
-        let speechless = self.version == Version::V311 && message.qos != QoS::AtMostOnce;
+        let speechless = self.version.is_v3() && message.qos != QoS::AtMostOnce;
         match action {
             DenyAction::Disconnect => DeniedPublish::Disconnect,
             DenyAction::Drop => DeniedPublish::Drop,
@@ -176,7 +176,9 @@ impl Live {
             (OnFailed::Disconnect, _, _) => Err(CloseReason::PublishUndecided(why).into()),
             (OnFailed::Reject, _, QoS::AtMostOnce) => Ok(Fate::Dropped),
             // No way to say "not now", and a success would be a lie.
-            (OnFailed::Reject, Version::V311, _) => Err(CloseReason::PublishUndecided(why).into()),
+            (OnFailed::Reject, Version::V31 | Version::V311, _) => {
+                Err(CloseReason::PublishUndecided(why).into())
+            }
             (OnFailed::Reject, Version::V5, _) => {
                 let code = ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR;
                 Ok(self.refuse(message, code, None, cx))

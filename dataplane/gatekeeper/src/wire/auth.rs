@@ -27,7 +27,7 @@ pub struct Auth {
 /// If the version is MQTT 3.1.1, where the type is reserved; if it is malformed; if its sender may
 /// not say that ([MQTT-3.15.2-1]); if the Authentication Method is missing (§3.15.2.2.2).
 pub fn read(frame: &Frame, version: Version) -> Result<Auth, Violation> {
-    if version == Version::V311 {
+    if version.is_v3() {
         return Err(Violation::malformed(
             "packet type 15 is reserved",
             "3.1.1: §2.2.1",

@@ -77,7 +77,7 @@ pub fn read(frame: &Frame, version: Version) -> Result<Connack, Violation> {
     let code = cursor.u8()?;
     let v3_shaped = cursor.remaining() == 0;
     let code = match version {
-        Version::V311 => code_v3(code),
+        Version::V31 | Version::V311 => code_v3(code),
         Version::V5 if v3_shaped => code_v3_on_v5(code),
         Version::V5 => code_v5(code),
     }?;

@@ -89,7 +89,7 @@ pub fn read(frame: &Frame) -> Result<Connect, ConnectError> {
         })?;
 
     // [3.1.1: MQTT-3.1.3-8]: there is no session that a nameless client could come back to.
-    if version == Version::V311 && connect.client_id.is_empty() && !connect.clean_start {
+    if version.is_v3() && connect.client_id.is_empty() && !connect.clean_start {
         return Err(ConnectError::EmptyClientId);
     }
     Ok(connect)
@@ -119,7 +119,7 @@ fn read_rest(mut cursor: Cursor<'_>, version: Version, from: Side) -> Result<Con
     let flags = Flags::read(&mut cursor, version)?;
     let keep_alive = cursor.u16()?;
     let properties = match version {
-        Version::V311 => ConnectProperties::default(),
+        Version::V31 | Version::V311 => ConnectProperties::default(),
         Version::V5 => ConnectProperties::read(&mut cursor, from)?,
     };
     let client_id = cursor.text()?;

@@ -42,13 +42,13 @@ pub fn read(frame: &Frame, version: Version) -> Result<Disconnect, Violation> {
         raw_properties: RawProperties::default(),
     };
     match version {
-        Version::V311 if frame.from() == Side::Broker => {
+        Version::V31 | Version::V311 if frame.from() == Side::Broker => {
             return Err(Violation::protocol(
                 "DISCONNECT from a broker",
                 "3.1.1: §3.14",
             ));
         }
-        Version::V311 => {}
+        Version::V31 | Version::V311 => {}
         Version::V5 => disconnect.read_body(&mut cursor, frame.from())?,
     }
     cursor.finish()?;

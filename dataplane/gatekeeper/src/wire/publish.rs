@@ -116,7 +116,9 @@ impl Publish {
             return Ok(());
         }
         Err(match self.version {
-            Version::V311 => Violation::malformed("empty topic name", "MQTT-4.7.3-1"),
+            Version::V31 | Version::V311 => {
+                Violation::malformed("empty topic name", "MQTT-4.7.3-1")
+            }
             Version::V5 => Violation::protocol("empty topic name without Topic Alias", "§3.3.2.1"),
         })
     }

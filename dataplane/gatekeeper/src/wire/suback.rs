@@ -34,7 +34,7 @@ pub fn read(frame: &Frame, version: Version) -> Result<Suback, Violation> {
     let mut cursor = open(frame, version, &[PacketType::Suback])?;
     let packet_id = packet_id(&mut cursor)?;
     let raw_properties = match version {
-        Version::V311 => RawProperties::default(),
+        Version::V31 | Version::V311 => RawProperties::default(),
         Version::V5 => skim(&mut cursor, Place::SUBACK, frame.from())?,
     };
     let codes = cursor.rest();
@@ -80,7 +80,7 @@ pub fn encode(
 
 fn is_legal(code: u8, version: Version) -> bool {
     match version {
-        Version::V311 => matches!(code, 0x00..=0x02 | 0x80),
+        Version::V31 | Version::V311 => matches!(code, 0x00..=0x02 | 0x80),
         Version::V5 => ReasonCode::new(code).is_legal(Carrier::Suback, Sender::Server),
     }
 }

@@ -172,7 +172,7 @@ impl Subscription {
 /// turn a packet that the broker must close for into one that it accepts.
 fn check_reserved(options: u8, version: Version) -> Result<(), Violation> {
     let (reserved, clause) = match version {
-        Version::V311 => (0b1111_1100, "3.1.1: MQTT-3.8.3-4"),
+        Version::V31 | Version::V311 => (0b1111_1100, "3.1.1: MQTT-3.8.3-4"),
         Version::V5 => (0b1100_0000, "MQTT-3.8.3-5"),
     };
     if options & reserved == 0 {

@@ -29,7 +29,7 @@ pub struct Unsuback {
 pub fn read(frame: &Frame, version: Version) -> Result<Unsuback, Violation> {
     let mut cursor = open(frame, version, &[PacketType::Unsuback])?;
     let packet_id = packet_id(&mut cursor)?;
-    if version == Version::V311 {
+    if version.is_v3() {
         cursor.finish()?;
         return Ok(Unsuback {
             packet_id,

@@ -32,7 +32,7 @@ pub fn read(
     let mut cursor = open(frame, version, &[PacketType::Unsubscribe])?;
     let packet_id = packet_id(&mut cursor)?;
     let raw_properties = match version {
-        Version::V311 => RawProperties::default(),
+        Version::V31 | Version::V311 => RawProperties::default(),
         Version::V5 => skim(&mut cursor, Place::UNSUBSCRIBE, frame.from())?,
     };
     if cursor.remaining() == 0 {
@@ -66,7 +66,7 @@ mod tests {
 
     fn try_read(version: Version, filters: &[u8]) -> Result<Unsubscribe, Violation> {
         let properties: &[u8] = match version {
-            Version::V311 => &[],
+            Version::V31 | Version::V311 => &[],
             Version::V5 => &[0],
         };
         let body = [&[0, 7], properties, filters].concat();

@@ -284,7 +284,7 @@ impl Client {
 
     fn filter(&self, which: u8) -> &'static str {
         let known = match self.version {
-            Version::V311 => FILTERS.len(),
+            Version::V31 | Version::V311 => FILTERS.len(),
             Version::V5 => FILTERS.len() - 1,
         };
         FILTERS[usize::from(which) % known]

@@ -30,8 +30,8 @@ impl Hook {
         matches!(
             (self, allow),
             (Self::Connect, Allow::Connect(_))
-                | (Self::Publish, Allow::Publish)
-                | (Self::Subscribe, Allow::Subscribe)
+                | (Self::Publish, Allow::Publish(_))
+                | (Self::Subscribe, Allow::Subscribe(_))
         )
     }
 
@@ -93,8 +93,8 @@ pub(crate) fn verdict(
 
 fn allow(hook: Hook, admission: &Admission, now: Instant) -> Allow {
     match hook {
-        Hook::Publish => Allow::Publish,
-        Hook::Subscribe => Allow::Subscribe,
+        Hook::Publish => Allow::PUBLISH,
+        Hook::Subscribe => Allow::SUBSCRIBE,
         Hook::Connect => Allow::Connect(Box::new(ConnectAllow {
             broker_client_id: match admission.broker_id {
                 BrokerId::Own => None,
@@ -105,6 +105,7 @@ fn allow(hook: Hook, admission: &Admission, now: Instant) -> Allow {
             expires_at: admission
                 .expires_after
                 .map(|after| now + Duration::from_millis(after)),
+            ..ConnectAllow::default()
         })),
     }
 }

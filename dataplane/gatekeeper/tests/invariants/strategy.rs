@@ -105,6 +105,7 @@ fn rules(mood: Mood) -> impl Strategy<Value = Rules> {
             on_subscribe_denied: subscribe,
             on_publish_failed: publish_failed,
             on_subscribe_failed: subscribe_failed,
+            ..Rules::default()
         },
     )
 }

@@ -13,7 +13,7 @@ use crate::{
 /// The code of the version.
 fn pick(version: Version, v311: u8, v5: u8) -> u8 {
     match version {
-        Version::V311 => v311,
+        Version::V31 | Version::V311 => v311,
         Version::V5 => v5,
     }
 }

@@ -200,7 +200,7 @@ impl Scene {
     pub(crate) fn asks_will(&mut self, topic: &str) -> Ticket {
         match self.next() {
             Some(Action::Ask(ticket, Question::Will(question))) if question.topic == topic => {
-                self.asked(ticket, 1, Allow::Publish)
+                self.asked(ticket, 1, Allow::PUBLISH)
             }
             other => panic!("{other:?} where the will is to be asked about"),
         }
@@ -214,7 +214,7 @@ impl Scene {
         match self.next() {
             Some(Action::Ask(ticket, Question::Publish(question))) => {
                 look(&question);
-                self.asked(ticket, 1, Allow::Publish)
+                self.asked(ticket, 1, Allow::PUBLISH)
             }
             other => panic!("{other:?} where a PUBLISH is to be asked about"),
         }
@@ -236,7 +236,7 @@ impl Scene {
         match self.next() {
             Some(Action::Ask(ticket, Question::Subscribe(question))) => {
                 look(&question);
-                self.asked(ticket, question.filters.len(), Allow::Subscribe)
+                self.asked(ticket, question.filters.len(), Allow::SUBSCRIBE)
             }
             other => panic!("{other:?} where a SUBSCRIBE is to be asked about"),
         }

@@ -14,7 +14,7 @@ use crate::{
 /// The default refusal of a filter.
 fn refusal(version: Version) -> u8 {
     match version {
-        Version::V311 => 0x80,
+        Version::V31 | Version::V311 => 0x80,
         Version::V5 => 0x87,
     }
 }
@@ -115,7 +115,7 @@ fn the_service_chooses_the_code_as_far_as_there_is_one() {
             let ticket = scene.asks_subscribe(&["a"]);
             scene.denies_with(ticket, asked);
             let code = match version {
-                Version::V311 => 0x80,
+                Version::V31 | Version::V311 => 0x80,
                 Version::V5 => code,
             };
             scene.client_gets(&write::suback(version, 7, &[code]));

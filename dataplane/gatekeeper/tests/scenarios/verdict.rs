@@ -88,14 +88,14 @@ fn what_nobody_answers_is_cancelled_when_its_turn_comes() {
 
 #[test]
 fn the_allow_of_another_question_is_none() {
-    for wrong in [connect_allow(), Verdict::Allow(Allow::Subscribe)] {
+    for wrong in [connect_allow(), Verdict::Allow(Allow::SUBSCRIBE)] {
         let mut scene = Scene::live(Version::V5);
         scene.client_publishes("a", 1, 1);
         let ticket = scene.asks_publish("a");
         scene.answers(ticket, wrong);
         scene.client_gets(&write::ack_code(PUBACK, 1, 0x83));
     }
-    for wrong in [connect_allow(), Verdict::Allow(Allow::Publish)] {
+    for wrong in [connect_allow(), Verdict::Allow(Allow::PUBLISH)] {
         let mut scene = Scene::live(Version::V5);
         scene.client_subscribes(1, &["a"]);
         let ticket = scene.asks_subscribe(&["a"]);
@@ -103,7 +103,7 @@ fn the_allow_of_another_question_is_none() {
         scene.closes_with("subscribe_undecided", 0x83);
     }
     for version in BOTH {
-        for wrong in [Allow::Publish, Allow::Subscribe] {
+        for wrong in [Allow::PUBLISH, Allow::SUBSCRIBE] {
             let mut scene = Scene::new(version);
             scene.client_sends(&Connect::default().write(version));
             let ticket = scene.asks_connect();
@@ -121,7 +121,7 @@ fn a_verdict_before_its_question_is_none() {
         let mut scene = Scene::live(version);
         scene.client_publishes("a", 0, 0);
         let first = scene.asks_publish("a");
-        scene.answers(first.filter(1), Verdict::Allow(Allow::Publish));
+        scene.answers(first.filter(1), Verdict::Allow(Allow::PUBLISH));
         scene.client_publishes("b", 0, 0);
         let second = scene.asks_publish("b");
         assert_eq!(second, first.filter(1));

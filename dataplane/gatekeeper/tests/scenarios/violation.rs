@@ -167,7 +167,7 @@ fn a_filter_deeper_than_the_operator_allows_is_refused_alone() {
         let ticket = scene.asks_subscribe(&["a"]);
         scene.denies(ticket);
         let codes = match version {
-            Version::V311 => [0x80, 0x80],
+            Version::V31 | Version::V311 => [0x80, 0x80],
             Version::V5 => [0x8F, 0x87],
         };
         scene.client_gets(&write::suback(version, 1, &codes));

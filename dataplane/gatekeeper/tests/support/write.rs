@@ -36,7 +36,7 @@ pub(crate) fn text_property(id: u8, value: &str) -> Vec<u8> {
 /// A section of properties on MQTT 5.0, nothing on MQTT 3.1.1.
 pub(crate) fn section(version: Version, properties: &[u8]) -> Vec<u8> {
     match version {
-        Version::V311 => Vec::new(),
+        Version::V31 | Version::V311 => Vec::new(),
         Version::V5 => [length(properties.len()), properties.to_vec()].concat(),
     }
 }
@@ -187,7 +187,7 @@ pub(crate) const PINGRESP: [u8; 2] = [0xD0, 0];
 /// A DISCONNECT; the code is left out on MQTT 3.1.1.
 pub(crate) fn disconnect(version: Version, code: u8) -> Vec<u8> {
     match version {
-        Version::V311 => packet(0xE0, &[]),
+        Version::V31 | Version::V311 => packet(0xE0, &[]),
         Version::V5 => packet(0xE0, &[code]),
     }
 }

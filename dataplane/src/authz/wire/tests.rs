@@ -74,7 +74,7 @@ fn results_are_matched_in_any_order() {
     };
     assert_eq!(
         first.as_ref().unwrap().verdict,
-        Verdict::Allow(Allow::Publish)
+        Verdict::Allow(Allow::PUBLISH)
     );
     assert_fails(second, Why::InvalidResult);
     assert!(matches!(third.as_ref().unwrap().verdict, Verdict::Deny(_)));
@@ -218,7 +218,7 @@ fn every_change_to_a_subscription_is_refused() {
         assert_fails(&outcome, Why::InvalidMutation);
     }
     let plain = subscribe(v1::subscribe_result::Decision::Allow(Default::default()));
-    assert_eq!(plain.unwrap().verdict, Verdict::Allow(Allow::Subscribe));
+    assert_eq!(plain.unwrap().verdict, Verdict::Allow(Allow::SUBSCRIBE));
 }
 
 #[test]

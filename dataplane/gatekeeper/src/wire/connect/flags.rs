@@ -38,7 +38,7 @@ impl Flags {
             ));
         }
         // Legal since MQTT 5.0: a token as a password needs no name (§3.1.2.9).
-        if version == Version::V311 && is_set(PASSWORD) && !is_set(USERNAME) {
+        if version.is_v3() && is_set(PASSWORD) && !is_set(USERNAME) {
             return Err(Violation::malformed(
                 "password without user name",
                 "3.1.1: MQTT-3.1.2-22",

@@ -6,7 +6,7 @@ const V5: Version = Version::V5;
 
 fn try_read(version: Version, properties: &[u8], filters: &[u8]) -> Result<Subscribe, Violation> {
     let properties = match version {
-        V311 => vec![],
+        Version::V31 | V311 => vec![],
         V5 => section(properties),
     };
     let body = [&[0, 7], properties.as_slice(), filters].concat();
@@ -136,12 +136,12 @@ fn a_subset_has_the_chosen_filters_as_they_were_sent() {
     let properties = [0x0B, 9];
     for version in [V311, V5] {
         let sent = match version {
-            V311 => [filters[0], b"\0\x01b\x00", filters[2]],
+            Version::V31 | V311 => [filters[0], b"\0\x01b\x00", filters[2]],
             V5 => filters,
         };
         let found = try_read(version, &properties, &sent.concat()).unwrap();
         let section = match version {
-            V311 => vec![],
+            Version::V31 | V311 => vec![],
             V5 => section(&properties),
         };
         for mask in 0..8_usize {

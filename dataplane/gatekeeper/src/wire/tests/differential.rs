@@ -262,7 +262,7 @@ proptest! {
         }
         let mut buffer = BytesMut::from(bytes.as_slice());
         match version {
-            Version::V311 => match v4::read(&mut buffer, MAX) {
+            Version::V31 | Version::V311 => match v4::read(&mut buffer, MAX) {
                 Ok(theirs) => compare_v4(&ours, &theirs),
                 Err(error) => panic!("{ours:?} is refused there: {error:?}"),
             },

@@ -89,7 +89,7 @@ impl Acks {
                         let code = match version {
                             Version::V5 => *code,
                             // It has no room for a code.
-                            Version::V311 => Code::Exactly(0),
+                            Version::V31 | Version::V311 => Code::Exactly(0),
                         };
                         is == *kind && of == *id && code.admits(says, Place::Puback)
                     }

@@ -103,7 +103,7 @@ impl Shadow {
             }
             CloseReason::ClientViolation(violation) if heard => match self.version {
                 Version::V5 => Farewell::Connack(Code::Exactly(violation.code.get()), None),
-                Version::V311 => Farewell::Nothing,
+                Version::V31 | Version::V311 => Farewell::Nothing,
             },
             CloseReason::ClientViolation(_) | CloseReason::UnsupportedVersion => Farewell::Any,
             CloseReason::BadAuthenticationMethod => Farewell::Connack(Code::Exactly(0x8C), Some(5)),

@@ -196,7 +196,7 @@ impl Arrival {
         for (filter, _) in filters {
             slots.push(if is_refused_unasked(filter, version) {
                 Some(match version {
-                    Version::V311 => Code::Exactly(0x80),
+                    Version::V31 | Version::V311 => Code::Exactly(0x80),
                     Version::V5 => Code::Exactly(0x8F),
                 })
             } else {

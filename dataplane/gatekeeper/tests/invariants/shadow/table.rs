@@ -67,7 +67,7 @@ pub(crate) fn publish(version: Version, qos: u8, verdict: &Verdict, rules: &Rule
         (_, OnFailed::Reject, 0, _) => Effect::Drop,
         (_, OnFailed::Reject, _, Version::V5) => Effect::Refuse(Code::Exactly(0x83)),
         // Never acknowledged: a client with a kept session sends it again.
-        (_, OnFailed::Reject, _, Version::V311) => end,
+        (_, OnFailed::Reject, _, Version::V31 | Version::V311) => end,
     }
 }
 
@@ -89,8 +89,8 @@ pub(crate) fn denied_publish(version: Version, qos: u8, deny: &Deny, rules: &Rul
             match (version, qos, rules.on_publish_denied_v3) {
                 (_, 0, _) => Effect::Drop,
                 (Version::V5, ..) => Effect::Refuse(Code::asked_for(deny.code, Place::Puback)),
-                (Version::V311, _, OnDeniedV3::AckAndDrop) => acknowledge,
-                (Version::V311, _, OnDeniedV3::Disconnect) => end,
+                (_, _, OnDeniedV3::AckAndDrop) => acknowledge,
+                (_, _, OnDeniedV3::Disconnect) => end,
             }
         }
     }
@@ -103,7 +103,7 @@ pub(crate) fn filter(
     rules: &Rules,
 ) -> Result<Option<Code>, (CloseReason, Code)> {
     let refusal = |code| match version {
-        Version::V311 => Code::Exactly(0x80),
+        Version::V31 | Version::V311 => Code::Exactly(0x80),
         Version::V5 => code,
     };
     let deny = match verdict {
