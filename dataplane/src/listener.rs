@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, io, net::SocketAddr, sync::Arc, time::Duration};
 
+use gatekeeper::Rules;
 use tidegate_proto::v1;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -15,6 +16,7 @@ use crate::{
     admission::Undecided,
     config,
     log_limit::LogLimit,
+    mount::Template,
     session,
     session::{Origin, Shared},
     socket,
@@ -34,6 +36,8 @@ pub(crate) struct Listener {
     socket: TcpListener,
     name: Arc<str>,
     attributes: Arc<HashMap<String, String>>,
+    rules: Arc<Rules>,
+    mount: Option<Arc<Template>>,
     permits: Arc<Semaphore>,
     complaints: LogLimit,
 }
@@ -53,11 +57,17 @@ pub(crate) struct Gate {
 
 impl Listener {
     /// Binds the address.
-    pub(crate) async fn bind(config: &config::Listener) -> io::Result<Self> {
+    pub(crate) async fn bind(
+        config: &config::Listener,
+        rules: Rules,
+        mount: Option<Template>,
+    ) -> io::Result<Self> {
         Ok(Self {
             socket: TcpListener::bind(config.bind).await?,
             name: config.name.as_str().into(),
             attributes: Arc::new(config.attributes.clone().into_iter().collect()),
+            rules: Arc::new(rules),
+            mount: mount.map(Arc::new),
             permits: Arc::new(Semaphore::new(config.max_connections)),
             complaints: LogLimit::new(COMPLAINTS_PER_SECOND),
         })
@@ -126,6 +136,8 @@ impl Listener {
             listener: Arc::clone(&self.name),
             attributes: Arc::clone(&self.attributes),
             transport: v1::Transport::Tcp,
+            rules: Arc::clone(&self.rules),
+            mount: self.mount.clone(),
             peer,
         };
         let session = session::serve(

@@ -8,7 +8,7 @@ mod trace;
 
 use std::{sync::Arc, time::Duration};
 
-use gatekeeper::{CloseReason, Rules};
+use gatekeeper::CloseReason;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
@@ -21,8 +21,6 @@ pub use self::{client::Origin, trace::Sampling};
 /// What all sessions of a program share.
 #[derive(Debug)]
 pub struct Shared<D> {
-    /// What the operator decided.
-    pub rules: Arc<Rules>,
     /// The way to the authorization service.
     pub authz: Authz,
     /// The way to the broker.

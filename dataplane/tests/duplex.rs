@@ -69,7 +69,6 @@ impl Rig {
         };
         let (dialled, brokers) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
-            rules: Arc::new(Rules::default()),
             authz: Authz::start(&options, v1::DataPlane::default()),
             upstream: Pipe(dialled, pipe),
             sampling: Sampling::default(),
@@ -79,6 +78,8 @@ impl Rig {
             listener: "test".into(),
             attributes: Arc::default(),
             transport: v1::Transport::Tcp,
+            rules: Arc::new(Rules::default()),
+            mount: None,
             peer: ([192, 0, 2, 1], 4711).into(),
         };
         let (client, stream) = tokio::io::duplex(pipe);

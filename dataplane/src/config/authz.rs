@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tidegate_settings::text;
 
+use super::Permit;
+
 /// The authorization service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -148,20 +150,4 @@ pub enum OnFailure {
     Reject,
     /// Close the connection, on MQTT 5 with DISCONNECT 0x83.
     Disconnect,
-}
-
-/// What the service may change on the way.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Permit {
-    /// The client identifier towards the broker. It keeps users out of each other's sessions.
-    pub broker_client_id: bool,
-}
-
-impl Default for Permit {
-    fn default() -> Self {
-        Self {
-            broker_client_id: true,
-        }
-    }
 }

@@ -27,6 +27,7 @@ use super::{Origin, Shared, asks::Asks, client::Client, trace::Spans};
 use crate::{
     authz::{Check, Context, Decision, Hook, HookKind, hook},
     framing::Leg,
+    mount::Template,
     upstream::Dial,
 };
 
@@ -49,6 +50,8 @@ pub(super) struct Driver<S, D: Dial, U> {
     /// Waits for room in a lane to the service that is full; meanwhile the client is not read.
     lane: Option<BoxFuture<'static, ()>>,
     client: Client,
+    /// Where its topics begin at the broker.
+    mount: Option<Arc<Template>>,
     spans: Spans,
     timer: Pin<Box<Sleep>>,
     drain: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
@@ -88,13 +91,14 @@ where
         let now = Instant::now();
         let spare_client_id = ByteString::from(format!("auto-{session_id}"));
         Self {
-            gate: Gatekeeper::new(Arc::clone(&shared.rules), spare_client_id, now.into_std()),
+            gate: Gatekeeper::new(Arc::clone(&origin.rules), spare_client_id, now.into_std()),
             client_leg: Leg::new(Side::Client, stream),
             broker_leg: None,
             dialling: None,
             asks: Asks::default(),
             lane: None,
             client: Client::new(session_id, origin),
+            mount: origin.mount.clone(),
             spans: Spans::default(),
             timer: Box::pin(sleep_until(now + FAR_AWAY)),
             drain: Some(Box::pin(drain.cancelled_owned())),
@@ -401,6 +405,10 @@ where
             span,
             who: Arc::clone(self.client.who()),
             topic,
+            mount: match H::KIND {
+                HookKind::Connect => self.mount.clone(),
+                HookKind::Will | HookKind::Publish | HookKind::Subscribe => None,
+            },
         };
         self.asks
             .push(ticket, authz.ask::<H>(Check { message, context }));
