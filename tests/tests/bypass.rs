@@ -47,6 +47,7 @@ fn wake(version: Version) -> Vec<u8> {
     [Publish::new("canary", "").encode(version), PINGREQ.to_vec()].concat()
 }
 
+// [MQTT-4.13.1-1] [3.1.1: MQTT-4.8.0-1]
 both_versions!(malformed_packets_end_the_connection, |version| {
     let topology = Topology::scripted().start();
     for (name, bytes) in attacks::malformed(version) {
@@ -84,6 +85,8 @@ fn expect_thrown_out(client: &mut Client, name: &str) {
     }
 }
 
+// [MQTT-3.1.2-9] [MQTT-3.1.3-3] [MQTT-3.1.4-1] [3.1.1: MQTT-3.1.2-9] [3.1.1: MQTT-3.1.3-3]
+// [3.1.1: MQTT-3.1.4-1]
 both_versions!(malformed_connects_get_nowhere, |version| {
     let topology = Topology::scripted().start();
     for (name, bytes) in attacks::connects(version) {
@@ -149,6 +152,7 @@ both_versions!(no_packet_type_or_flag_smuggles_anything, |version| {
     }
 });
 
+// [MQTT-3.1.4-6] [3.1.1: MQTT-3.1.4-5]
 both_versions!(packets_behind_a_refused_connect_are_dropped, |version| {
     let topology = Topology::scripted().start();
     topology.service().answer(|check| match check.hook() {

@@ -29,6 +29,7 @@ fn expect_publish_denied(client: &mut Client, qos: u8, id: u16) {
     }
 }
 
+// [MQTT-4.2.0-1] [3.1.1: MQTT-7.0.0-2] [3.1.1: MQTT-7.1.1-1]
 both_versions!(mosquitto_clients_meet, |version| {
     let topology = Topology::shared();
     let alice = topology.command_line(version, "alice");
@@ -153,6 +154,7 @@ both_versions!(a_share_is_judged_by_its_inner_filter, |version| {
     alice.expect_publish(&topic, "shared");
 });
 
+// [MQTT-3.10.4-2] [3.1.1: MQTT-3.10.4-2]
 both_versions!(unsubscribe_ends_a_subscription, |version| {
     let topology = Topology::shared();
     let topic = unique("alice/x");
@@ -174,6 +176,7 @@ both_versions!(leaving_a_foreign_filter_is_never_refused, |version| {
     assert_eq!(codes, version.pick(vec![], vec![0x11]));
 });
 
+// [MQTT-3.3.2-3] [3.1.1: MQTT-3.3.2-3]
 both_versions!(messages_are_delivered_at_every_qos, |version| {
     let topology = Topology::shared();
     let topic = unique("alice/x");
@@ -231,6 +234,8 @@ both_versions!(packets_pipelined_behind_connect_pass, |version| {
     witness.expect_publish(&topic, "at once");
 });
 
+// [MQTT-3.3.1-5] [MQTT-3.3.1-6] [MQTT-3.3.1-7] [MQTT-3.3.1-9] [3.1.1: MQTT-3.3.1-5]
+// [3.1.1: MQTT-3.3.1-6] [3.1.1: MQTT-3.3.1-8] [3.1.1: MQTT-3.3.1-10] [3.1.1: MQTT-3.3.1-11]
 both_versions!(a_retained_message_is_kept_and_can_be_deleted, |version| {
     let topology = Topology::shared();
     let topic = unique("alice/x");
@@ -269,6 +274,7 @@ both_versions!(a_will_on_a_foreign_topic_refuses_the_connect, |version| {
     alice.expect_refused(not_authorized(version));
 });
 
+// [MQTT-3.1.2-7] [MQTT-3.1.2-8] [3.1.1: MQTT-3.1.2-8]
 both_versions!(a_will_is_published_when_the_client_just_goes, |version| {
     let topology = Topology::shared();
     let topic = unique("alice/x");
@@ -280,6 +286,7 @@ both_versions!(a_will_is_published_when_the_client_just_goes, |version| {
     witness.expect_publish(&topic, "gone");
 });
 
+// [MQTT-3.1.2-10] [MQTT-3.14.4-3] [3.1.1: MQTT-3.1.2-10] [3.1.1: MQTT-3.14.4-3]
 both_versions!(a_will_is_not_published_after_a_disconnect, |version| {
     let topology = Topology::shared();
     let (topic, marker) = (unique("alice/x"), unique("alice/x"));
@@ -351,6 +358,9 @@ both_versions!(two_users_may_have_the_same_client_id, |version| {
     alice.expect_nothing_before_pong();
 });
 
+// [MQTT-3.1.2-5] [MQTT-3.1.2-6] [MQTT-3.1.2-23] [MQTT-3.1.3-2] [MQTT-3.1.4-3] [MQTT-3.2.2-3]
+// [MQTT-4.5.0-1] [3.1.1: MQTT-3.1.2-4] [3.1.1: MQTT-3.1.2-5] [3.1.1: MQTT-3.1.3-2]
+// [3.1.1: MQTT-3.1.4-2] [3.1.1: MQTT-3.2.2-2] [3.1.1: MQTT-3.2.2-3] [3.1.1: MQTT-4.5.0-1]
 both_versions!(a_user_takes_over_their_own_session_only, |version| {
     let topology = Topology::shared();
     let (client_id, topic) = (unique("device"), unique("alice/x"));

@@ -32,6 +32,7 @@ fn judgement(first: u8, from: Side) -> u8 {
     }
 }
 
+/// [MQTT-3.14.1-1] [MQTT-3.15.1-1] [3.1.1: MQTT-2.2.2-1] [3.1.1: MQTT-2.2.2-2]
 #[test]
 fn every_first_byte_is_judged_by_type_flags_and_sender() {
     for from in SIDES {

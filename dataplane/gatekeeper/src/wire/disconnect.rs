@@ -185,6 +185,7 @@ mod tests {
         assert!(read(&client(0xE0, &[0x8C]), Version::V5).is_err());
     }
 
+    /// [MQTT-3.14.2-2]
     #[test]
     fn some_properties_belong_to_one_side() {
         let expiry = [&[0], section(&[0x11, 0, 0, 0, 9]).as_slice()].concat();

@@ -79,6 +79,7 @@ mod tests {
         assert_eq!(code(&[0, 0], Version::V311), Some(0x82));
     }
 
+    /// [MQTT-3.11.3-2]
     #[test]
     fn v5_has_at_least_one_code() {
         assert_eq!(code(&[0, 7, 0], Version::V5), Some(0x81));

@@ -55,7 +55,7 @@ fn unavailable(version: Version) -> Vec<u8> {
     write::connack(version, false, code, &[])
 }
 
-/// [MQTT-3.2.2-1]
+/// [3.1.1: MQTT-3.2.2-2] [3.1.1: MQTT-3.2.2-3]: whether there is a session is the broker's word.
 #[test]
 fn on_v311_it_passes_byte_by_byte() {
     for present in [false, true] {
@@ -101,6 +101,7 @@ fn the_smaller_packet_size_holds() {
 }
 
 /// [MQTT-3.2.2-16]
+/// [MQTT-3.1.3-7]
 #[test]
 fn a_name_that_the_gate_gave_is_told() {
     const ASSIGNED_CLIENT_IDENTIFIER: u8 = 0x12;
@@ -117,6 +118,7 @@ fn a_name_that_the_gate_gave_is_told() {
 }
 
 /// [MQTT-3.2.2-7]
+/// [3.1.1: MQTT-3.2.2-5]
 #[test]
 fn a_refusal_of_the_broker_passes_and_ends_the_session() {
     for code in 1..=5 {
@@ -146,6 +148,7 @@ fn a_refusal_in_the_older_form_is_translated() {
 }
 
 /// [MQTT-3.2.0-1] [MQTT-3.2.2-6] [MQTT-3.2.2-8]
+/// [MQTT-3.2.2-1] [3.1.1: MQTT-3.2.0-1] [3.1.1: MQTT-3.2.2-4]
 #[test]
 fn what_is_no_answer_to_a_connect_is_the_brokers_fault() {
     for version in BOTH {

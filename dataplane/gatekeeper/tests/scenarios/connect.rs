@@ -26,6 +26,7 @@ fn with_will() -> Connect {
 }
 
 /// [MQTT-3.1.4-4]: parse, ask, dial, CONNECT, CONNACK.
+/// [MQTT-3.1.4-5] [3.1.1: MQTT-3.1.4-3] [3.1.1: MQTT-3.1.4-4]
 #[test]
 fn allowed_reaches_the_broker_byte_by_byte() {
     for version in BOTH {
@@ -58,6 +59,7 @@ fn allowed_reaches_the_broker_byte_by_byte() {
     }
 }
 
+/// [MQTT-3.1.3-8] [MQTT-3.1.4-2] [3.1.1: MQTT-3.1.3-9]
 #[test]
 fn denied_is_told_and_the_broker_hears_nothing() {
     for version in BOTH {
@@ -230,6 +232,7 @@ fn a_will_has_a_deadline_of_its_own() {
 }
 
 /// Nothing but the identifier changes.
+/// [MQTT-3.1.3-1] [3.1.1: MQTT-3.1.3-1]
 #[test]
 fn the_client_identifier_is_replaced_and_nothing_else() {
     for version in BOTH {
@@ -280,6 +283,7 @@ fn a_client_identifier_that_is_none_is_a_failure() {
 }
 
 /// [MQTT-3.1.3-6]
+/// [3.1.1: MQTT-3.1.3-6]
 #[test]
 fn a_nameless_client_gets_a_name() {
     for version in BOTH {
@@ -305,6 +309,7 @@ fn a_nameless_client_gets_a_name() {
 }
 
 /// [3.1.1: MQTT-3.1.3-8]: there is no session that it could come back to.
+/// [3.1.1: MQTT-3.1.3-7]
 #[test]
 fn a_nameless_client_with_a_session_to_keep_is_refused_on_v311() {
     let nameless = Connect {
@@ -339,6 +344,7 @@ fn enhanced_authentication_is_refused_unasked() {
 }
 
 /// [MQTT-3.1.2-2], in a form that the client can read.
+/// [3.1.1: MQTT-3.1.2-2]
 #[test]
 fn levels_that_are_not_spoken() {
     for (name, level) in [
@@ -362,6 +368,7 @@ fn levels_that_are_not_spoken() {
 }
 
 /// [MQTT-3.1.2-1]
+/// [3.1.1: MQTT-3.1.2-1]
 #[test]
 fn another_protocol() {
     let mut scene = Scene::new(Version::V311);
@@ -375,6 +382,7 @@ fn of_level(name: &str, level: u8) -> Vec<u8> {
 }
 
 /// [MQTT-3.1.0-1]
+/// [3.1.1: MQTT-3.1.0-1]
 #[test]
 fn anything_but_a_connect_is_closed_for_without_a_word() {
     for bytes in [
@@ -399,6 +407,9 @@ fn anything_but_a_connect_is_closed_for_without_a_word() {
 }
 
 /// [MQTT-3.1.2-3] [MQTT-3.1.2-11] [MQTT-3.1.2-12] [MQTT-3.1.2-16] [MQTT-4.13.1-1]
+/// [MQTT-3.1.2-13] [MQTT-3.1.2-17] [MQTT-3.1.4-1] [3.1.1: MQTT-3.1.2-3] [3.1.1: MQTT-3.1.2-11]
+/// [3.1.1: MQTT-3.1.2-13] [3.1.1: MQTT-3.1.2-14] [3.1.1: MQTT-3.1.2-15] [3.1.1: MQTT-3.1.2-18]
+/// [3.1.1: MQTT-3.1.2-19] [3.1.1: MQTT-3.1.4-1] [3.1.1: MQTT-4.8.0-1]
 #[test]
 fn a_malformed_connect_is_answered_on_v5_only() {
     for version in BOTH {
@@ -505,7 +516,7 @@ fn a_connect_larger_than_the_operator_allows() {
     scene.closes("client_violation");
 }
 
-/// [MQTT-3.1.4-5]: legal, and nothing is asked about it before the CONNACK.
+/// §3.1.4: legal, and nothing is asked about it before the CONNACK.
 #[test]
 fn packets_behind_the_connect_wait() {
     for version in BOTH {
@@ -531,6 +542,7 @@ fn packets_behind_the_connect_wait() {
 }
 
 /// [MQTT-3.1.4-6]
+/// [3.1.1: MQTT-3.1.4-5]
 #[test]
 fn packets_behind_a_denied_connect_are_not_looked_at() {
     for version in BOTH {

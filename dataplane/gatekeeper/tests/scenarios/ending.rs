@@ -11,6 +11,7 @@ use crate::{
 };
 
 /// [MQTT-3.14.4-3]
+/// [MQTT-3.14.4-2] [3.1.1: MQTT-3.14.4-1] [3.1.1: MQTT-3.14.4-3]
 #[test]
 fn a_disconnect_is_passed_on() {
     for version in BOTH {
@@ -37,7 +38,7 @@ fn the_codes_of_a_client_pass_and_those_of_a_server_do_not() {
     }
 }
 
-/// [MQTT-3.14.2-2], §3.14.2.2.2
+/// §3.14.2.2.2
 #[test]
 fn a_session_expiry_is_not_raised_from_0() {
     let goodbye = [0xE0, 7, 0, 5, 0x11, 0, 0, 0, 9];
@@ -88,6 +89,7 @@ fn a_client_that_leaves_is_not_waited_for_longer_than_that() {
 }
 
 /// [MQTT-3.1.2-8]: without a DISCONNECT, so that the broker publishes the will.
+/// [3.1.1: MQTT-3.1.2-8]
 #[test]
 fn an_idle_client_that_leaves_is_gone_at_once() {
     for version in BOTH {
@@ -182,6 +184,7 @@ fn a_broker_that_goes_takes_the_client_with_it() {
 }
 
 /// [MQTT-3.14.4-1]; on MQTT 3.1.1 no server has a DISCONNECT.
+/// [MQTT-3.1.4-3] [MQTT-4.13.2-1]
 #[test]
 fn the_brokers_disconnect_is_passed_on() {
     let packet = [0xE0, 2, 0x8E, 0];
@@ -204,6 +207,7 @@ fn a_client_that_takes_nothing_is_ended() {
     }
 }
 
+/// [MQTT-3.2.0-2]
 #[test]
 fn what_no_broker_sends_ends_the_session() {
     for version in BOTH {

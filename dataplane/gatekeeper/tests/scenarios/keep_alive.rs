@@ -29,6 +29,7 @@ fn pinged(scene: &mut Scene) {
 }
 
 /// [MQTT-3.1.2-22]
+/// [MQTT-3.2.2-22] [3.1.1: MQTT-3.1.2-24]
 #[test]
 fn a_silent_client_is_ended_after_one_and_a_half_intervals() {
     for version in BOTH {
@@ -52,6 +53,7 @@ fn an_interval_of_0_is_none() {
 }
 
 /// [MQTT-3.2.2-21]
+/// [MQTT-3.1.2-21]
 #[test]
 fn the_brokers_interval_holds() {
     let mut scene = Scene::new(Version::V5).connected(&Connect::default(), &[0x13, 0, 2]);
@@ -62,6 +64,7 @@ fn the_brokers_interval_holds() {
 }
 
 /// A client whose messages are all refused never pings, and the broker would take it for dead.
+/// [MQTT-3.1.2-20] [3.1.1: MQTT-3.1.2-23]
 #[test]
 fn the_broker_hears_of_a_client_that_is_refused_all_the_time() {
     for version in BOTH {
@@ -79,6 +82,7 @@ fn the_broker_hears_of_a_client_that_is_refused_all_the_time() {
 }
 
 /// [MQTT-3.12.4-1]
+/// [3.1.1: MQTT-3.12.4-1]
 #[test]
 fn each_pong_is_for_the_one_who_pinged() {
     for version in BOTH {

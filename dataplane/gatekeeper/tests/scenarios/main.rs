@@ -17,6 +17,7 @@ mod packet;
 mod publish;
 mod qos2;
 mod scene;
+mod statements;
 mod subscribe;
 mod verdict;
 mod violation;

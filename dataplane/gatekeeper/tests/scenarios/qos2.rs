@@ -24,6 +24,7 @@ fn dropped(version: Version, id: u16) -> Scene {
     scene
 }
 
+/// [MQTT-2.2.1-5] [3.1.1: MQTT-2.3.1-6] [3.1.1: MQTT-4.3.3-2]
 #[test]
 fn the_gate_ends_the_flow_that_it_began() {
     for version in BOTH {
@@ -35,6 +36,7 @@ fn the_gate_ends_the_flow_that_it_began() {
 }
 
 /// [MQTT-4.3.3-10]: until the PUBREL it is the same message, whatever is thought of it now.
+/// [3.1.1: MQTT-4.3.3-2]
 #[test]
 fn a_repeated_message_is_acknowledged_again_and_goes_nowhere() {
     for version in BOTH {
@@ -48,6 +50,7 @@ fn a_repeated_message_is_acknowledged_again_and_goes_nowhere() {
     }
 }
 
+/// [MQTT-4.3.3-12] [3.1.1: MQTT-2.3.1-3] [3.1.1: MQTT-4.3.3-2]
 #[test]
 fn the_identifier_is_free_after_the_pubcomp() {
     for version in BOTH {

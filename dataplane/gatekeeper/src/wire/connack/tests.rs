@@ -70,6 +70,7 @@ fn a_success_in_the_shape_of_v3_is_not_trusted_on_v5() {
     assert_eq!(code(read_body(&[1, 0], Version::V5)), Some(0x81));
 }
 
+/// [MQTT-3.2.2-1]
 #[test]
 fn flags_are_strict() {
     for flags in 2..=u8::MAX {

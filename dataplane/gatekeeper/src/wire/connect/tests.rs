@@ -212,6 +212,8 @@ fn flags_agree_with_each_other() {
 }
 
 /// All pairs of flags and fields: present in one and absent in the other is malformed.
+/// [MQTT-3.1.2-16] [MQTT-3.1.2-17] [MQTT-3.1.2-18] [MQTT-3.1.2-19] [3.1.1: MQTT-3.1.2-18]
+/// [3.1.1: MQTT-3.1.2-19] [3.1.1: MQTT-3.1.2-20] [3.1.1: MQTT-3.1.2-21]
 #[test]
 fn flags_agree_with_the_fields() {
     for (level, flags) in [

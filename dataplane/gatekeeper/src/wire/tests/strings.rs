@@ -18,6 +18,10 @@ fn accepted_with(bytes: [u8; 3]) -> Vec<(String, bool)> {
         .collect()
 }
 
+/// [MQTT-1.5.4-1] [MQTT-1.5.4-2] [MQTT-1.5.7-1] [MQTT-3.1.3-4] [MQTT-3.1.3-11] [MQTT-3.1.3-12]
+/// [MQTT-3.3.2-1] [MQTT-3.3.2-13] [MQTT-3.3.2-19] [MQTT-3.8.3-1] [MQTT-3.10.3-1]
+/// [3.1.1: MQTT-1.5.3-1] [3.1.1: MQTT-1.5.3-2] [3.1.1: MQTT-3.1.3-4] [3.1.1: MQTT-3.1.3-10]
+/// [3.1.1: MQTT-3.1.3-11] [3.1.1: MQTT-3.3.2-1] [3.1.1: MQTT-3.8.3-1] [3.1.1: MQTT-3.10.3-1]
 #[test]
 fn there_is_no_string_that_may_hold_these() {
     for (bytes, what) in [
@@ -42,6 +46,7 @@ fn there_is_no_string_that_may_hold_these() {
     }
 }
 
+/// [MQTT-1.5.4-3] [3.1.1: MQTT-1.5.3-3]
 #[test]
 fn every_string_may_hold_these() {
     for bytes in [

@@ -107,7 +107,7 @@ impl Shadow {
     }
 
     /// What the tables say about the PUBLISH at the head, if all is known about it. One that repeats
-    /// what the gate has acknowledged and dropped stays acknowledged [MQTT-4.3.3-2].
+    /// what the gate has acknowledged and dropped stays acknowledged [MQTT-4.3.3-10].
     pub(super) fn effect_at_head(&self) -> Option<Effect> {
         let head = self.line.arrivals.front()?;
         let effect = head.effect(&self.asks, self.version, &self.rules, self.broker_takes)?;
