@@ -16,8 +16,9 @@ use crate::{
     authz::Authz,
     config::{self, Config, SampleRatio},
     listener::{Gate, Listener},
+    metrics::{Metrics, Server},
     mount::{Template, TemplateError},
-    session::{Sampling, Shared},
+    session::{Sampling, SessionLog, Shared},
     upstream::{Target, TcpUpstream},
 };
 
@@ -29,6 +30,14 @@ pub enum StartError {
     Bind {
         /// Name of the listener.
         name: String,
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The address of `/metrics` could not be bound.
+    #[error("metrics.bind: cannot bind {address}")]
+    Metrics {
         /// The address.
         address: SocketAddr,
         /// What the system said.
@@ -49,6 +58,7 @@ pub enum StartError {
 pub struct Bound {
     listeners: Vec<Listener>,
     addresses: Vec<(String, SocketAddr)>,
+    metrics: Option<Server>,
     gate: Gate,
     shared: Arc<Shared<TcpUpstream>>,
     drain_timeout: std::time::Duration,
@@ -67,6 +77,8 @@ pub async fn bind(config: &Config, tracing_enabled: bool) -> Result<Bound, Start
         Sampling::default()
     };
     let options = authz::options(config)?;
+    let authz = Authz::start(&options, authz::data_plane(config));
+    let (metrics, registry) = Metrics::registered(authz.counters());
 
     let mut listeners = Vec::new();
     let mut addresses = Vec::new();
@@ -78,16 +90,26 @@ pub async fn bind(config: &Config, tracing_enabled: bool) -> Result<Bound, Start
         };
         let mount = mount(listener)?;
         let rules = rules::rules(config, listener);
-        let bound = Listener::bind(listener, rules, mount)
+        let bound = Listener::bind(listener, rules, mount, &metrics)
             .await
             .map_err(refused)?;
         addresses.push((listener.name.clone(), bound.local_addr().map_err(refused)?));
         listeners.push(bound);
     }
 
+    let metrics_server = match config.metrics.bind {
+        Some(address) => Some(
+            Server::bind(address, registry)
+                .await
+                .map_err(|source| StartError::Metrics { address, source })?,
+        ),
+        None => None,
+    };
+
     Ok(Bound {
         listeners,
         addresses,
+        metrics: metrics_server,
         gate: Gate {
             permits: Arc::new(Semaphore::new(config.limits.max_connections)),
             undecided: Undecided::new(config.limits.max_undecided_per_address),
@@ -95,10 +117,13 @@ pub async fn bind(config: &Config, tracing_enabled: bool) -> Result<Bound, Start
             drain: CancellationToken::new(),
         },
         shared: Arc::new(Shared {
-            authz: Authz::start(&options, authz::data_plane(config)),
+            authz,
             upstream,
             sampling,
             write_stall: config.limits.write_stall,
+            packet_deadline: config.limits.packet_deadline,
+            metrics,
+            log: SessionLog::default(),
         }),
         drain_timeout: config.drain.timeout,
     })
@@ -111,6 +136,12 @@ impl Bound {
         &self.addresses
     }
 
+    /// Address of `/metrics`, with the port that was taken. `None`: it is not served.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref()?.local_addr().ok()
+    }
+
     /// Serves until `stop` is done, then ends all sessions and returns.
     pub async fn serve(self, stop: impl Future<Output = ()>) {
         let accepting = TaskTracker::new();
@@ -121,6 +152,12 @@ impl Bound {
                 "listening"
             );
             accepting.spawn(listener.serve(self.gate.clone(), Arc::clone(&self.shared)));
+        }
+        // It answers as long as there is something to be seen, the drain included.
+        let served = CancellationToken::new();
+        let _served = served.clone().drop_guard();
+        if let Some(metrics) = self.metrics {
+            tokio::spawn(metrics.serve(served));
         }
         stop.await;
 

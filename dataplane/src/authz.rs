@@ -128,7 +128,7 @@ impl Authz {
 
     /// What has been counted so far.
     #[must_use]
-    pub fn counters(&self) -> &Counters {
+    pub fn counters(&self) -> &Arc<Counters> {
         &self.stacks.counters
     }
 }
