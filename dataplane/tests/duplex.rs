@@ -5,10 +5,11 @@
 use std::{io, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
-use gatekeeper::{CloseReason, Rules};
+use gatekeeper::{CloseReason, Rules, Why};
 use tidegate::{
     authz::{Authz, AuthzOptions},
     metrics::Metrics,
+    mount::Template,
     session::{self, Origin, Sampling, SessionLog, Shared},
     upstream::Dial,
 };
@@ -67,6 +68,15 @@ impl Rig {
     }
 
     fn with_stall(service: &Scripted, pipe: usize, write_stall: Duration) -> Self {
+        Self::with_mount(service, pipe, write_stall, None)
+    }
+
+    fn with_mount(
+        service: &Scripted,
+        pipe: usize,
+        write_stall: Duration,
+        mount: Option<Template>,
+    ) -> Self {
         let options = AuthzOptions {
             endpoint: service.endpoint().parse().unwrap(),
             ..AuthzOptions::default()
@@ -86,7 +96,7 @@ impl Rig {
             attributes: Arc::default(),
             transport: v1::Transport::Tcp,
             rules: Arc::new(Rules::default()),
-            mount: None,
+            mount: mount.map(Arc::new),
             peer: ([192, 0, 2, 1], 4711).into(),
         };
         let (client, stream) = tokio::io::duplex(pipe);
@@ -445,5 +455,25 @@ fn a_packet_that_is_slow_and_in_time_passes() {
         tokio::time::sleep(PACKET_DEADLINE * 10).await;
         rig.client.write_all(&PINGREQ).await.unwrap();
         assert_eq!(read(&mut broker, 2).await, PINGREQ);
+    });
+}
+
+#[test]
+fn a_client_that_can_have_no_mount_is_not_let_in() {
+    with_service(async |service| {
+        // The service has given no name to the client.
+        let mount = Some("{principal}/".parse().unwrap());
+        let mut rig = Rig::with_mount(service, 1 << 16, Duration::from_secs(30), mount);
+        let hello = Connect::new("client").encode(Version::V311);
+        rig.client.write_all(&hello).await.unwrap();
+        assert_eq!(read(&mut rig.client, 4).await, [0x20, 2, 0, 3]);
+        assert_eq!(
+            rig.session.await.unwrap(),
+            CloseReason::ConnectUndecided(Why::InvalidMutation)
+        );
+        assert!(
+            rig.brokers.recv().await.is_none(),
+            "the broker was never dialled"
+        );
     });
 }

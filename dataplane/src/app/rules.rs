@@ -100,4 +100,37 @@ mod tests {
         let rules = rules(&config, &config.listeners.0[0]);
         assert_eq!(rules, Rules::default());
     }
+
+    #[test]
+    fn what_is_configured_is_what_holds() {
+        let mut config = Config::default();
+        config.limits.max_keep_alive = Duration::from_secs(60);
+        config.limits.max_session_expiry = Some(Duration::from_secs(3600));
+        config.limits.max_subscriptions = 7;
+        config.limits.check_payload_format = false;
+        config.will.max_delay = Some(Duration::ZERO);
+        config.will.suppress_on = vec!["expired".to_owned(), "drain".to_owned()];
+        config.will.dollar_topics = true;
+        config.broker.pass_server_reference = true;
+        let strict = Listener {
+            resume: Resume::ForceClean,
+            ..Listener::default()
+        };
+        let expected = Rules {
+            limits: Limits {
+                max_keep_alive: 60,
+                max_session_expiry: 3600,
+                max_will_delay: 0,
+                max_subscriptions: 7,
+                ..Limits::default()
+            },
+            resume: gatekeeper::Resume::ForceClean,
+            suppress_will_on: vec!["expired", "drain"],
+            allow_dollar_wills: true,
+            check_payload_format: false,
+            pass_server_reference: true,
+            ..Rules::default()
+        };
+        assert_eq!(rules(&config, &strict), expected);
+    }
 }

@@ -107,17 +107,64 @@ impl Hints {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+    };
+
     use tokio::time::advance;
 
     use super::*;
 
+    /// The log of this thread.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Log {
+        fn lines(&self) -> Vec<String> {
+            let bytes = std::mem::take(&mut *self.0.lock().unwrap());
+            let text = String::from_utf8(bytes).unwrap();
+            text.lines().map(str::to_owned).collect()
+        }
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn a_field_is_told_once_a_minute() {
+    async fn the_missing_key_is_named_once_a_minute() {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .with_ansi(false)
+            .finish();
+        let _guard = tracing::subscriber::set_default(subscriber);
         let hints = Hints::default();
-        assert!(hints.is_due("topic"));
-        assert!(!hints.is_due("topic"));
-        assert!(hints.is_due("payload"));
+        let tell = |field| hints.tell(HookKind::Publish, &Cause::MutationNotPermitted(field));
+
+        tell("topic");
+        let lines = log.lines();
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(lines[0].contains("WARN"), "{lines:?}");
+        assert!(
+            lines[0].contains("`authz.permit.publish_topic = true` permits it"),
+            "{lines:?}"
+        );
+        tell("topic");
+        hints.tell(HookKind::Publish, &Cause::MutationInvalid("payload"));
+        assert_eq!(log.lines(), [""; 0]);
+        tell("limits");
+        assert!(log.lines()[0].contains("cannot do"));
         advance(PAUSE).await;
-        assert!(hints.is_due("topic"));
+        tell("topic");
+        assert_eq!(log.lines().len(), 1);
     }
 }
