@@ -2,7 +2,7 @@
 //!
 //! A handle costs a few nanoseconds, finding one by its labels ten times as much. So what happens for
 //! every packet has its handles made beforehand; only what happens once per session is looked up. What
-//! the decision pipeline counts for itself is read when somebody asks ([`authz`]).
+//! the decision pipeline counts for itself is read when somebody asks (`authz`).
 //!
 //! No label holds what a peer chose: no client, topic or user, or the number of series would be theirs
 //! to choose. All values are of closed vocabularies, but the names of listeners, which are the
