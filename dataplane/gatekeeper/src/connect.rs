@@ -322,7 +322,7 @@ impl Hello {
             Some(replaced) => replaced,
             None => &self.client_id,
         };
-        let bytes = if *client_id == self.connect.client_id {
+        let bytes = if *client_id == self.connect.client_id && self.connect.flags_agree {
             self.frame.clone().into_canonical()
         } else {
             self.connect.encode(client_id).ok()?
@@ -362,8 +362,11 @@ impl Hello {
         connack: &Connack,
         limits: &Limits,
     ) -> Result<Bytes, TooLong> {
-        if self.connect.version.is_v3() {
-            return Ok(frame.into_canonical());
+        match self.connect.version {
+            // Its flags are reserved: there is no Session Present.
+            Version::V31 => return Ok(connack::encode_v3(false, 0)),
+            Version::V311 => return Ok(frame.into_canonical()),
+            Version::V5 => {}
         }
         connack.with_gate_limits(&GateLimits {
             topic_alias_maximum: limits.topic_alias_maximum,

@@ -10,6 +10,7 @@
 //! frame    scan(&mut BytesMut, Side, max_packet_size) -> Result<Scan, Violation>
 //!          Scan     { Frame(Frame), Incomplete { needed } }
 //!          Frame    kind() from() flags() body() bytes() len() is_minimal() check_minimal(Version)
+//!                   check_dup(Version)
 //!                   into_canonical(self) -> Bytes
 //!          Side     { Client, Broker }   .sender() -> reason::Sender
 //!          PacketType { Connect .. Auth }
@@ -116,6 +117,7 @@ fn open<'a>(
         return Err(Violation::protocol("packet of another type", "§2.1.2"));
     }
     frame.check_minimal(version)?;
+    frame.check_dup(version)?;
     Ok(Cursor::over_body(frame))
 }
 

@@ -70,7 +70,7 @@ pub(super) fn refuse_unread(error: ConnectError, cx: &mut Context<'_>) -> Phase 
         ConnectError::UnsupportedVersion { level } => {
             // In the form that the client can read; bridges set the highest bit [MQTT-3.1.2-2].
             let shape = match level {
-                6..0x80 => Version::V5,
+                5..0x80 => Version::V5,
                 _ => Version::V311,
             };
             Refusal::failure(ReasonCode::UNSUPPORTED_PROTOCOL_VERSION).send(

@@ -6,7 +6,7 @@ use gatekeeper::Version;
 
 use crate::{
     packet::{self, Packet},
-    scene::{BOTH, SPARE_CLIENT_ID, Scene},
+    scene::{ALL, SPARE_CLIENT_ID, Scene},
     write::{self, Connect, text_property},
 };
 
@@ -148,7 +148,7 @@ fn a_refusal_in_the_older_form_is_translated() {
 /// [MQTT-3.2.0-1] [MQTT-3.2.2-6] [MQTT-3.2.2-8]
 #[test]
 fn what_is_no_answer_to_a_connect_is_the_brokers_fault() {
-    for version in BOTH {
+    for version in ALL {
         for answer in [
             crate::scene::publish(version, "a", 0, 0),
             write::PINGRESP.to_vec(),
@@ -178,7 +178,7 @@ fn what_is_no_answer_to_a_connect_is_the_brokers_fault() {
 
 #[test]
 fn a_broker_that_is_not_there() {
-    for version in BOTH {
+    for version in ALL {
         let mut scene = dialling(version, &Connect::default());
         scene.broker_is_not_reached();
         scene.client_gets(&unavailable(version));
@@ -194,7 +194,7 @@ fn a_broker_that_is_not_there() {
 /// From dialling to the CONNACK.
 #[test]
 fn a_broker_that_takes_too_long() {
-    for version in BOTH {
+    for version in ALL {
         let mut scene = dialling(version, &Connect::default());
         scene.passes(Duration::from_secs(10));
         scene.client_gets(&unavailable(version));
@@ -214,7 +214,7 @@ fn a_broker_that_takes_too_long() {
 
 #[test]
 fn the_client_is_not_read_before_its_answer() {
-    for version in BOTH {
+    for version in ALL {
         let mut scene = greeted(version, &Connect::default());
         assert!(!scene.reads_client());
         scene.client_publishes("a", 0, 0);

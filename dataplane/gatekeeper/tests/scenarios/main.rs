@@ -18,6 +18,7 @@ mod publish;
 mod qos2;
 mod scene;
 mod subscribe;
+mod v31;
 mod verdict;
 mod violation;
 #[path = "../support/write.rs"]

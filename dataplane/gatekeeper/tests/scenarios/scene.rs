@@ -22,6 +22,9 @@ pub(crate) const SPARE_CLIENT_ID: &str = "spare";
 /// Both versions, for what holds in both.
 pub(crate) const BOTH: [Version; 2] = [Version::V311, Version::V5];
 
+/// All three, for what holds in all.
+pub(crate) const ALL: [Version; 3] = [Version::V31, Version::V311, Version::V5];
+
 /// One session.
 pub(crate) struct Scene {
     pub(crate) version: Version,

@@ -79,7 +79,11 @@ impl Connect {
             | will
             | flag(self.password.is_some(), 1 << 6)
             | flag(self.username.is_some(), 1 << 7);
-        let mut body = [text("MQTT"), vec![version as u8, flags]].concat();
+        let name = match version {
+            Version::V31 => "MQIsdp",
+            Version::V311 | Version::V5 => "MQTT",
+        };
+        let mut body = [text(name), vec![version as u8, flags]].concat();
         body.extend(self.keep_alive.to_be_bytes());
         body.extend(section(version, &self.properties));
         body.extend(text(&self.client_id));
