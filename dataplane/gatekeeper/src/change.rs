@@ -62,8 +62,8 @@ pub(crate) fn properties(
 ) -> Result<RawProperties, Invalid> {
     let added = &changes.user_properties_to_add;
     for property in added {
-        text::check(&property.key).map_err(|_| Invalid)?;
-        text::check(&property.value).map_err(|_| Invalid)?;
+        string(&property.key)?;
+        string(&property.value)?;
     }
     let mut more: Vec<Property> = Vec::with_capacity(1 + added.len());
     let mut dropped: &[u8] = &[];
@@ -78,6 +78,24 @@ pub(crate) fn properties(
         .without_user_properties(&changes.user_property_keys_to_remove)
         .and(&more)
         .map_err(|_| Invalid)
+}
+
+/// A string that a packet can carry [MQTT-1.5.4-2].
+pub(crate) fn string(string: &ByteString) -> Result<(), Invalid> {
+    if string.len() > usize::from(u16::MAX) {
+        return Err(Invalid);
+    }
+    text::check(string).map_err(|_| Invalid)
+}
+
+/// As many user properties as a client may send, and as large: the service may not put in what the
+/// gate would not have taken.
+pub(crate) fn check_user_properties(raw: &RawProperties, limits: &Limits) -> Result<(), Invalid> {
+    let (count, bytes) = raw.user_properties();
+    if count > limits.max_user_properties || bytes > limits.max_user_property_bytes {
+        return Err(Invalid);
+    }
+    Ok(())
 }
 
 /// User properties and the format of a payload are words of MQTT 5.

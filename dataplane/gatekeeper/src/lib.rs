@@ -44,7 +44,6 @@
 mod acks;
 mod action;
 mod alias;
-#[allow(dead_code, reason = "its callers come next")]
 mod change;
 mod close;
 mod connect;

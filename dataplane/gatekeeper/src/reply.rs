@@ -11,10 +11,11 @@ use bytestring::ByteString;
 use mqttbytes::{v4, v5};
 
 use crate::{
+    action::{Admitted, Exempt},
     question::{QoS, Version},
     reason::{Origin, ReasonCode},
     verdict::Deny,
-    wire::text,
+    wire::{disconnect, text},
 };
 
 /// A refusal on its way to the wire: the code that was meant, before it is mapped to one that the
@@ -97,6 +98,15 @@ pub(crate) fn pubcomp(version: Version, id: NonZeroU16) -> Bytes {
 
 /// PINGREQ of the gate.
 pub(crate) const PINGREQ: Bytes = Bytes::from_static(&[0xC0, 0x00]);
+
+/// DISCONNECT of the gate for a broker that is not to publish the will [MQTT-3.14.4-3].
+pub(crate) fn will_suppression(version: Version) -> Admitted {
+    let bytes = match version {
+        Version::V31 | Version::V311 => Bytes::from_static(&[0xE0, 0x00]),
+        Version::V5 => disconnect::encode_v5(ReasonCode::SUCCESS, None, None),
+    };
+    Admitted::exempt(Exempt::SuppressWill, bytes)
+}
 
 /// SUBACK of the gate for a SUBSCRIBE of which nothing went to the broker, one code per filter, in
 /// the words of the version ([`code_for_client`](crate::wire::suback::code_for_client)).

@@ -33,6 +33,8 @@
 //!             ConnectError { NotMqtt, UnsupportedVersion { level }, EmptyClientId,
 //!                            Violation { version: Option<Version>, violation } }
 //! connack     read(&Frame, Version) -> Connack    Connack::with_gate_limits(&GateLimits)
+//!             -> RawProperties   Connack::hide(server_reference, assigned_client_id)
+//!             encode_within(session_present, code, &RawProperties, client_takes) -> Option<Bytes>
 //!             encode_v3(session_present, return_code)
 //!             encode_v5(session_present, code, &RawProperties) -> Result<Bytes, TooLong>
 //!             encode_refusal_v5(code, reason_string, server_reference)
@@ -46,6 +48,7 @@
 //! unsubscribe read(&Frame, Version, FilterLimits) -> Unsubscribe
 //! unsuback    read(&Frame, Version) -> Unsuback
 //! disconnect  read(&Frame, Version) -> Disconnect   Disconnect::without_session_expiry()
+//!             Disconnect::with_session_expiry(seconds)   Disconnect::for_client(pass_reference)
 //!             encode_v5(code, reason_string, server_reference)
 //! auth        read(&Frame, Version) -> Auth
 //! ```

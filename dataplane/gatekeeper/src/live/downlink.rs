@@ -49,8 +49,10 @@ impl Live {
                 }
             }
             PacketType::Disconnect if self.version == Version::V5 => {
-                disconnect::read(&frame, self.version).map_err(broker_fault)?;
-                cx.actions.write_client(frame.into_canonical());
+                let goodbye = disconnect::read(&frame, self.version).map_err(broker_fault)?;
+                let passed = goodbye.for_client(cx.rules.pass_server_reference);
+                cx.actions
+                    .write_client(passed.unwrap_or_else(|| frame.into_canonical()));
                 return Err(CloseReason::BrokerDisconnect.into());
             }
             _ => {

@@ -1,5 +1,6 @@
 //! CONNECT (§3.1).
 
+mod edit;
 mod encode;
 mod error;
 mod flags;

@@ -46,6 +46,8 @@ impl Scene {
     /// The same with other rules.
     pub(crate) fn with(version: Version, change: impl FnOnce(&mut Rules)) -> Self {
         let mut rules = Rules::default();
+        // Most clients of these stories have no keep alive, and none is given to them.
+        rules.limits.max_keep_alive = 0;
         change(&mut rules);
         let now = start();
         Self {

@@ -7,11 +7,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 use bytestring::ByteString;
 
 use super::table::Property;
+use super::{REASON_STRING, SERVER_REFERENCE, USER_PROPERTY};
 use crate::violation::Violation;
 use crate::wire::cursor::Cursor;
 use crate::wire::{TooLong, text, varint};
-
-const USER_PROPERTY: u8 = 0x26;
 
 /// The bytes of a property section, without the length in front of them.
 ///
@@ -32,9 +31,6 @@ impl RawProperties {
     /// to be told all the same.
     #[must_use]
     pub fn explanation(reason_string: Option<&str>, server_reference: Option<&str>) -> Self {
-        const SERVER_REFERENCE: u8 = 0x1C;
-        const REASON_STRING: u8 = 0x1F;
-
         let mut out = BytesMut::new();
         for (id, text) in [
             (REASON_STRING, reason_string),
