@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod alias;
+mod allow;
 mod connack;
 mod connect;
 mod ending;
