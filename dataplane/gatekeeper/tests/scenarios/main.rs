@@ -22,5 +22,6 @@ mod subscribe;
 mod v31;
 mod verdict;
 mod violation;
+mod will;
 #[path = "../support/write.rs"]
 mod write;
