@@ -92,6 +92,9 @@ pub enum Exempt {
     Ping,
     /// DISCONNECT.
     Disconnect,
+    /// DISCONNECT of the gate's own, for a client that said none: the operator does not want its
+    /// will to be published.
+    SuppressWill,
 }
 
 impl Admitted {

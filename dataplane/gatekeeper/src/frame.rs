@@ -152,6 +152,22 @@ impl Frame {
         Err(varint::NOT_MINIMAL)
     }
 
+    /// Refuses DUP on a packet that is no PUBLISH where the version does not have it: only MQTT 3.1
+    /// does. All readers of packets call it.
+    ///
+    /// # Errors
+    /// On MQTT 3.1.1 and 5.0, if the flag is set.
+    pub fn check_dup(&self, version: Version) -> Result<(), Violation> {
+        if version == Version::V31 || !self.has_stray_dup() {
+            return Ok(());
+        }
+        Err(kind::RESERVED_FLAGS)
+    }
+
+    fn has_stray_dup(&self) -> bool {
+        self.kind != PacketType::Publish && self.flags() & kind::DUP != 0
+    }
+
     /// The same, on memory of its own if it is small. A slice keeps the whole block alive that it was
     /// read into; a packet that has to wait must not.
     #[must_use]
@@ -167,16 +183,19 @@ impl Frame {
         }
     }
 
-    /// The packet with a minimal remaining length: the same bytes, or a copy if they were not
-    /// canonical. MQTT 3.1.1 has no rule about it and brokers differ, so they get one form only.
+    /// The packet with a minimal remaining length and without the DUP that only MQTT 3.1 has on
+    /// some packets: the same bytes, or a copy if they were not canonical. MQTT 3.x has no rule
+    /// about the first and brokers differ, so they get one form only.
     #[must_use]
     pub fn into_canonical(self) -> Bytes {
-        if self.minimal {
+        let stray = self.has_stray_dup();
+        if self.minimal && !stray {
             return self.bytes;
         }
         let (header, body) = self.bytes.split_at(self.header_len);
         let mut canonical = BytesMut::with_capacity(self.bytes.len());
-        canonical.extend_from_slice(header.get(..1).unwrap_or_default());
+        let clear = if stray { kind::DUP } else { 0 };
+        canonical.extend(header.iter().take(1).map(|first| first & !clear));
         varint::put(&mut canonical, body.len());
         canonical.put_slice(body);
         canonical.freeze()

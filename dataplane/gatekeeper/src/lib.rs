@@ -44,6 +44,7 @@
 mod acks;
 mod action;
 mod alias;
+mod change;
 mod close;
 mod connect;
 pub mod frame;

@@ -11,10 +11,11 @@ use bytestring::ByteString;
 use mqttbytes::{v4, v5};
 
 use crate::{
+    action::{Admitted, Exempt},
     question::{QoS, Version},
     reason::{Origin, ReasonCode},
     verdict::Deny,
-    wire::text,
+    wire::{disconnect, text},
 };
 
 /// A refusal on its way to the wire: the code that was meant, before it is mapped to one that the
@@ -98,7 +99,17 @@ pub(crate) fn pubcomp(version: Version, id: NonZeroU16) -> Bytes {
 /// PINGREQ of the gate.
 pub(crate) const PINGREQ: Bytes = Bytes::from_static(&[0xC0, 0x00]);
 
-/// SUBACK of the gate for a SUBSCRIBE of which nothing went to the broker, one code per filter.
+/// DISCONNECT of the gate for a broker that is not to publish the will [MQTT-3.14.4-3].
+pub(crate) fn will_suppression(version: Version) -> Admitted {
+    let bytes = match version {
+        Version::V31 | Version::V311 => Bytes::from_static(&[0xE0, 0x00]),
+        Version::V5 => disconnect::encode_v5(ReasonCode::SUCCESS, None, None),
+    };
+    Admitted::exempt(Exempt::SuppressWill, bytes)
+}
+
+/// SUBACK of the gate for a SUBSCRIBE of which nothing went to the broker, one code per filter, in
+/// the words of the version ([`code_for_client`](crate::wire::suback::code_for_client)).
 pub(crate) fn suback(
     version: Version,
     id: NonZeroU16,
@@ -107,7 +118,7 @@ pub(crate) fn suback(
 ) -> Bytes {
     match version {
         Version::V31 | Version::V311 => {
-            let codes = codes.iter().map(|_| v4::SubscribeReasonCode::Failure);
+            let codes = codes.iter().map(|code| suback_code_v3(*code));
             let packet = v4::SubAck::new(id.get(), codes.collect());
             encode(|buffer| packet.write(buffer))
         }
@@ -163,6 +174,16 @@ fn pubrec_reason(code: ReasonCode) -> v5::PubRecReason {
         ReasonCode::QUOTA_EXCEEDED => Reason::QuotaExceeded,
         ReasonCode::PAYLOAD_FORMAT_INVALID => Reason::PayloadFormatInvalid,
         _ => Reason::UnspecifiedError,
+    }
+}
+
+fn suback_code_v3(code: ReasonCode) -> v4::SubscribeReasonCode {
+    use v4::SubscribeReasonCode as Code;
+    match code {
+        ReasonCode::SUCCESS => Code::Success(mqttbytes::QoS::AtMostOnce),
+        ReasonCode::GRANTED_QOS_1 => Code::Success(mqttbytes::QoS::AtLeastOnce),
+        ReasonCode::GRANTED_QOS_2 => Code::Success(mqttbytes::QoS::ExactlyOnce),
+        _ => Code::Failure,
     }
 }
 
@@ -254,6 +275,10 @@ mod tests {
             );
             let bytes = suback(Version::V311, id(), &[mapped], None);
             assert_eq!(bytes, &[0x90, 3, 1, 2, 0x80][..], "{code}");
+        }
+        for granted in 0..3 {
+            let bytes = suback(Version::V31, id(), &[ReasonCode::new(granted)], None);
+            assert_eq!(bytes, &[0x90, 3, 1, 2, granted][..]);
         }
     }
 }

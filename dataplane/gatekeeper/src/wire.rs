@@ -10,6 +10,7 @@
 //! frame    scan(&mut BytesMut, Side, max_packet_size) -> Result<Scan, Violation>
 //!          Scan     { Frame(Frame), Incomplete { needed } }
 //!          Frame    kind() from() flags() body() bytes() len() is_minimal() check_minimal(Version)
+//!                   check_dup(Version)
 //!                   into_canonical(self) -> Bytes
 //!          Side     { Client, Broker }   .sender() -> reason::Sender
 //!          PacketType { Connect .. Auth }
@@ -32,6 +33,8 @@
 //!             ConnectError { NotMqtt, UnsupportedVersion { level }, EmptyClientId,
 //!                            Violation { version: Option<Version>, violation } }
 //! connack     read(&Frame, Version) -> Connack    Connack::with_gate_limits(&GateLimits)
+//!             -> RawProperties   Connack::hide(server_reference, assigned_client_id)
+//!             encode_within(session_present, code, &RawProperties, client_takes) -> Option<Bytes>
 //!             encode_v3(session_present, return_code)
 //!             encode_v5(session_present, code, &RawProperties) -> Result<Bytes, TooLong>
 //!             encode_refusal_v5(code, reason_string, server_reference)
@@ -45,6 +48,7 @@
 //! unsubscribe read(&Frame, Version, FilterLimits) -> Unsubscribe
 //! unsuback    read(&Frame, Version) -> Unsuback
 //! disconnect  read(&Frame, Version) -> Disconnect   Disconnect::without_session_expiry()
+//!             Disconnect::with_session_expiry(seconds)   Disconnect::for_client(pass_reference)
 //!             encode_v5(code, reason_string, server_reference)
 //! auth        read(&Frame, Version) -> Auth
 //! ```
@@ -116,6 +120,7 @@ fn open<'a>(
         return Err(Violation::protocol("packet of another type", "§2.1.2"));
     }
     frame.check_minimal(version)?;
+    frame.check_dup(version)?;
     Ok(Cursor::over_body(frame))
 }
 

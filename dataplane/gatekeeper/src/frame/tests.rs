@@ -21,7 +21,8 @@ fn judgement(first: u8, from: Side) -> u8 {
     };
     let flags_are_legal = match kind {
         3 => ![0b0110, 0b0111, 0b1110, 0b1111, 0b1000, 0b1001].contains(&flags),
-        6 | 8 | 10 => flags == 2,
+        // With DUP on MQTT 3.1: which version it is, the scanner does not know.
+        6 | 8 | 10 => [0b0010, 0b1010].contains(&flags),
         _ => flags == 0,
     };
     match (kind, allowed.contains(&kind), flags_are_legal) {
@@ -163,6 +164,26 @@ fn a_length_in_more_bytes_than_needed_is_known_and_put_right() {
     let empty = frame(Side::Client, &[0xC0, 0x80, 0]);
     assert!(!empty.is_minimal());
     assert_eq!(empty.into_canonical().as_ref(), [0xC0, 0]);
+}
+
+/// DUP on SUBSCRIBE, UNSUBSCRIBE and PUBREL is a word of MQTT 3.1, and stays at the gate.
+#[test]
+fn a_stray_dup_is_known_and_put_right() {
+    for first in [0x6A, 0x8A, 0xAA] {
+        for length in [&[2][..], &[0x82, 0]] {
+            let bytes = [&[first], length, &[0, 1]].concat();
+            let frame = frame(Side::Client, &bytes);
+            assert_eq!(frame.check_dup(Version::V31), Ok(()));
+            assert_eq!(code(frame.check_dup(Version::V311)), Some(0x81));
+            assert_eq!(code(frame.check_dup(Version::V5)), Some(0x81));
+            let canonical = [first & 0xF7, 2, 0, 1];
+            assert_eq!(frame.into_canonical().as_ref(), canonical);
+        }
+    }
+    let publish = [0x3A, 5, 0, 1, b'a', 0, 1];
+    let frame = frame(Side::Client, &publish);
+    assert_eq!(frame.check_dup(Version::V5), Ok(()));
+    assert_eq!(frame.into_canonical().as_ref(), publish);
 }
 
 #[test]

@@ -6,7 +6,6 @@ use crate::{
     gatekeeper::{Context, Phase},
     keepalive::Owner,
     question::{QoS, Version},
-    reason::ReasonCode,
     violation::Violation,
     wire::{RawProperties, ack, disconnect, suback, unsuback},
 };
@@ -50,8 +49,10 @@ impl Live {
                 }
             }
             PacketType::Disconnect if self.version == Version::V5 => {
-                disconnect::read(&frame, self.version).map_err(broker_fault)?;
-                cx.actions.write_client(frame.into_canonical());
+                let goodbye = disconnect::read(&frame, self.version).map_err(broker_fault)?;
+                let passed = goodbye.for_client(cx.rules.pass_server_reference);
+                cx.actions
+                    .write_client(passed.unwrap_or_else(|| frame.into_canonical()));
                 return Err(CloseReason::BrokerDisconnect.into());
             }
             _ => {
@@ -88,19 +89,11 @@ impl Live {
                 "MQTT-3.8.4-6",
             )));
         }
-        if plan.forwarded() == plan.slots.len() {
+        let codes = plan.merge(self.version, &suback.codes);
+        if codes == suback.codes {
             cx.actions.write_client(frame.into_canonical());
             return Ok(());
         }
-        let mut granted = suback.codes.iter().copied();
-        let codes: Vec<u8> = plan
-            .slots
-            .into_iter()
-            .filter_map(|slot| match slot {
-                Some(refused) => Some(self.suback_code(refused)),
-                None => granted.next(),
-            })
-            .collect();
         let encode = |properties: &RawProperties| {
             suback::encode(self.version, suback.packet_id, properties, &codes).map_err(|_| {
                 broker_fault(Violation::too_large(
@@ -115,13 +108,6 @@ impl Live {
         }
         cx.actions.write_client(bytes);
         Ok(())
-    }
-
-    fn suback_code(&self, refused: ReasonCode) -> u8 {
-        match self.version {
-            Version::V31 | Version::V311 => 0x80,
-            Version::V5 => refused.get(),
-        }
     }
 }
 

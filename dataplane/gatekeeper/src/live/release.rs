@@ -21,6 +21,7 @@ use crate::{
     topic::Parsed,
     verdict::{Deny, DenyAction, Verdict, Why},
     violation::Violation,
+    wire::suback,
 };
 
 use super::{End, Live};
@@ -30,12 +31,28 @@ use super::{End, Live};
 pub(crate) struct SubackPlan {
     /// `None` where the broker's code belongs.
     pub(crate) slots: Vec<Option<ReasonCode>>,
+    /// What the client asked for, filter by filter.
+    pub(crate) requested: Vec<QoS>,
 }
 
 impl SubackPlan {
     /// How many codes the broker has to send.
     pub(crate) fn forwarded(&self) -> usize {
         self.slots.iter().filter(|slot| slot.is_none()).count()
+    }
+
+    /// The codes for the client: those of the slots, the broker's where they belong, all in the
+    /// words of the version.
+    pub(crate) fn merge(&self, version: Version, granted: &[u8]) -> Vec<u8> {
+        let mut granted = granted.iter().copied();
+        self.slots
+            .iter()
+            .zip(&self.requested)
+            .filter_map(|(slot, requested)| {
+                let code = slot.map(ReasonCode::get).or_else(|| granted.next())?;
+                Some(suback::code_for_client(version, code, *requested))
+            })
+            .collect()
     }
 }
 
@@ -268,26 +285,30 @@ impl Live {
                         answer.into_verdict()
                     }),
             };
-            let refused = refusal_of_filter(verdict, cx.rules)?;
+            let refused = refusal_of_filter(verdict, self.version, cx.rules)?;
             slots.push(refused.map(|refused| {
                 explanation = explanation.take().or(refused.reason_string);
                 refused.code
             }));
         }
 
-        let plan = SubackPlan { slots };
+        let requested = subscribe.filters.iter().map(|filter| filter.qos).collect();
+        let plan = SubackPlan { slots, requested };
         let allowed = |index: usize| plan.slots.get(index).is_some_and(Option::is_none);
         let Some(subset) = subscribe.encode_subset(allowed) else {
-            let codes: Vec<_> = plan.slots.into_iter().flatten().collect();
+            let codes = plan.merge(self.version, &[]);
+            let codes: Vec<_> = codes.into_iter().map(ReasonCode::new).collect();
             let explanation = explanation.filter(|_| self.explains);
             let mut suback = reply::suback(self.version, id, &codes, explanation.as_deref());
             if suback.len() > self.client_takes {
                 suback = reply::suback(self.version, id, &codes, None);
             }
             cx.actions.write_client(suback);
-            return Ok(Fate::Refused(
-                codes.first().copied().unwrap_or(ReasonCode::NOT_AUTHORIZED),
-            ));
+            return Ok(match plan.slots.first().copied().flatten() {
+                // It was told a success.
+                Some(_) if self.version == Version::V31 => Fate::Dropped,
+                refused => Fate::Refused(refused.unwrap_or(ReasonCode::NOT_AUTHORIZED)),
+            });
         };
         let (bytes, fate) = if plan.forwarded() == plan.slots.len() {
             (outgoing, Fate::Forwarded)
@@ -314,7 +335,11 @@ struct RefusedFilter {
 }
 
 /// What becomes of one filter: `None` goes to the broker, an error ends the session.
-fn refusal_of_filter(verdict: Verdict, rules: &Rules) -> Result<Option<RefusedFilter>, End> {
+fn refusal_of_filter(
+    verdict: Verdict,
+    version: Version,
+    rules: &Rules,
+) -> Result<Option<RefusedFilter>, End> {
     let deny = match verdict {
         Verdict::Allow(_) => return Ok(None),
         Verdict::Deny(deny) => deny,
@@ -324,9 +349,12 @@ fn refusal_of_filter(verdict: Verdict, rules: &Rules) -> Result<Option<RefusedFi
         Verdict::Unavailable(why) => match denial_of_a_permanent_failure(why) {
             Some(deny) => deny,
             None => {
-                return match rules.on_subscribe_failed {
-                    OnFailed::Disconnect => Err(CloseReason::SubscribeUndecided(why).into()),
-                    OnFailed::Reject => Ok(Some(RefusedFilter {
+                return match (rules.on_subscribe_failed, version) {
+                    // MQTT 3.1 has no way to refuse, and a success would be a lie.
+                    (OnFailed::Disconnect, _) | (_, Version::V31) => {
+                        Err(CloseReason::SubscribeUndecided(why).into())
+                    }
+                    (OnFailed::Reject, _) => Ok(Some(RefusedFilter {
                         code: ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR,
                         reason_string: None,
                     })),

@@ -12,7 +12,7 @@ use crate::{
     topic::{self, Parsed},
     violation::Violation,
     wire::{
-        ack, auth, disconnect, publish,
+        ack, auth, publish,
         subscribe::{self, Subscribe},
         unsubscribe,
     },
@@ -132,15 +132,8 @@ impl Live {
     }
 
     fn take_disconnect(&mut self, frame: Frame, cx: &mut Context<'_>) -> Result<(), End> {
-        let goodbye = disconnect::read(&frame, self.version)?;
-        if goodbye.session_expiry.is_some_and(|expiry| expiry > 0) && !self.keeps_session {
-            return Err(Violation::protocol(
-                "DISCONNECT raises the session expiry interval from 0",
-                "MQTT-3.14.2-2",
-            )
-            .into());
-        }
-        self.stand_in_line(Packet::Disconnect(frame.into_canonical()), cx);
+        let goodbye = self.goodbye(frame)?;
+        self.stand_in_line(Packet::Disconnect(goodbye), cx);
         self.ending = Ending::Leaving;
         Ok(())
     }

@@ -19,8 +19,14 @@ pub use table::Property;
 /// the broker memory out of proportion to its five bytes.
 pub const MAX_USER_PROPERTIES: usize = 64;
 
+pub(crate) const PAYLOAD_FORMAT_INDICATOR: u8 = 0x01;
 pub(super) const SESSION_EXPIRY_INTERVAL: u8 = 0x11;
+pub(super) const ASSIGNED_CLIENT_IDENTIFIER: u8 = 0x12;
+pub(super) const SERVER_REFERENCE: u8 = 0x1C;
+pub(super) const REASON_STRING: u8 = 0x1F;
+pub(super) const TOPIC_ALIAS_MAXIMUM: u8 = 0x22;
 pub(super) const TOPIC_ALIAS: u8 = 0x23;
+pub(super) const USER_PROPERTY: u8 = 0x26;
 
 /// Reads a property section, one property at a time, and never beyond its declared length: whoever
 /// does takes the next field for a property, or the payload for a topic.

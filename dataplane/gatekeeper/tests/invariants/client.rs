@@ -105,6 +105,7 @@ impl Client {
             username: Some("alice".to_owned()),
             password: Some("secret".to_owned()),
             properties: properties(hello),
+            ..write::Connect::default()
         };
         self.illegal |= self.version == Version::V311 && hello.empty_id && !hello.clean;
         match &case.first {

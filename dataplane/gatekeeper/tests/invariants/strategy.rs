@@ -77,17 +77,22 @@ fn rules(mood: Mood) -> impl Strategy<Value = Rules> {
         select(vec![1 << 20, 1 << 20, 300, 64, 1]),
         select(vec![32, 32, 2, 0]),
         select(vec![1 << 20, 1 << 20, 400]),
+        select(vec![0, 0, 1, 3600]),
+        select(vec![u32::MAX, u32::MAX, 30, 0]),
+        select(vec![1024, 9]),
     );
-    let limits =
-        windows.prop_map(
-            |(window_packets, window_bytes, alias, max_packet_size)| Limits {
-                window_packets,
-                window_bytes,
-                topic_alias_maximum: alias,
-                max_packet_size,
-                ..Limits::default()
-            },
-        );
+    let limits = windows.prop_map(
+        |(window_packets, window_bytes, alias, max_packet_size, alive, expiry, receive)| Limits {
+            window_packets,
+            window_bytes,
+            topic_alias_maximum: alias,
+            max_packet_size,
+            max_keep_alive: alive,
+            max_session_expiry: expiry,
+            receive_maximum: receive,
+            ..Limits::default()
+        },
+    );
     let denied = || also(mood, Just(OnDenied::Reject), 30, Just(OnDenied::Disconnect));
     let denied_v3 = also(
         mood,
@@ -138,7 +143,7 @@ fn hellos() -> impl Strategy<Value = Hello> {
         prop::bool::weighted(0.2),
         prop::bool::weighted(0.1),
         prop::bool::weighted(0.8),
-        select(vec![None, Some(20), Some(200)]),
+        select(vec![None, None, Some(20), Some(45), Some(200)]),
         prop::bool::weighted(0.7),
         select(vec![None, Some(0), Some(60)]),
     )

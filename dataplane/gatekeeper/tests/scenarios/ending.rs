@@ -6,7 +6,7 @@ use gatekeeper::{ConnectAllow, Version};
 
 use crate::{
     packet::PUBACK,
-    scene::{BOTH, Scene, disconnect},
+    scene::{ALL, Scene, disconnect},
     write::{self, Connect},
 };
 
@@ -14,7 +14,7 @@ use crate::{
 /// [MQTT-3.14.4-2] [3.1.1: MQTT-3.14.4-1] [3.1.1: MQTT-3.14.4-3]
 #[test]
 fn a_disconnect_is_passed_on() {
-    for version in BOTH {
+    for version in ALL {
         let mut scene = Scene::live(version);
         scene.client_sends(&write::packet(0xE0, &[]));
         scene.broker_gets(&[0xE0, 0]);
@@ -59,7 +59,7 @@ fn a_session_expiry_is_not_raised_from_0() {
 /// What was read before the end is still decided about, for a while.
 #[test]
 fn a_client_that_leaves_has_its_last_messages_decided() {
-    for version in BOTH {
+    for version in ALL {
         let mut scene = Scene::live(version);
         let packet = scene.client_publishes("a", 0, 0);
         let ticket = scene.asks_publish("a");
@@ -73,7 +73,7 @@ fn a_client_that_leaves_has_its_last_messages_decided() {
 
 #[test]
 fn a_client_that_leaves_is_not_waited_for_longer_than_that() {
-    for version in BOTH {
+    for version in ALL {
         let mut scene = Scene::live_with(version, |rules| {
             rules.deadlines.linger = Duration::from_millis(300);
         });
@@ -92,7 +92,7 @@ fn a_client_that_leaves_is_not_waited_for_longer_than_that() {
 /// [3.1.1: MQTT-3.1.2-8]
 #[test]
 fn an_idle_client_that_leaves_is_gone_at_once() {
-    for version in BOTH {
+    for version in ALL {
         let mut scene = Scene::live(version);
         scene.client_leaves();
         scene.closes("client_gone");
@@ -101,7 +101,7 @@ fn an_idle_client_that_leaves_is_gone_at_once() {
 
 #[test]
 fn a_disconnect_in_the_line_outlives_the_connection_it_came_on() {
-    for version in BOTH {
+    for version in ALL {
         let mut scene = Scene::live(version);
         let packet = scene.client_publishes("a", 0, 0);
         let ticket = scene.asks_publish("a");
@@ -118,7 +118,7 @@ fn a_disconnect_in_the_line_outlives_the_connection_it_came_on() {
 
 #[test]
 fn a_drain_ends_idle_sessions_at_once_and_the_others_soon() {
-    for version in BOTH {
+    for version in ALL {
         let mut scene = Scene::live(version);
         scene.drain_begins();
         scene.closes_with("drain", 0x8B);
@@ -146,7 +146,7 @@ fn a_drain_ends_idle_sessions_at_once_and_the_others_soon() {
 
 #[test]
 fn a_session_ends_when_the_service_says_so() {
-    for version in BOTH {
+    for version in ALL {
         let mut scene = Scene::new(version);
         let connect = Connect::default().write(version);
         scene.client_sends(&connect);
@@ -173,7 +173,7 @@ fn a_session_ends_when_the_service_says_so() {
 
 #[test]
 fn a_broker_that_goes_takes_the_client_with_it() {
-    for version in BOTH {
+    for version in ALL {
         let mut scene = Scene::live(version);
         scene.client_publishes("a", 1, 1);
         let ticket = scene.asks_publish("a");
@@ -200,7 +200,7 @@ fn the_brokers_disconnect_is_passed_on() {
 
 #[test]
 fn a_client_that_takes_nothing_is_ended() {
-    for version in BOTH {
+    for version in ALL {
         let mut scene = Scene::live(version);
         scene.client_stalls();
         scene.closes_with("client_stalled", 0x97);
@@ -210,7 +210,7 @@ fn a_client_that_takes_nothing_is_ended() {
 /// [MQTT-3.2.0-2]
 #[test]
 fn what_no_broker_sends_ends_the_session() {
-    for version in BOTH {
+    for version in ALL {
         for packet in [
             write::connack(version, false, 0, &[]),
             write::packet(0xF0, &[]),
@@ -226,7 +226,7 @@ fn what_no_broker_sends_ends_the_session() {
 
 #[test]
 fn nothing_is_done_after_the_end() {
-    for version in BOTH {
+    for version in ALL {
         let mut scene = Scene::live(version);
         scene.client_publishes("a", 1, 1);
         let ticket = scene.asks_publish("a");

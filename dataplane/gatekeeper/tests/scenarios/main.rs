@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod alias;
+mod allow;
 mod connack;
 mod connect;
 mod ending;
@@ -19,7 +20,9 @@ mod qos2;
 mod scene;
 mod statements;
 mod subscribe;
+mod v31;
 mod verdict;
 mod violation;
+mod will;
 #[path = "../support/write.rs"]
 mod write;

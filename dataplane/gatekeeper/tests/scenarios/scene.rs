@@ -14,6 +14,7 @@ use gatekeeper::{
     frame::{self, Scan},
 };
 
+use crate::packet::{self, Packet};
 use crate::write::{self, Connect, Publish};
 
 /// The identifier that the gate gives to a client that has none.
@@ -21,6 +22,9 @@ pub(crate) const SPARE_CLIENT_ID: &str = "spare";
 
 /// Both versions, for what holds in both.
 pub(crate) const BOTH: [Version; 2] = [Version::V311, Version::V5];
+
+/// All three, for what holds in all.
+pub(crate) const ALL: [Version; 3] = [Version::V31, Version::V311, Version::V5];
 
 /// One session.
 pub(crate) struct Scene {
@@ -43,6 +47,8 @@ impl Scene {
     /// The same with other rules.
     pub(crate) fn with(version: Version, change: impl FnOnce(&mut Rules)) -> Self {
         let mut rules = Rules::default();
+        // Most clients of these stories have no keep alive, and none is given to them.
+        rules.limits.max_keep_alive = 0;
         change(&mut rules);
         let now = start();
         Self {
@@ -69,15 +75,35 @@ impl Scene {
 
     /// The same with this CONNECT and these properties of the broker's CONNACK.
     pub(crate) fn connected(mut self, connect: &Connect, connack: &[u8]) -> Self {
+        let will = connect.will.clone();
         let connect = connect.write(self.version);
         self.client_sends(&connect);
         let ticket = self.asks_connect();
         self.allows(ticket);
+        if let Some((topic, ..)) = will {
+            let will = self.asks_will(&topic);
+            self.allows(will);
+        }
         self.dials();
         self.broker_is_reached();
         self.broker_gets(&connect);
         self.broker_sends(&write::connack(self.version, false, 0, connack));
         self.client_gets_connack(0);
+        self
+    }
+
+    /// A session whose CONNECT is allowed and with the broker.
+    pub(crate) fn greeted(mut self, connect: &Connect) -> Self {
+        self.client_sends(&connect.write(self.version));
+        let ticket = self.asks_connect();
+        self.allows(ticket);
+        if let Some((topic, ..)) = &connect.will {
+            let will = self.asks_will(topic);
+            self.allows(will);
+        }
+        self.dials();
+        self.broker_is_reached();
+        self.broker_gets_connect();
         self
     }
 
@@ -264,6 +290,21 @@ impl Scene {
         }
     }
 
+    /// A CONNECT, as the tests' own reader has it.
+    #[track_caller]
+    pub(crate) fn broker_gets_connect(&mut self) -> packet::Connect {
+        match self.next() {
+            Some(Action::ToBroker(admitted)) => {
+                let bytes = admitted.into_bytes();
+                match packet::read(self.version, &bytes) {
+                    Some(Packet::Connect(connect)) => connect,
+                    other => panic!("{other:?} where the broker is to get a CONNECT"),
+                }
+            }
+            other => panic!("{other:?} where the broker is to get a CONNECT"),
+        }
+    }
+
     #[track_caller]
     pub(crate) fn client_gets(&mut self, bytes: &[u8]) {
         match self.next() {
@@ -283,7 +324,7 @@ impl Scene {
         match self.next() {
             Some(Action::ToClient(got)) => {
                 assert_eq!(got.first(), Some(&0x20), "{got:02x?} is no CONNACK");
-                let body = crate::packet::body(&got).expect("a packet");
+                let body = packet::body(&got).expect("a packet");
                 assert_eq!(body.get(1), Some(&code), "{got:02x?}");
                 got.to_vec()
             }

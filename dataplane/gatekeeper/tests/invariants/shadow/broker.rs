@@ -67,8 +67,14 @@ impl Shadow {
                 self.said_goodbye = true;
             }
             (Basis::Allowed(ticket), Packet::Connect(connect)) => {
-                self.handshake
-                    .forward(ticket, &bytes, &connect, &self.asks)?;
+                self.handshake.forward(
+                    ticket,
+                    &bytes,
+                    &connect,
+                    &self.asks,
+                    self.version,
+                    &self.rules.limits,
+                )?;
             }
             (Basis::Allowed(ticket), Packet::Publish(publish)) => {
                 self.forward_publish(ticket, &bytes, &publish)?;

@@ -75,7 +75,7 @@ impl Shadow {
             Input::BrokerFrame(broker) if accepted => {
                 let limits = &self.rules.limits;
                 self.handshake
-                    .accepted(self.version, broker, bytes, limits)?;
+                    .accepted(self.version, broker, bytes, limits, self.client_takes)?;
                 self.keep_alive
                     .begin(self.agreed_keep_alive(bytes), self.now);
                 Ok(())

@@ -154,6 +154,12 @@ impl Shadow {
             | CloseReason::UnsupportedVersion
             | CloseReason::BadAuthenticationMethod
             | CloseReason::ClientIdentifierRejected => self.client_illegal,
+            // A CONNACK of the gate has more properties than that has room for.
+            CloseReason::ClientViolation(violation)
+                if !self.live && violation.code == ReasonCode::PACKET_TOO_LARGE =>
+            {
+                self.client_illegal || self.client_takes < 45
+            }
             CloseReason::ClientViolation(_) => self.client_illegal,
             CloseReason::BrokerViolation(_) => self.broker_illegal,
             CloseReason::BrokerUnreachable => matches!(input, Input::Upstream(false)),
