@@ -27,6 +27,7 @@
 //!          Property { one variant per property }   RawProperties: as_bytes() is_empty()
 //!                   with(&[Property]) -> Result<Self, TooLong>   without(&[u8 id]) -> Self
 //!                   explanation(reason_string, server_reference) -> Self
+//!                   check_user_properties(UserPropertyLimits)   user_properties() -> (count, bytes)
 //! connect     read(&Frame) -> Result<Connect, ConnectError>       Connect::encode(client_id)
 //!             -> Result<Bytes, TooLong>; encodes the fields as they are now
 //!             ConnectError { NotMqtt, UnsupportedVersion { level }, EmptyClientId,
@@ -78,7 +79,7 @@ use crate::violation::Violation;
 
 use cursor::Cursor;
 
-pub use properties::{Property, RawProperties};
+pub use properties::{Property, RawProperties, UserPropertyLimits};
 
 /// A field, or a whole packet, is too long for its length field, and was not written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -12,7 +12,7 @@ use crate::{
     topic::{self, Parsed},
     violation::Violation,
     wire::{
-        ack, auth, disconnect, publish,
+        RawProperties, ack, auth, disconnect, publish,
         subscribe::{self, Subscribe},
         unsubscribe,
     },
@@ -44,7 +44,7 @@ impl Live {
             PacketType::Subscribe => self.take_subscribe(frame, cx),
             PacketType::Unsubscribe => self.take_unsubscribe(frame, cx),
             PacketType::Pubrel => {
-                let id = self.read_ack(&frame)?;
+                let id = self.read_ack(&frame, cx)?;
                 let packet = Packet::Pubrel(id, frame.into_canonical());
                 self.stand_in_line(packet, cx);
                 Ok(())
@@ -52,7 +52,7 @@ impl Live {
             // The client's answers to what the broker sent do not wait for decisions about what the
             // client sends: the broker's flow control hangs on them.
             PacketType::Puback | PacketType::Pubrec | PacketType::Pubcomp => {
-                self.read_ack(&frame)?;
+                self.read_ack(&frame, cx)?;
                 let bytes = frame.into_canonical();
                 self.forward(Admitted::exempt(Exempt::Acknowledgement, bytes), cx);
                 Ok(())
@@ -79,6 +79,7 @@ impl Live {
 
     fn take_publish(&mut self, frame: Frame, cx: &mut Context<'_>) -> Result<(), End> {
         let publish = publish::read(&frame, self.version)?;
+        check_user_properties(&publish.raw_properties, cx)?;
         let name = self.aliases.resolve(&publish.topic, publish.topic_alias)?;
         topic::check_levels(&name, cx.rules.limits.max_topic_levels)?;
         let outgoing = if publish.topic_alias.is_none() {
@@ -106,6 +107,7 @@ impl Live {
 
     fn take_subscribe(&mut self, frame: Frame, cx: &mut Context<'_>) -> Result<(), End> {
         let subscribe = subscribe::read(&frame, self.version, cx.rules.limits.filters())?;
+        check_user_properties(&subscribe.raw_properties, cx)?;
         let outgoing = frame.into_canonical();
         let question = subscribe_question(&subscribe);
         let count = question.filters.len();
@@ -126,13 +128,15 @@ impl Live {
     }
 
     fn take_unsubscribe(&mut self, frame: Frame, cx: &mut Context<'_>) -> Result<(), End> {
-        unsubscribe::read(&frame, self.version, cx.rules.limits.filters())?;
+        let unsubscribe = unsubscribe::read(&frame, self.version, cx.rules.limits.filters())?;
+        check_user_properties(&unsubscribe.raw_properties, cx)?;
         self.stand_in_line(Packet::Unsubscribe(frame.into_canonical()), cx);
         Ok(())
     }
 
     fn take_disconnect(&mut self, frame: Frame, cx: &mut Context<'_>) -> Result<(), End> {
         let goodbye = disconnect::read(&frame, self.version)?;
+        check_user_properties(&goodbye.raw_properties, cx)?;
         if goodbye.session_expiry.is_some_and(|expiry| expiry > 0) && !self.keeps_session {
             return Err(Violation::protocol(
                 "DISCONNECT raises the session expiry interval from 0",
@@ -145,8 +149,10 @@ impl Live {
         Ok(())
     }
 
-    fn read_ack(&self, frame: &Frame) -> Result<NonZeroU16, Violation> {
-        ack::read(frame, self.version).map(|ack| ack.packet_id)
+    fn read_ack(&self, frame: &Frame, cx: &Context<'_>) -> Result<NonZeroU16, Violation> {
+        let ack = ack::read(frame, self.version)?;
+        check_user_properties(&ack.raw_properties, cx)?;
+        Ok(ack.packet_id)
     }
 
     fn refuse_auth(&self, frame: &Frame) -> Violation {
@@ -160,6 +166,11 @@ impl Live {
     fn stand_in_line(&mut self, packet: Packet, cx: &Context<'_>) {
         self.queue.push(cx.tickets.peek(), packet);
     }
+}
+
+/// Only MQTT 5 has any.
+fn check_user_properties(properties: &RawProperties, cx: &Context<'_>) -> Result<(), Violation> {
+    properties.check_user_properties(cx.rules.limits.user_properties())
 }
 
 /// One question per filter that is left to the service.

@@ -6,6 +6,7 @@ mod raw;
 mod table;
 #[cfg(test)]
 mod tests;
+mod user;
 
 use super::cursor::Cursor;
 use crate::frame::Side;
@@ -14,13 +15,15 @@ use crate::violation::Violation;
 pub use raw::RawProperties;
 pub(super) use table::Place;
 pub use table::Property;
+pub use user::{UserPropertyLimits, check_user_properties};
 
-/// How many user properties a client may put into one section. Each costs the gate, the service and
-/// the broker memory out of proportion to its five bytes.
-pub const MAX_USER_PROPERTIES: usize = 64;
+/// How many user properties of one section are read from a client, whatever the operator allows.
+/// Each costs the gate, the service and the broker memory out of proportion to its five bytes.
+pub const MAX_USER_PROPERTIES: usize = 1024;
 
 pub(super) const SESSION_EXPIRY_INTERVAL: u8 = 0x11;
 pub(super) const TOPIC_ALIAS: u8 = 0x23;
+const USER_PROPERTY: u8 = 0x26;
 
 /// Reads a property section, one property at a time, and never beyond its declared length: whoever
 /// does takes the next field for a property, or the payload for a topic.
@@ -89,7 +92,7 @@ impl<'a> Reader<'a> {
         self.user_properties_left = self
             .user_properties_left
             .checked_sub(1)
-            .ok_or(Violation::quota("too many user properties", "§2.2.2.2"))?;
+            .ok_or(user::TOO_MANY)?;
         Ok(())
     }
 }

@@ -110,7 +110,7 @@ impl RawProperties {
     }
 
     /// Identifier and bytes of each property.
-    fn iter(&self) -> impl Iterator<Item = (u8, &[u8])> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u8, &[u8])> {
         let mut cursor = Cursor::over(&self.0);
         iter::from_fn(move || {
             let start = cursor.position();
