@@ -37,7 +37,8 @@
 //!             encode_v5(session_present, code, &RawProperties) -> Result<Bytes, TooLong>
 //!             encode_refusal_v5(code, reason_string, server_reference)
 //! publish     read(&Frame, Version) -> Publish    Publish::encode_with_topic(topic)
-//!             -> Result<Bytes, TooLong>
+//!             -> Result<Bytes, TooLong>           Publish::has_true_format()
+//!             with_message_expiry(&Bytes, seconds) -> Bytes
 //! ack         read(&Frame, Version) -> Ack        PUBACK, PUBREC, PUBREL, PUBCOMP
 //! subscribe   read(&Frame, Version, FilterLimits) -> Subscribe   Subscribe::encode_subset(keep)
 //!             -> Option<Bytes>

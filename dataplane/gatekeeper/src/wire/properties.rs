@@ -21,6 +21,7 @@ pub use user::{UserPropertyLimits, check_user_properties};
 /// Each costs the gate, the service and the broker memory out of proportion to its five bytes.
 pub const MAX_USER_PROPERTIES: usize = 1024;
 
+pub(super) const MESSAGE_EXPIRY_INTERVAL: u8 = 0x02;
 pub(super) const SESSION_EXPIRY_INTERVAL: u8 = 0x11;
 pub(super) const TOPIC_ALIAS: u8 = 0x23;
 const USER_PROPERTY: u8 = 0x26;

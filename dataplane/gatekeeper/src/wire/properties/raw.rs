@@ -109,6 +109,16 @@ impl RawProperties {
         kept().for_each(|(_, bytes)| out.extend_from_slice(bytes));
     }
 
+    /// Where in its packet the value of a property begins. The section is one that was checked.
+    pub(in crate::wire) fn value_at(mut section: Cursor<'_>, id: u8) -> Option<usize> {
+        loop {
+            let at = section.position() + 1;
+            if step(&mut section).ok()? == id {
+                return Some(at);
+            }
+        }
+    }
+
     /// Identifier and bytes of each property.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u8, &[u8])> {
         let mut cursor = Cursor::over(&self.0);
