@@ -56,6 +56,9 @@ pub enum Fate {
     Refused(ReasonCode),
     /// It went nowhere, and the client was told nothing, or a success.
     Dropped,
+    /// It went nowhere, because its Message Expiry Interval passed while it waited; the client was
+    /// told a success.
+    Expired,
     /// It went nowhere, because it ended the connection.
     Closed,
 }
@@ -86,6 +89,9 @@ pub enum Exempt {
     Acknowledgement,
     /// PUBREL: the second half of a PUBLISH that was decided about.
     Release,
+    /// PUBREL of the gate's own: the client's message is refused now, and the broker may hold it from
+    /// a former connection.
+    Purge,
     /// UNSUBSCRIBE: no permission may block leaving [MQTT-3.10.4-1].
     Unsubscribe,
     /// PINGREQ, the client's or the gate's own.

@@ -91,11 +91,8 @@ pub(crate) fn string(string: &ByteString) -> Result<(), Invalid> {
 /// As many user properties as a client may send, and as large: the service may not put in what the
 /// gate would not have taken.
 pub(crate) fn check_user_properties(raw: &RawProperties, limits: &Limits) -> Result<(), Invalid> {
-    let (count, bytes) = raw.user_properties();
-    if count > limits.max_user_properties || bytes > limits.max_user_property_bytes {
-        return Err(Invalid);
-    }
-    Ok(())
+    raw.check_user_properties(limits.user_properties())
+        .map_err(|_| Invalid)
 }
 
 /// User properties and the format of a payload are words of MQTT 5.

@@ -36,8 +36,8 @@
 //!
 //! [`frame`] cuts packets, [`wire`] reads and writes them, [`topic`] knows names and filters,
 //! [`reason`] which code may stand where. [`Gatekeeper`] takes what happens, `connect` leads from
-//! the first byte to the CONNACK, `live` from there to the end; `queue`, `acks`, `alias` and
-//! `keepalive` hold the state of a live session, and `reply` is what the gate says itself.
+//! the first byte to the CONNACK, `live` from there to the end; `queue`, `inflight`,
+//! `acks`, `alias`, `subscriptions` and `keepalive` hold the state of a live session, and `reply` is what the gate says itself.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
@@ -49,6 +49,7 @@ mod close;
 mod connect;
 pub mod frame;
 mod gatekeeper;
+mod inflight;
 mod keepalive;
 mod live;
 mod question;
@@ -56,6 +57,7 @@ mod queue;
 pub mod reason;
 mod reply;
 mod rules;
+mod subscriptions;
 pub mod topic;
 mod verdict;
 mod violation;

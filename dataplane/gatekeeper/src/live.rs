@@ -1,39 +1,41 @@
 //! A session that the broker has accepted.
 //!
 //! [`uplink`] takes the client's packets into the line, [`release`] lets them out in order as their
-//! verdicts come, [`downlink`] takes what the broker sends.
+//! verdicts come ([`publish`] and [`subscribe`] have both sides of theirs), [`downlink`] takes what
+//! the broker sends.
 
 mod downlink;
 mod goodbye;
+mod offer;
+mod publish;
 mod release;
+mod subscribe;
 mod uplink;
 
-use std::{
-    collections::{HashMap, HashSet},
-    num::NonZeroU16,
-    time::Instant,
-};
+use std::{collections::HashMap, num::NonZeroU16, time::Instant};
 
 use bytestring::ByteString;
 
 use crate::{
-    acks::Acks,
+    acks::{Acks, Outlet},
     action::{Admitted, Exempt, Fate},
     alias::AliasTable,
     close::CloseReason,
     gatekeeper::{Context, Phase},
+    inflight::Inflight,
     keepalive::{Due, KeepAlive, Owner},
     question::{Ticket, Version},
     queue::Queue,
     reason::ReasonCode,
     reply,
     rules::Limits,
+    subscriptions::Subscriptions,
     verdict::{Deny, Verdict},
     violation::Violation,
     wire::{connack::Connack, connect::Connect, disconnect},
 };
 
-use self::{goodbye::SessionExpiry, release::SubackPlan};
+use self::{goodbye::SessionExpiry, offer::Offer, subscribe::SubackPlan};
 
 /// PINGREQ packets that may be under way to the broker before the gate stops reading the client.
 const MAX_PINGS: usize = 64;
@@ -53,18 +55,18 @@ pub(crate) struct Live {
     /// Whether the broker has a will to publish.
     has_will: bool,
     /// Whether the broker may hold subscriptions and messages of an earlier connection.
-    #[allow(dead_code, reason = "its readers come next")]
     resumed: bool,
     /// Where the session's topics begin at the broker.
     #[allow(dead_code, reason = "its readers come next")]
     mount: Option<ByteString>,
+    offer: Offer,
     queue: Queue,
+    inflight: Inflight,
     acks: Acks,
     aliases: AliasTable,
     /// SUBSCRIBE packets at the broker, by packet identifier.
     subscribes: HashMap<NonZeroU16, SubackPlan>,
-    /// QoS 2 identifiers whose PUBREC was the gate's: their PUBREL is too.
-    owned: HashSet<NonZeroU16>,
+    subscriptions: Subscriptions,
     keep_alive: KeepAlive,
     /// Whether the driver takes packets from the client, as far as it is concerned.
     driver_reads: bool,
@@ -163,11 +165,13 @@ impl Live {
             has_will: sent.will.is_some(),
             resumed,
             mount,
+            offer: Offer::new(connack),
             queue: Queue::default(),
+            inflight: Inflight::new(receive_maximum(asked, connack, &cx.rules.limits)),
             acks: Acks::default(),
             aliases: AliasTable::new(cx.rules.limits.topic_alias_maximum),
             subscribes: HashMap::new(),
-            owned: HashSet::new(),
+            subscriptions: Subscriptions::default(),
             keep_alive: KeepAlive::new(keep_alive, cx.rules.deadlines.broker_ping, cx.now),
             driver_reads: true,
             expires_at,
@@ -326,5 +330,18 @@ impl Live {
     fn forward(&mut self, admitted: Admitted, cx: &mut Context<'_>) {
         self.keep_alive.told_broker(cx.now);
         cx.actions.write_broker(admitted);
+    }
+}
+
+/// What an MQTT 5 client was told; no other version has it.
+fn receive_maximum(connect: &Connect, connack: &Connack, limits: &Limits) -> Option<u16> {
+    let least = limits.receive_maximum.min(connack.receive_maximum);
+    (connect.version == Version::V5).then_some(least)
+}
+
+fn outlet<'a>(inflight: &'a mut Inflight, cx: &'a mut Context<'_>) -> Outlet<'a> {
+    Outlet {
+        inflight,
+        actions: cx.actions,
     }
 }

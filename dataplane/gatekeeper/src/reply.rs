@@ -87,13 +87,26 @@ pub(crate) fn publish_ack(
     }
 }
 
-/// PUBCOMP of the gate, for a PUBREL whose PUBREC was the gate's too.
-pub(crate) fn pubcomp(version: Version, id: NonZeroU16) -> Bytes {
+/// PUBCOMP of the gate, for a PUBREL whose PUBREC was the gate's too, or that belongs to nothing:
+/// there is a code for that on MQTT 5.
+pub(crate) fn pubcomp(version: Version, id: NonZeroU16, code: ReasonCode) -> Bytes {
     let pkid = id.get();
     match version {
         Version::V31 | Version::V311 => encode(|buffer| v4::PubComp::new(pkid).write(buffer)),
-        Version::V5 => encode(|buffer| v5::PubComp::new(pkid).write(buffer)),
+        Version::V5 => {
+            let mut packet = v5::PubComp::new(pkid);
+            if code == ReasonCode::PACKET_IDENTIFIER_NOT_FOUND {
+                packet.reason = v5::PubCompReason::PacketIdentifierNotFound;
+            }
+            encode(|buffer| packet.write(buffer))
+        }
     }
+}
+
+/// PUBREL of the gate, for a message that the broker may hold and the client gave up. It has the same
+/// bytes in all versions.
+pub(crate) fn pubrel(id: NonZeroU16) -> Bytes {
+    encode(|buffer| v4::PubRel::new(id.get()).write(buffer))
 }
 
 /// PINGREQ of the gate.
@@ -225,8 +238,16 @@ mod tests {
             ack(Version::V5, one, ReasonCode::SUCCESS),
             &[0x40, 2, 1, 2][..]
         );
-        assert_eq!(pubcomp(Version::V311, id()), &[0x70, 2, 1, 2][..]);
-        assert_eq!(pubcomp(Version::V5, id()), &[0x70, 2, 1, 2][..]);
+        let success = ReasonCode::SUCCESS;
+        let unknown = ReasonCode::PACKET_IDENTIFIER_NOT_FOUND;
+        for version in [Version::V311, Version::V5] {
+            assert_eq!(pubcomp(version, id(), success), &[0x70, 2, 1, 2][..]);
+        }
+        let bytes = pubcomp(Version::V311, id(), unknown);
+        assert_eq!(bytes, &[0x70, 2, 1, 2][..]);
+        let bytes = pubcomp(Version::V5, id(), unknown);
+        assert_eq!(bytes, &[0x70, 3, 1, 2, 0x92][..]);
+        assert_eq!(pubrel(id()), &[0x62, 2, 1, 2][..]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::wire::FilterLimits;
+use crate::wire::{FilterLimits, properties::UserPropertyLimits};
 
 /// Settings that all sessions of a listener share.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +85,7 @@ pub struct Limits {
     /// Bytes of the user properties in one packet of the client.
     pub max_user_property_bytes: usize,
     /// PUBLISH packets with QoS above 0 that an MQTT 5 client may have unacknowledged; the broker's
-    /// own Receive Maximum may lower it [MQTT-3.3.4-9]. Never 0.
+    /// own Receive Maximum may lower it [MQTT-3.3.4-7]. Never 0.
     pub receive_maximum: u16,
     /// Longest keep alive of an MQTT 5 client in seconds: one that asks for more, or for none, gets
     /// this as Server Keep Alive [MQTT-3.2.2-21]. 0 is no bound. 3.x has no word for it.
@@ -125,6 +125,14 @@ impl Limits {
         FilterLimits {
             max_filters: self.max_filters,
             max_levels: self.max_topic_levels,
+        }
+    }
+
+    /// The part that concerns user properties.
+    pub(crate) fn user_properties(&self) -> UserPropertyLimits {
+        UserPropertyLimits {
+            max_count: self.max_user_properties,
+            max_bytes: self.max_user_property_bytes,
         }
     }
 }

@@ -28,6 +28,7 @@
 //!          Property { one variant per property }   RawProperties: as_bytes() is_empty()
 //!                   with(&[Property]) -> Result<Self, TooLong>   without(&[u8 id]) -> Self
 //!                   explanation(reason_string, server_reference) -> Self
+//!                   check_user_properties(UserPropertyLimits)   user_properties() -> (count, bytes)
 //! connect     read(&Frame) -> Result<Connect, ConnectError>       Connect::encode(client_id)
 //!             -> Result<Bytes, TooLong>; encodes the fields as they are now
 //!             ConnectError { NotMqtt, UnsupportedVersion { level }, EmptyClientId,
@@ -39,7 +40,8 @@
 //!             encode_v5(session_present, code, &RawProperties) -> Result<Bytes, TooLong>
 //!             encode_refusal_v5(code, reason_string, server_reference)
 //! publish     read(&Frame, Version) -> Publish    Publish::encode_with_topic(topic)
-//!             -> Result<Bytes, TooLong>
+//!             -> Result<Bytes, TooLong>           Publish::has_true_format()
+//!             with_message_expiry(&Bytes, seconds) -> Bytes
 //! ack         read(&Frame, Version) -> Ack        PUBACK, PUBREC, PUBREL, PUBCOMP
 //! subscribe   read(&Frame, Version, FilterLimits) -> Subscribe   Subscribe::encode_subset(keep)
 //!             -> Option<Bytes>
@@ -82,7 +84,7 @@ use crate::violation::Violation;
 
 use cursor::Cursor;
 
-pub use properties::{Property, RawProperties};
+pub use properties::{Property, RawProperties, UserPropertyLimits};
 
 /// A field, or a whole packet, is too long for its length field, and was not written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

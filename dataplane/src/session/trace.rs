@@ -163,6 +163,7 @@ fn fate_word(fate: Fate) -> &'static str {
         Fate::ForwardedInPart => "forwarded_in_part",
         Fate::Refused(_) => "refused",
         Fate::Dropped => "dropped",
+        Fate::Expired => "expired",
         Fate::Closed => "closed",
     }
 }

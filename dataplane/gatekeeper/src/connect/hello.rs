@@ -10,7 +10,10 @@ use crate::{
     rules::{Limits, Rules},
     topic,
     violation::Violation,
-    wire::connect::{Connect, Will},
+    wire::{
+        connect::{Connect, Will},
+        properties,
+    },
 };
 
 use super::refuse::Recipient;
@@ -77,10 +80,8 @@ impl Hello {
         let will = will.map_or((0, 0), |will| will.raw_properties.user_properties());
         let own = self.connect.properties.raw.user_properties();
         let (count, bytes) = (own.0 + will.0, own.1 + will.1);
-        if count <= limits.max_user_properties && bytes <= limits.max_user_property_bytes {
-            return Ok(());
-        }
-        Err(Violation::quota("too many user properties in a CONNECT", "§3.1.2.11.8").into())
+        properties::check_user_properties(count, bytes, limits.user_properties())?;
+        Ok(())
     }
 
     pub(super) fn question(&self) -> ConnectQuestion {

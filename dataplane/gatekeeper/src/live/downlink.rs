@@ -4,13 +4,16 @@ use crate::{
     close::CloseReason,
     frame::{Frame, PacketType},
     gatekeeper::{Context, Phase},
+    inflight::{Completion, Request},
     keepalive::Owner,
     question::{QoS, Version},
+    reason::ReasonCode,
+    reply,
     violation::Violation,
     wire::{RawProperties, ack, disconnect, suback, unsuback},
 };
 
-use super::{End, Live};
+use super::{End, Live, outlet};
 
 impl Live {
     pub(crate) fn handle_broker_frame(
@@ -33,14 +36,17 @@ impl Live {
             }
             PacketType::Puback => self.pass_ack(QoS::AtLeastOnce, frame, cx)?,
             PacketType::Pubrec => self.pass_ack(QoS::ExactlyOnce, frame, cx)?,
-            PacketType::Pubrel | PacketType::Pubcomp => {
+            PacketType::Pubcomp => self.take_pubcomp(frame, cx)?,
+            PacketType::Pubrel => {
                 ack::read(&frame, self.version).map_err(broker_fault)?;
                 cx.actions.write_client(frame.into_canonical());
             }
             PacketType::Suback => self.complete_suback(frame, cx)?,
             PacketType::Unsuback => {
-                unsuback::read(&frame, self.version).map_err(broker_fault)?;
+                let unsuback = unsuback::read(&frame, self.version).map_err(broker_fault)?;
                 cx.actions.write_client(frame.into_canonical());
+                self.inflight
+                    .request_answered(unsuback.packet_id, Request::Unsubscribe);
             }
             PacketType::Pingresp => {
                 frame.check_minimal(self.version).map_err(broker_fault)?;
@@ -68,8 +74,34 @@ impl Live {
     /// An acknowledgement of the broker, and those of the gate that waited behind it.
     fn pass_ack(&mut self, qos: QoS, frame: Frame, cx: &mut Context<'_>) -> Result<(), End> {
         let ack = ack::read(&frame, self.version).map_err(broker_fault)?;
+        let id = ack.packet_id;
         cx.actions.write_client(frame.into_canonical());
-        self.acks.passed(qos, ack.packet_id, cx.actions);
+        match qos {
+            QoS::ExactlyOnce if self.inflight.pubrec(id, ack.code) => {
+                let again = reply::publish_ack(self.version, qos, id, ack.code, None);
+                self.acks.known(id, &again);
+            }
+            QoS::ExactlyOnce => {}
+            QoS::AtLeastOnce | QoS::AtMostOnce => self.inflight.puback(id),
+        }
+        self.acks.passed(qos, id, outlet(&mut self.inflight, cx));
+        Ok(())
+    }
+
+    fn take_pubcomp(&mut self, frame: Frame, cx: &mut Context<'_>) -> Result<(), End> {
+        let id = ack::read(&frame, self.version)
+            .map_err(broker_fault)?
+            .packet_id;
+        match self.inflight.pubcomp(id) {
+            Completion::Pass { owed } => {
+                cx.actions.write_client(frame.into_canonical());
+                if owed {
+                    self.acks.forget(id, outlet(&mut self.inflight, cx));
+                }
+            }
+            // Whatever its code: the broker holds nothing now. The client never sent a PUBREL.
+            Completion::Purged => self.acks.purged(id, outlet(&mut self.inflight, cx)),
+        }
         Ok(())
     }
 
@@ -83,11 +115,17 @@ impl Live {
                 "MQTT-3.8.4-2",
             )));
         };
-        if suback.codes.len() != plan.forwarded() {
+        if suback.codes.len() != plan.forwarded.len() {
             return Err(broker_fault(Violation::protocol(
                 "SUBACK with another number of codes than filters",
                 "MQTT-3.8.4-6",
             )));
+        }
+        self.inflight
+            .request_answered(suback.packet_id, Request::Subscribe);
+        for (reserved, code) in plan.forwarded.iter().zip(&suback.codes) {
+            let granted = !ReasonCode::new(*code).is_refusal();
+            self.subscriptions.settle(*reserved, granted);
         }
         let codes = plan.merge(self.version, &suback.codes);
         if codes == suback.codes {

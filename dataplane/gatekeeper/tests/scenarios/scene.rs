@@ -73,8 +73,26 @@ impl Scene {
         Self::with(version, change).connected(&Connect::default(), &[])
     }
 
-    /// The same with this CONNECT and these properties of the broker's CONNACK.
-    pub(crate) fn connected(mut self, connect: &Connect, connack: &[u8]) -> Self {
+    /// A session that the broker has kept from a former connection.
+    pub(crate) fn resumed(version: Version) -> Self {
+        Self::resumed_with(version, |_| {})
+    }
+
+    /// The same with other rules.
+    pub(crate) fn resumed_with(version: Version, change: impl FnOnce(&mut Rules)) -> Self {
+        let connect = Connect {
+            clean: false,
+            ..Connect::default()
+        };
+        Self::with(version, change).accepted(&connect, true, &[])
+    }
+
+    /// An accepted session with this CONNECT and these properties of the broker's CONNACK.
+    pub(crate) fn connected(self, connect: &Connect, connack: &[u8]) -> Self {
+        self.accepted(connect, false, connack)
+    }
+
+    fn accepted(mut self, connect: &Connect, present: bool, connack: &[u8]) -> Self {
         let will = connect.will.clone();
         let connect = connect.write(self.version);
         self.client_sends(&connect);
@@ -87,7 +105,7 @@ impl Scene {
         self.dials();
         self.broker_is_reached();
         self.broker_gets(&connect);
-        self.broker_sends(&write::connack(self.version, false, 0, connack));
+        self.broker_sends(&write::connack(self.version, present, 0, connack));
         self.client_gets_connack(0);
         self
     }
@@ -124,6 +142,13 @@ impl Scene {
         let bytes = publish(self.version, topic, qos, id);
         self.client_sends(&bytes);
         bytes
+    }
+
+    /// Sends a PUBLISH once more, with DUP, and returns its bytes.
+    pub(crate) fn client_repeats(&mut self, packet: &[u8]) -> Vec<u8> {
+        let packet = repeated(packet);
+        self.client_sends(&packet);
+        packet
     }
 
     /// Sends a SUBSCRIBE with QoS 1 and returns its bytes.
@@ -341,6 +366,14 @@ impl Scene {
         self.closes(reason);
     }
 
+    /// The same, and what was being decided is given up before.
+    #[track_caller]
+    pub(crate) fn closes_after_cancels(&mut self, reason: &str, code: u8) {
+        self.actions
+            .retain(|action| !matches!(action, Action::Cancel(_)));
+        self.closes_with(reason, code);
+    }
+
     /// The end, without a word. The reason is the one of the logs.
     #[track_caller]
     pub(crate) fn closes(&mut self, reason: &str) -> CloseReason {
@@ -352,6 +385,16 @@ impl Scene {
                 found
             }
             other => panic!("{other:?} where the session is to end as {reason}"),
+        }
+    }
+
+    /// The gate has taken the packet, whatever it made of it.
+    #[track_caller]
+    pub(crate) fn takes_it(&mut self) {
+        for action in self.actions.drain(..) {
+            if let Action::Close(reason) = action {
+                assert_eq!(reason.as_str(), "client_disconnect");
+            }
         }
     }
 
@@ -464,6 +507,12 @@ pub(crate) fn publish(version: Version, topic: &str, qos: u8, id: u16) -> Vec<u8
         ..Publish::default()
     }
     .write(version)
+}
+
+/// The same PUBLISH with DUP.
+pub(crate) fn repeated(packet: &[u8]) -> Vec<u8> {
+    let (first, rest) = packet.split_first().expect("a packet");
+    [&[first | 8], rest].concat()
 }
 
 /// A SUBSCRIBE with QoS 1.

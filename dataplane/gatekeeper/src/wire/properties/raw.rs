@@ -98,16 +98,6 @@ impl RawProperties {
         Self::bounded(out)
     }
 
-    /// How many user properties there are, and how many bytes they take.
-    #[must_use]
-    pub fn user_properties(&self) -> (usize, usize) {
-        self.iter()
-            .filter(|(id, _)| *id == USER_PROPERTY)
-            .fold((0, 0), |(count, size), (_, bytes)| {
-                (count + 1, size + bytes.len())
-            })
-    }
-
     /// The same, with each of `changes` in the place of the property of that name, or behind all
     /// others if there was none. Values are written as they are: texts of others than the gate go
     /// through [`explanation`](Self::explanation).
@@ -152,8 +142,18 @@ impl RawProperties {
         kept().for_each(|(_, bytes)| out.extend_from_slice(bytes));
     }
 
+    /// Where in its packet the value of a property begins. The section is one that was checked.
+    pub(in crate::wire) fn value_at(mut section: Cursor<'_>, id: u8) -> Option<usize> {
+        loop {
+            let at = section.position() + 1;
+            if step(&mut section).ok()? == id {
+                return Some(at);
+            }
+        }
+    }
+
     /// Identifier and bytes of each property.
-    fn iter(&self) -> impl Iterator<Item = (u8, &[u8])> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u8, &[u8])> {
         let mut cursor = Cursor::over(&self.0);
         iter::from_fn(move || {
             let start = cursor.position();

@@ -62,7 +62,7 @@ impl Shadow {
                     Fate::Forwarded => sent && allowed == slots.len(),
                     Fate::ForwardedInPart => sent && allowed > 0 && allowed < slots.len(),
                     Fate::Refused(_) => !sent && answered && allowed == 0,
-                    Fate::Dropped | Fate::Closed => false,
+                    Fate::Dropped | Fate::Expired | Fate::Closed => false,
                 };
                 ensure!(right, "SUBSCRIBE with {slots:?} is {fate:?}");
                 Ok(())
