@@ -154,7 +154,7 @@ impl Shadow {
             | CloseReason::UnsupportedVersion
             | CloseReason::BadAuthenticationMethod
             | CloseReason::ClientIdentifierRejected => self.client_illegal,
-            CloseReason::ClientViolation(_) => self.client_illegal,
+            CloseReason::ClientViolation(_) => self.client_illegal || self.step.misuse.is_some(),
             CloseReason::BrokerViolation(_) => self.broker_illegal,
             CloseReason::BrokerUnreachable => matches!(input, Input::Upstream(false)),
             CloseReason::BrokerTimeout => self
