@@ -4,11 +4,12 @@ use bytes::Bytes;
 
 use crate::{
     frame::Frame,
+    gatekeeper::Context,
     violation::Violation,
     wire::{connect::Connect, disconnect},
 };
 
-use super::Live;
+use super::{Live, uplink::check_user_properties};
 
 /// What was said about the length of the session, in seconds.
 #[derive(Debug, Clone, Copy)]
@@ -35,8 +36,9 @@ impl SessionExpiry {
 impl Live {
     /// The DISCONNECT for the broker. What the client may say in it hangs on what the client said
     /// before; what the broker may hear, on what the broker was told.
-    pub(super) fn goodbye(&self, frame: Frame) -> Result<Bytes, Violation> {
+    pub(super) fn goodbye(&self, frame: Frame, cx: &Context<'_>) -> Result<Bytes, Violation> {
         let goodbye = disconnect::read(&frame, self.version)?;
+        check_user_properties(&goodbye.raw_properties, cx)?;
         let SessionExpiry { asked, sent, bound } = self.expiry;
         match goodbye.session_expiry {
             Some(1..) if asked == 0 => Err(Violation::protocol(

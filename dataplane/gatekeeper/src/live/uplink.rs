@@ -85,7 +85,7 @@ impl Live {
     }
 
     fn take_disconnect(&mut self, frame: Frame, cx: &mut Context<'_>) -> Result<(), End> {
-        let goodbye = self.goodbye(frame)?;
+        let goodbye = self.goodbye(frame, cx)?;
         self.stand_in_line(Packet::Disconnect(goodbye), cx);
         self.ending = Ending::Leaving;
         Ok(())

@@ -160,7 +160,7 @@ impl Shadow {
             {
                 self.client_illegal || self.client_takes < 45
             }
-            CloseReason::ClientViolation(_) => self.client_illegal,
+            CloseReason::ClientViolation(_) => self.client_illegal || self.step.misuse.is_some(),
             CloseReason::BrokerViolation(_) => self.broker_illegal,
             CloseReason::BrokerUnreachable => matches!(input, Input::Upstream(false)),
             CloseReason::BrokerTimeout => self
