@@ -211,7 +211,7 @@ fn the_service_changes_the_properties_of_a_will() {
     scene.answers(will, allow(changes));
     scene.dials();
     scene.broker_is_reached();
-    let after = [&before[1], &before[2], before[3], &[0x01, 1][..]];
+    let after = [before[1], before[2], before[3], &[0x01, 1][..]];
     scene.broker_gets(&connect(&after, b"").write(Version::V5));
 }
 
