@@ -583,6 +583,104 @@ fn a_violation_behind_the_connect_comes_to_light_after_the_connack() {
     }
 }
 
+/// [MQTT-3.14.0-1] [MQTT-3.2.0-1]: whatever stands behind a CONNECT that comes to nothing, a CONNACK
+/// is all that is said.
+#[test]
+fn nothing_is_said_about_what_stands_behind_a_connect_that_fails() {
+    for version in ALL {
+        for rest in [
+            &[0x36, 0][..],
+            &[0x00, 0xFF],
+            &[0xE0, 0],
+            &[0xF0, 0],
+            &PINGREQ,
+            &Connect::default().write(version),
+        ] {
+            let begun = || {
+                let mut scene = Scene::new(version);
+                scene.client_sends(&[&Connect::default().write(version), rest].concat());
+                let ticket = scene.asks_connect();
+                (scene, ticket)
+            };
+            let (mut scene, ticket) = begun();
+            scene.denies(ticket);
+            scene.client_gets_connack(pick(version, 5, 0x87));
+            scene.closes("connect_denied");
+
+            let (mut scene, ticket) = begun();
+            scene.fails(ticket, Why::Unavailable);
+            scene.client_gets_connack(pick(version, 3, 0x88));
+            scene.closes("connect_undecided");
+
+            let (mut scene, ticket) = begun();
+            scene.allows(ticket);
+            scene.dials();
+            scene.broker_is_reached();
+            scene.broker_gets(&Connect::default().write(version));
+            scene.broker_sends(&write::connack(version, false, pick(version, 5, 0x87), &[]));
+            scene.client_gets_connack(pick(version, 5, 0x87));
+            scene.closes("broker_refused");
+        }
+    }
+}
+
+/// [MQTT-3.1.4-5]: it may be gone again before it is answered, and says so.
+#[test]
+fn a_disconnect_behind_the_connect_has_its_turn() {
+    for version in ALL {
+        let mut scene = Scene::new(version);
+        let connect = Connect::default().write(version);
+        let goodbye = write::disconnect(version, 0);
+        scene.client_sends(&[connect.clone(), goodbye.clone()].concat());
+        let ticket = scene.asks_connect();
+        scene.allows(ticket);
+        scene.dials();
+        scene.broker_is_reached();
+        scene.broker_gets(&connect);
+        scene.broker_sends(&write::connack(version, false, 0, &[]));
+        scene.client_gets_connack(0);
+        scene.broker_gets(&goodbye);
+        scene.closes("client_disconnect");
+    }
+}
+
+/// [MQTT-4.12.0-7]: an AUTH out of turn is found when its turn comes, and before a CONNECT it is no
+/// first packet at all.
+#[test]
+fn an_auth_that_nobody_asked_for() {
+    let method = write::text_property(0x15, "SCRAM");
+    let auth = |code: u8| {
+        let section = write::section(Version::V5, &method);
+        write::packet(0xF0, &[&[code], section.as_slice()].concat())
+    };
+    for version in ALL {
+        let mut scene = Scene::new(version);
+        scene.client_sends(&auth(0x18));
+        scene.closes("not_mqtt");
+    }
+    for bytes in [auth(0x18), auth(0x19), auth(0x00), vec![0xF0, 0]] {
+        let mut scene = Scene::new(Version::V5);
+        let connect = Connect::default().write(Version::V5);
+        scene.client_sends(&[connect.clone(), bytes].concat());
+        let ticket = scene.asks_connect();
+        scene.allows(ticket);
+        scene.dials();
+        scene.broker_is_reached();
+        scene.broker_gets(&connect);
+        scene.broker_sends(&write::connack(Version::V5, false, 0, &[]));
+        scene.client_gets_connack(0);
+        scene.closes_with("client_violation", 0x82);
+    }
+    for version in [Version::V31, Version::V311] {
+        let mut scene = Scene::live(version);
+        scene.client_sends(&auth(0x18));
+        scene.closes("client_violation");
+    }
+    let mut scene = Scene::live(Version::V5);
+    scene.client_sends(&[0xF1, 0]);
+    scene.closes_with("client_violation", 0x81);
+}
+
 #[test]
 fn a_client_that_leaves_while_it_is_decided_about_is_forgotten() {
     for version in ALL {

@@ -7,6 +7,7 @@
 
 mod alias;
 mod allow;
+mod codes;
 mod connack;
 mod connect;
 mod ending;

@@ -357,6 +357,31 @@ impl Scene {
         }
     }
 
+    /// A DISCONNECT with this code and these properties, by identifier.
+    #[track_caller]
+    pub(crate) fn client_gets_disconnect(&mut self, code: u8, properties: &[u8]) {
+        match self.next() {
+            Some(Action::ToClient(got)) => {
+                let Some(Packet::Disconnect {
+                    code: found,
+                    properties: told,
+                }) = packet::read(self.version, &got)
+                else {
+                    panic!("{got:02x?} is no DISCONNECT");
+                };
+                let told: Vec<u8> = told.into_iter().map(|(id, _)| id).collect();
+                assert_eq!((found, told.as_slice()), (code, properties));
+            }
+            other => panic!("{other:?} where the client is to get a DISCONNECT"),
+        }
+    }
+
+    /// All that the gate has done and nobody has looked at yet, the end included; for tests that
+    /// only judge the bytes.
+    pub(crate) fn everything(&mut self) -> Vec<Action> {
+        std::iter::from_fn(|| self.next()).collect()
+    }
+
     /// The end, with a DISCONNECT of this code on MQTT 5.0.
     #[track_caller]
     pub(crate) fn closes_with(&mut self, reason: &str, code: u8) {

@@ -1,7 +1,7 @@
 //! MQTT 3.1, where it is not as 3.1.1: `MQIsdp`, no word for a refusal, a DUP where none is later.
 
 use gatekeeper::{
-    ConnectAllow, Deny, DenyAction, Fate, OnDeniedV3, OnFailed, Verdict, Version::V31, Why,
+    ConnectAllow, Deny, DenyAction, Fate, OnDeniedV3, OnFailed, Verdict, Version, Version::V31, Why,
 };
 
 use crate::{
@@ -137,6 +137,25 @@ fn dup_stays_at_the_gate() {
     scene.broker_gets(&packet);
     scene.broker_sends(&again(packet.clone()));
     scene.client_gets(&packet);
+}
+
+/// [3.1.1: MQTT-2.2.2-2] [MQTT-2.1.3-1]: later versions have reserved the bit.
+#[test]
+fn dup_on_what_is_no_publish_is_for_this_version_only() {
+    for version in [Version::V311, Version::V5] {
+        for packet in [
+            subscribe(version, 1, &["a"]),
+            write::unsubscribe(version, 1, &["a"]),
+            write::ack(6, 1),
+        ] {
+            let mut scene = Scene::live(version);
+            scene.client_sends(&again(packet));
+            scene.closes_with("client_violation", 0x81);
+        }
+        let mut scene = Scene::live(version);
+        scene.broker_sends(&again(write::ack(6, 1)));
+        scene.closes_with("broker_violation", 0x80);
+    }
 }
 
 #[test]
