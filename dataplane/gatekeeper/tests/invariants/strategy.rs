@@ -157,11 +157,8 @@ fn hellos() -> impl Strategy<Value = Hello> {
         select(vec![0, 0, 1, 2, 60]),
         prop::bool::weighted(0.2),
         prop::bool::weighted(0.1),
-        receive_maximum,
-        max_subscriptions,
-        max_filter_wildcards,
-        max_keep_alive,
-        max_session_expiry,
+        prop::bool::weighted(0.6),
+        select(vec![None, None, Some(20), Some(45), Some(200)]),
         prop::bool::weighted(0.7),
         select(vec![None, Some(0), Some(60)]),
     )
