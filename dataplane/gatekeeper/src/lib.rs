@@ -44,6 +44,8 @@
 mod acks;
 mod action;
 mod alias;
+#[allow(dead_code, reason = "its callers come next")]
+mod change;
 mod close;
 mod connect;
 pub mod frame;

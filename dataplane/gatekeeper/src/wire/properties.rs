@@ -19,6 +19,7 @@ pub use table::Property;
 /// the broker memory out of proportion to its five bytes.
 pub const MAX_USER_PROPERTIES: usize = 64;
 
+pub(crate) const PAYLOAD_FORMAT_INDICATOR: u8 = 0x01;
 pub(super) const SESSION_EXPIRY_INTERVAL: u8 = 0x11;
 pub(super) const TOPIC_ALIAS: u8 = 0x23;
 

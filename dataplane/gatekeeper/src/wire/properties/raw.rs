@@ -4,11 +4,14 @@ use std::fmt;
 use std::iter;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use bytestring::ByteString;
 
 use super::table::Property;
 use crate::violation::Violation;
 use crate::wire::cursor::Cursor;
 use crate::wire::{TooLong, text, varint};
+
+const USER_PROPERTY: u8 = 0x26;
 
 /// The bytes of a property section, without the length in front of them.
 ///
@@ -69,6 +72,46 @@ impl RawProperties {
         Self(kept.flat_map(|(_, bytes)| bytes).copied().collect())
     }
 
+    /// The same without the user properties that have one of these keys.
+    #[must_use]
+    pub fn without_user_properties(&self, keys: &[ByteString]) -> Self {
+        if keys.is_empty() {
+            return self.clone();
+        }
+        let kept = self.iter().filter(|(_, bytes)| {
+            !user_property_key(bytes)
+                .is_some_and(|key| keys.iter().any(|drop| drop.as_bytes() == key))
+        });
+        Self(kept.flat_map(|(_, bytes)| bytes).copied().collect())
+    }
+
+    /// The same with these behind all others. As in [`with`](Self::with), values are written as they
+    /// are; that a property which must not repeat does not is for the caller to see to.
+    ///
+    /// # Errors
+    /// If a value is too long for its length field, or all together for theirs.
+    pub fn and(&self, more: &[Property]) -> Result<Self, TooLong> {
+        if more.is_empty() {
+            return Ok(self.clone());
+        }
+        let mut out = BytesMut::with_capacity(self.0.len() + 32 * more.len());
+        out.extend_from_slice(&self.0);
+        for property in more {
+            property.write(&mut out)?;
+        }
+        Self::bounded(out)
+    }
+
+    /// How many user properties there are, and how many bytes they take.
+    #[must_use]
+    pub fn user_properties(&self) -> (usize, usize) {
+        self.iter()
+            .filter(|(id, _)| *id == USER_PROPERTY)
+            .fold((0, 0), |(count, size), (_, bytes)| {
+                (count + 1, size + bytes.len())
+            })
+    }
+
     /// The same, with each of `changes` in the place of the property of that name, or behind all
     /// others if there was none. Values are written as they are: texts of others than the gate go
     /// through [`explanation`](Self::explanation).
@@ -88,6 +131,10 @@ impl RawProperties {
         for change in pending {
             change.write(&mut out)?;
         }
+        Self::bounded(out)
+    }
+
+    fn bounded(out: BytesMut) -> Result<Self, TooLong> {
         if out.len() > varint::MAX {
             return Err(TooLong {
                 field: "properties",
@@ -118,6 +165,14 @@ impl RawProperties {
             Some((id, self.0.get(start..cursor.position())?))
         })
     }
+}
+
+/// The key of a user property: the bytes behind its identifier and length.
+fn user_property_key(bytes: &[u8]) -> Option<&[u8]> {
+    let [USER_PROPERTY, high, low, rest @ ..] = bytes else {
+        return None;
+    };
+    rest.get(..u16::from_be_bytes([*high, *low]).into())
 }
 
 /// Moves behind the next property. It fails at the end and nowhere else: the bytes were checked.
