@@ -21,6 +21,7 @@ use crate::{
     topic::Parsed,
     verdict::{Deny, DenyAction, Verdict, Why},
     violation::Violation,
+    wire::subscribe::Outgoing,
 };
 
 use super::{End, Live};
@@ -276,8 +277,12 @@ impl Live {
         }
 
         let plan = SubackPlan { slots };
-        let allowed = |index: usize| plan.slots.get(index).is_some_and(Option::is_none);
-        let Some(subset) = subscribe.encode_subset(allowed) else {
+        let of_slot = |slot: &Option<_>| match slot {
+            None => Outgoing::AsSent,
+            Some(_) => Outgoing::Omitted,
+        };
+        let outgoings: Vec<_> = plan.slots.iter().map(of_slot).collect();
+        let Ok(Some(subset)) = subscribe.encode(&outgoings) else {
             let codes: Vec<_> = plan.slots.into_iter().flatten().collect();
             let explanation = explanation.filter(|_| self.explains);
             let mut suback = reply::suback(self.version, id, &codes, explanation.as_deref());
