@@ -17,6 +17,7 @@ use crate::{
     frame::{Frame, PacketType},
     gatekeeper::{Context, Phase, Upstream},
     live::Live,
+    mount,
     question::{ConnectQuestion, PublishQuestion, Question, Ticket, Version},
     queue::fitting,
     reason::ReasonCode,
@@ -215,7 +216,7 @@ impl AwaitConnack {
         let Self {
             hello, admission, ..
         } = *self;
-        let connack = match hello.read_connack(&frame) {
+        let mut connack = match hello.read_connack(&frame) {
             Ok(connack) => connack,
             Err(violation) => {
                 return abort_heard(&hello, CloseReason::BrokerViolation(violation), cx);
@@ -223,6 +224,10 @@ impl AwaitConnack {
         };
         if connack.is_refusal() {
             return hello.refused_by_broker(frame, &connack, cx);
+        }
+        if let Some(mount) = &admission.allow.mount {
+            connack.raw_properties =
+                mount::strip_response_information(mount, &connack.raw_properties);
         }
         let Ok(bytes) = hello.connack_for_client(frame, &connack, &cx.rules.limits) else {
             let violation = Violation::too_large("CONNACK beyond all bounds", "MQTT-3.2.2-15");
@@ -235,7 +240,7 @@ impl AwaitConnack {
         Phase::Live(Box::new(Live::new(
             &hello.connect,
             &connack,
-            admission.allow.expires_at,
+            &admission.allow,
             cx,
         )))
     }
@@ -393,7 +398,9 @@ impl Hello {
 /// Whether what the service put in the place of the client's own words is MQTT [MQTT-1.5.4-2].
 fn is_sendable(allow: &ConnectAllow) -> bool {
     let id = allow.broker_client_id.as_deref().unwrap_or_default();
-    id.len() <= usize::from(u16::MAX) && text::check(id).is_ok()
+    id.len() <= usize::from(u16::MAX)
+        && text::check(id).is_ok()
+        && allow.mount.as_deref().is_none_or(mount::check)
 }
 
 fn will_question(will: &Will) -> PublishQuestion {

@@ -1,10 +1,16 @@
 //! A session that the broker has accepted.
 //!
 //! [`uplink`] takes the client's packets into the line, [`release`] lets them out in order as their
-//! verdicts come, [`downlink`] takes what the broker sends.
+//! verdicts come, [`downlink`] takes what the broker sends. [`mutate`] makes the changes that the
+//! service asks for, and [`namespace`] is what a session with a mount has to keep for them, for
+//! [`deliver`] and [`unsubscribe`].
 
+mod deliver;
 mod downlink;
+mod mutate;
+mod namespace;
 mod release;
+mod unsubscribe;
 mod uplink;
 
 use std::{
@@ -27,12 +33,12 @@ use crate::{
     reason::ReasonCode,
     reply,
     rules::Limits,
-    verdict::{Deny, Verdict},
+    verdict::{ConnectAllow, Deny, Verdict},
     violation::Violation,
     wire::{connack::Connack, connect::Connect, disconnect},
 };
 
-use self::release::SubackPlan;
+use self::{namespace::Namespace, release::SubackPlan};
 
 /// PINGREQ packets that may be under way to the broker before the gate stops reading the client.
 const MAX_PINGS: usize = 64;
@@ -56,6 +62,8 @@ pub(crate) struct Live {
     subscribes: HashMap<NonZeroU16, SubackPlan>,
     /// QoS 2 identifiers whose PUBREC was the gate's: their PUBREL is too.
     owned: HashSet<NonZeroU16>,
+    /// Set if the session has a mount.
+    namespace: Option<Box<Namespace>>,
     keep_alive: KeepAlive,
     /// Whether the driver takes packets from the client, as far as it is concerned.
     driver_reads: bool,
@@ -117,11 +125,14 @@ impl Live {
     pub(crate) fn new(
         connect: &Connect,
         connack: &Connack,
-        expires_at: Option<Instant>,
+        allow: &ConnectAllow,
         cx: &Context<'_>,
     ) -> Self {
         let keep_alive = connack.server_keep_alive.unwrap_or(connect.keep_alive);
         let size = |limit: Option<u32>| limit.map_or(usize::MAX, |limit| limit as usize);
+        // MQTT 3.1 does not tell whether the broker held a session.
+        let resumed =
+            connack.session_present || (connect.version == Version::V31 && !connect.clean_start);
         Self {
             version: connect.version,
             explains: connect.properties.request_problem_information,
@@ -133,9 +144,13 @@ impl Live {
             aliases: AliasTable::new(cx.rules.limits.topic_alias_maximum),
             subscribes: HashMap::new(),
             owned: HashSet::new(),
+            namespace: allow
+                .mount
+                .clone()
+                .and_then(|mount| Namespace::new(mount, resumed)),
             keep_alive: KeepAlive::new(keep_alive, cx.rules.deadlines.broker_ping, cx.now),
             driver_reads: true,
-            expires_at,
+            expires_at: allow.expires_at,
             ending: Ending::Open,
         }
     }
@@ -146,7 +161,14 @@ impl Live {
             && self.queue.has_room(limits)
             && self.subscribes.len() < limits.window_packets
             && self.acks.len() < usize::from(u16::MAX)
+            && self.unsubscribing() < limits.window_packets
             && self.keep_alive.pings_outstanding() < MAX_PINGS
+    }
+
+    /// UNSUBSCRIBE packets at the broker, as far as anything has to be kept for them.
+    fn unsubscribing(&self) -> usize {
+        let namespace = self.namespace.as_ref();
+        namespace.map_or(0, |namespace| namespace.unsubscribing())
     }
 
     /// The largest packet that the client was told it may send [MQTT-3.2.2-15].

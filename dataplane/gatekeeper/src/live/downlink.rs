@@ -8,7 +8,7 @@ use crate::{
     question::{QoS, Version},
     reason::ReasonCode,
     violation::Violation,
-    wire::{RawProperties, ack, disconnect, suback, unsuback},
+    wire::{RawProperties, ack, disconnect, suback},
 };
 
 use super::{End, Live};
@@ -28,21 +28,17 @@ impl Live {
 
     fn take_broker_frame(&mut self, frame: Frame, cx: &mut Context<'_>) -> Result<(), End> {
         match frame.kind() {
-            PacketType::Publish => {
-                frame.check_minimal(self.version).map_err(broker_fault)?;
-                cx.actions.write_client(frame.into_canonical());
-            }
+            PacketType::Publish => self.deliver(frame, cx)?,
             PacketType::Puback => self.pass_ack(QoS::AtLeastOnce, frame, cx)?,
             PacketType::Pubrec => self.pass_ack(QoS::ExactlyOnce, frame, cx)?,
             PacketType::Pubrel | PacketType::Pubcomp => {
-                ack::read(&frame, self.version).map_err(broker_fault)?;
-                cx.actions.write_client(frame.into_canonical());
+                let ack = ack::read(&frame, self.version).map_err(broker_fault)?;
+                if !self.completes_withheld(&ack, cx) {
+                    cx.actions.write_client(frame.into_canonical());
+                }
             }
             PacketType::Suback => self.complete_suback(frame, cx)?,
-            PacketType::Unsuback => {
-                unsuback::read(&frame, self.version).map_err(broker_fault)?;
-                cx.actions.write_client(frame.into_canonical());
-            }
+            PacketType::Unsuback => self.complete_unsuback(frame, cx)?,
             PacketType::Pingresp => {
                 frame.check_minimal(self.version).map_err(broker_fault)?;
                 if self.keep_alive.pong() == Some(Owner::Client) {
@@ -88,6 +84,9 @@ impl Live {
                 "MQTT-3.8.4-6",
             )));
         }
+        if let Some(namespace) = &mut self.namespace {
+            namespace.subscribed(suback.packet_id, &suback.codes);
+        }
         if plan.forwarded() == plan.slots.len() {
             cx.actions.write_client(frame.into_canonical());
             return Ok(());
@@ -125,6 +124,6 @@ impl Live {
     }
 }
 
-fn broker_fault(violation: Violation) -> End {
+pub(super) fn broker_fault(violation: Violation) -> End {
     CloseReason::BrokerViolation(violation).into()
 }

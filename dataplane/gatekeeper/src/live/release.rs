@@ -21,10 +21,9 @@ use crate::{
     topic::Parsed,
     verdict::{Deny, DenyAction, Verdict, Why},
     violation::Violation,
-    wire::subscribe::Outgoing,
 };
 
-use super::{End, Live};
+use super::{End, Live, mutate::too_large};
 
 /// How to complete the broker's SUBACK: one slot per filter of the client's packet.
 #[derive(Debug)]
@@ -62,9 +61,7 @@ impl Live {
                     }
                     fate?;
                 }
-                Packet::Unsubscribe(bytes) => {
-                    self.forward(Admitted::exempt(Exempt::Unsubscribe, bytes), cx);
-                }
+                Packet::Unsubscribe(bytes) => self.release_unsubscribe(bytes, cx)?,
                 Packet::Pubrel(id, bytes) => {
                     if self.owned.remove(&id) {
                         cx.actions.write_client(reply::pubcomp(self.version, id));
@@ -100,14 +97,12 @@ impl Live {
             // whatever is thought of it now [MQTT-4.3.3-2].
             return Ok(self.acknowledge_and_drop(message, cx));
         }
-        match answer.into_verdict() {
+        let verdict = answer.into_verdict();
+        let (verdict, outgoing) = self.changed_publish(verdict, outgoing, &cx.rules.limits);
+        match verdict {
             Verdict::Allow(_) if outgoing.len() > self.broker_takes => {
-                // Its alias resolved, it is larger than the broker wants.
-                let deny = Deny {
-                    code: Some(ReasonCode::PACKET_TOO_LARGE),
-                    ..Deny::default()
-                };
-                self.deny_publish(message, deny, cx)
+                // Its alias resolved, or changed, it is larger than the broker wants.
+                self.deny_publish(message, too_large(), cx)
             }
             Verdict::Allow(_) => {
                 if let Some(id) = message.id {
@@ -255,6 +250,7 @@ impl Live {
 
         let mut answers = answers.into_iter();
         let mut slots = Vec::with_capacity(subscribe.filters.len());
+        let mut outgoings = Vec::with_capacity(subscribe.filters.len());
         let mut explanation = None;
         for subscription in &subscribe.filters {
             let verdict = match &subscription.parsed {
@@ -269,6 +265,9 @@ impl Live {
                         answer.into_verdict()
                     }),
             };
+            let limits = &cx.rules.limits;
+            let (verdict, outgoing) = self.changed_filter(verdict, subscription, limits);
+            outgoings.push(outgoing);
             let refused = refusal_of_filter(verdict, cx.rules)?;
             slots.push(refused.map(|refused| {
                 explanation = explanation.take().or(refused.reason_string);
@@ -276,13 +275,16 @@ impl Live {
             }));
         }
 
+        let bytes = self.subscribe_for_broker(&subscribe, &outgoings, outgoing);
+        if bytes.is_none() {
+            // Changed, the filters are too large together.
+            for slot in slots.iter_mut().filter(|slot| slot.is_none()) {
+                let refused = refusal_of_filter(Verdict::Deny(too_large()), cx.rules)?;
+                *slot = refused.map(|refused| refused.code);
+            }
+        }
         let plan = SubackPlan { slots };
-        let of_slot = |slot: &Option<_>| match slot {
-            None => Outgoing::AsSent,
-            Some(_) => Outgoing::Omitted,
-        };
-        let outgoings: Vec<_> = plan.slots.iter().map(of_slot).collect();
-        let Ok(Some(subset)) = subscribe.encode(&outgoings) else {
+        let Some(bytes) = bytes else {
             let codes: Vec<_> = plan.slots.into_iter().flatten().collect();
             let explanation = explanation.filter(|_| self.explains);
             let mut suback = reply::suback(self.version, id, &codes, explanation.as_deref());
@@ -294,12 +296,15 @@ impl Live {
                 codes.first().copied().unwrap_or(ReasonCode::NOT_AUTHORIZED),
             ));
         };
-        let (bytes, fate) = if plan.forwarded() == plan.slots.len() {
-            (outgoing, Fate::Forwarded)
+        let fate = if plan.forwarded() == plan.slots.len() {
+            Fate::Forwarded
         } else {
-            (subset, Fate::ForwardedInPart)
+            Fate::ForwardedInPart
         };
-        // Before the packet leaves: the broker may answer at once.
+        // Before the packet leaves: the broker may answer at once, and deliver before it does.
+        if let Some(namespace) = &mut self.namespace {
+            namespace.subscribes(&subscribe, &outgoings);
+        }
         self.subscribes.insert(id, plan);
         self.forward(Admitted::allowed(ticket, bytes), cx);
         Ok(fate)

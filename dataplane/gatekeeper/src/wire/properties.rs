@@ -20,6 +20,8 @@ pub use table::Property;
 pub const MAX_USER_PROPERTIES: usize = 64;
 
 pub(crate) const PAYLOAD_FORMAT_INDICATOR: u8 = 0x01;
+pub(crate) const RESPONSE_TOPIC: u8 = 0x08;
+pub(crate) const RESPONSE_INFORMATION: u8 = 0x1A;
 pub(super) const SESSION_EXPIRY_INTERVAL: u8 = 0x11;
 pub(super) const TOPIC_ALIAS: u8 = 0x23;
 

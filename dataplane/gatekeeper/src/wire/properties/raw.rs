@@ -102,6 +102,13 @@ impl RawProperties {
         Self::bounded(out)
     }
 
+    /// The value of the first property of this identifier, which has to be one with a text.
+    pub(crate) fn text(&self, wanted: u8) -> Option<ByteString> {
+        let (_, bytes) = self.iter().find(|(id, _)| *id == wanted)?;
+        let text = bytes.get(3..)?;
+        ByteString::try_from(self.0.slice_ref(text)).ok()
+    }
+
     /// How many user properties there are, and how many bytes they take.
     #[must_use]
     pub fn user_properties(&self) -> (usize, usize) {
