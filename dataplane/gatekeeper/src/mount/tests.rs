@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::{question::Version, topic::Parsed};
 
@@ -195,4 +197,18 @@ fn response_information_is_stripped_or_left_out() {
     }
     let none = RawProperties::default();
     assert_eq!(strip_response_information("t/a/", &none), none);
+}
+
+proptest! {
+    #[test]
+    fn what_gets_the_mount_loses_it_again(
+        at in "[a-c/]{0,6}",
+        own in "[^\\p{C}+#]{1,40}",
+    ) {
+        let mount = mount(&format!("{at}/"));
+        let topic = mount.topic(&own).unwrap();
+        prop_assert!(mount.maps(&own, &topic));
+        prop_assert!(mount.is_reached_by(&topic));
+        prop_assert_eq!(mount.place(&topic), Place::Below(own.into()));
+    }
 }

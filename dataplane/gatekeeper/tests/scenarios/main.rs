@@ -6,11 +6,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod alias;
+mod change_publish;
+mod change_subscribe;
 mod connack;
 mod connect;
+mod delivery;
 mod ending;
 mod explanation;
 mod keep_alive;
+mod mount;
 mod order;
 #[path = "../support/packet.rs"]
 mod packet;
