@@ -3,10 +3,13 @@
 //! It is read as strictly as one of the client: what a careless publisher got past the broker must
 //! not reach a client whose decoder is worse. Without a mount it then passes byte by byte.
 
+use std::num::NonZeroU16;
+
 use crate::{
     action::{Admitted, Event, Exempt},
     frame::{Frame, PacketType},
     gatekeeper::Context,
+    question::QoS,
     reason::ReasonCode,
     reply,
     violation::Violation,
@@ -47,8 +50,7 @@ impl Live {
             }
         };
         if let Some(id) = publish.packet_id {
-            // A new message under the identifier of one that the broker never released.
-            namespace.release(id);
+            namespace.delivers(publish.qos, id);
         }
         cx.actions.write_client(bytes);
         Ok(())
@@ -61,10 +63,37 @@ impl Live {
         let (Some(namespace), Some(id)) = (&mut self.namespace, publish.packet_id) else {
             return;
         };
-        namespace.withhold(publish.qos, id);
-        let success = ReasonCode::SUCCESS;
-        let ack = reply::publish_ack(self.version, publish.qos, id, success, None);
-        self.forward(Admitted::exempt(Exempt::Acknowledgement, ack), cx);
+        namespace.withholds(publish.qos, id);
+        self.acknowledge_withheld(publish.qos, cx);
+    }
+
+    /// The client has sent one of the three acknowledgements. The gate's own may have waited for it.
+    pub(super) fn client_acknowledged(
+        &mut self,
+        kind: PacketType,
+        id: NonZeroU16,
+        cx: &mut Context<'_>,
+    ) {
+        let qos = match kind {
+            PacketType::Puback => QoS::AtLeastOnce,
+            PacketType::Pubrec => QoS::ExactlyOnce,
+            // The order of PUBCOMP is that of PUBREL, and those are answered as they come.
+            _ => return,
+        };
+        if let Some(namespace) = &mut self.namespace {
+            namespace.acknowledged(qos, id);
+            self.acknowledge_withheld(qos, cx);
+        }
+    }
+
+    fn acknowledge_withheld(&mut self, qos: QoS, cx: &mut Context<'_>) {
+        while let Some(namespace) = &mut self.namespace
+            && let Some(id) = namespace.next_to_acknowledge(qos)
+        {
+            let success = ReasonCode::SUCCESS;
+            let ack = reply::publish_ack(self.version, qos, id, success, None);
+            self.forward(Admitted::exempt(Exempt::Acknowledgement, ack), cx);
+        }
     }
 
     /// Answers the PUBREL of a message that the client never saw. Tells whether it was one.
@@ -73,7 +102,7 @@ impl Live {
             && self
                 .namespace
                 .as_mut()
-                .is_some_and(|namespace| namespace.release(ack.packet_id));
+                .is_some_and(|namespace| namespace.releases(ack.packet_id));
         if is_withheld {
             let pubcomp = reply::pubcomp(self.version, ack.packet_id);
             self.forward(Admitted::exempt(Exempt::Acknowledgement, pubcomp), cx);

@@ -2,6 +2,7 @@
 //! at the broker and which where the client sees them, and which deliveries were kept from the client.
 
 mod subscriptions;
+mod turns;
 
 use std::{collections::HashSet, num::NonZeroU16};
 
@@ -25,7 +26,10 @@ use crate::{
     },
 };
 
-use self::subscriptions::{Form, Subscriptions};
+use self::{
+    subscriptions::{Form, Subscriptions},
+    turns::{Turns, Whose},
+};
 
 /// The client's view of the broker's topics.
 #[derive(Debug)]
@@ -38,6 +42,7 @@ pub(crate) struct Namespace {
     /// no more of them than the client takes at a time [MQTT-3.3.4-9], and never more than
     /// identifiers.
     withheld: HashSet<NonZeroU16>,
+    turns: Turns,
 }
 
 /// What the client gets of a delivery.
@@ -59,6 +64,7 @@ impl Namespace {
             resumed,
             subscriptions: Subscriptions::default(),
             withheld: HashSet::new(),
+            turns: Turns::default(),
         }))
     }
 
@@ -180,15 +186,33 @@ impl Namespace {
         })
     }
 
-    /// A delivery was kept from the client.
-    pub(crate) fn withhold(&mut self, qos: QoS, id: NonZeroU16) {
+    /// A delivery goes to the client.
+    pub(crate) fn delivers(&mut self, qos: QoS, id: NonZeroU16) {
+        // A new message under the identifier of one that the broker never released.
+        self.withheld.remove(&id);
+        self.turns.take(qos, id, Whose::Client);
+    }
+
+    /// A delivery is kept from the client.
+    pub(crate) fn withholds(&mut self, qos: QoS, id: NonZeroU16) {
         if qos == QoS::ExactlyOnce {
             self.withheld.insert(id);
         }
+        self.turns.take(qos, id, Whose::Gate);
     }
 
-    /// A delivery goes to the client, or the broker releases one. Tells whether it was withheld.
-    pub(crate) fn release(&mut self, id: NonZeroU16) -> bool {
+    /// The client has sent the broker its PUBACK or PUBREC.
+    pub(crate) fn acknowledged(&mut self, qos: QoS, id: NonZeroU16) {
+        self.turns.passed(qos, id);
+    }
+
+    /// The withheld delivery that the gate has to acknowledge now.
+    pub(crate) fn next_to_acknowledge(&mut self, qos: QoS) -> Option<NonZeroU16> {
+        self.turns.next(qos)
+    }
+
+    /// The broker releases a delivery. Tells whether it was withheld.
+    pub(crate) fn releases(&mut self, id: NonZeroU16) -> bool {
         self.withheld.remove(&id)
     }
 }

@@ -52,9 +52,10 @@ impl Live {
             // The client's answers to what the broker sent do not wait for decisions about what the
             // client sends: the broker's flow control hangs on them.
             PacketType::Puback | PacketType::Pubrec | PacketType::Pubcomp => {
-                self.read_ack(&frame)?;
+                let (kind, id) = (frame.kind(), self.read_ack(&frame)?);
                 let bytes = frame.into_canonical();
                 self.forward(Admitted::exempt(Exempt::Acknowledgement, bytes), cx);
+                self.client_acknowledged(kind, id, cx);
                 Ok(())
             }
             // Passed on, so that the PINGRESP proves the whole way.

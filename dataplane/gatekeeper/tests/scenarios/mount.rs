@@ -262,6 +262,36 @@ fn a_delivery_without_a_name_is_acknowledged_and_goes_nowhere() {
     }
 }
 
+/// [MQTT-4.6.0-2] [MQTT-4.6.0-3]: to the broker client and gate are one receiver.
+#[test]
+fn the_gate_acknowledges_in_its_turn() {
+    for version in BOTH {
+        for (qos, kind) in [(1, PUBACK), (2, PUBREC)] {
+            let mut scene = mounted(version);
+            scene.subscribes(7, "#", true);
+            scene.broker_sends(&publish(version, "t/a/x", qos, 1));
+            scene.client_gets(&publish(version, "x", qos, 1));
+            scene.broker_sends(&publish(version, "t/b/x", qos, 2));
+            scene.is_quiet();
+            scene.broker_sends(&publish(version, "t/b/x", 3 - qos, 3));
+            let other = if qos == 1 { PUBREC } else { PUBACK };
+            scene.broker_gets(&write::ack(other, 3));
+            scene.broker_sends(&publish(version, "t/a/y", qos, 4));
+            scene.client_gets(&publish(version, "y", qos, 4));
+            scene.broker_sends(&publish(version, "t/b/y", qos, 5));
+            // Not the client's to acknowledge: it never heard of it.
+            scene.client_sends(&write::ack(kind, 5));
+            scene.broker_gets(&write::ack(kind, 5));
+            scene.client_sends(&write::ack(kind, 4));
+            scene.broker_gets(&write::ack(kind, 4));
+            scene.client_sends(&write::ack(kind, 1));
+            scene.broker_gets(&write::ack(kind, 1));
+            scene.broker_gets(&write::ack(kind, 2));
+            scene.broker_gets(&write::ack(kind, 5));
+        }
+    }
+}
+
 /// [MQTT-4.3.3-10]: a repeated message is answered again; a PUBREL is answered once by the gate, and
 /// one for a message that the client has is the client's.
 #[test]
