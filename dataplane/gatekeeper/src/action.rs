@@ -43,6 +43,9 @@ pub enum Event {
     /// The fate of a packet or will that was asked about, given under the ticket of its (first)
     /// question. An allowed CONNECT has none but [`Connected`](Self::Connected), or the close.
     Settled(Ticket, Fate),
+    /// The broker delivered a message for which a client with a mount has no name. It went nowhere;
+    /// with QoS above 0 the gate acknowledged it.
+    Undeliverable,
 }
 
 /// What became of a packet.

@@ -20,7 +20,7 @@ pub enum CloseReason {
     UnsupportedVersion,
     /// An enhanced authentication method was asked for.
     BadAuthenticationMethod,
-    /// An empty client identifier without a clean session [MQTT-3.1.3-8].
+    /// An empty client identifier without a clean session [3.1.1: MQTT-3.1.3-8].
     ClientIdentifierRejected,
     /// The client broke the protocol.
     ClientViolation(Violation),

@@ -20,6 +20,7 @@ use crate::{
     frame::{Frame, PacketType},
     gatekeeper::{Context, Phase, Upstream},
     live::{Live, Start},
+    mount::Mount,
     question::{Question, Ticket, Version},
     queue::fitting,
     reply::Refusal,
@@ -351,7 +352,8 @@ impl Admission {
     ) -> Result<Admitted, Invalid> {
         let version = self.outgoing.version;
         if let (Some(will), Some(changes)) = (&mut self.outgoing.will, changes) {
-            will.change(*changes, version, &rules.limits)?;
+            let mount = self.allow.mount.clone().and_then(Mount::new);
+            will.change(*changes, version, mount.as_ref(), &rules.limits)?;
         }
         let bytes = outgoing::encode(&self.outgoing, hello)?;
         Ok(Admitted::allowed(self.ticket, bytes))

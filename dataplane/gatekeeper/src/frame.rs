@@ -79,16 +79,23 @@ pub fn scan(buffer: &mut BytesMut, from: Side, max_packet_size: usize) -> Result
     if buffer.len() < needed {
         return Ok(Scan::Incomplete { needed });
     }
-    Ok(Scan::Frame(Frame {
-        bytes: buffer.split_to(needed).freeze(),
-        kind: header.kind,
-        from,
-        header_len: header.len,
-        minimal: header.minimal,
-    }))
+    Ok(Scan::Frame(
+        header.frame(buffer.split_to(needed).freeze(), from),
+    ))
 }
 
 impl Frame {
+    /// A packet that was cut out before, and may have been written anew since.
+    ///
+    /// # Errors
+    /// If `bytes` are anything but one whole packet with a header that this side may send.
+    pub(crate) fn of_packet(bytes: Bytes, from: Side) -> Result<Self, Violation> {
+        let header = Header::read(&bytes, from, usize::MAX)?
+            .filter(|header| header.len + header.remaining == bytes.len())
+            .ok_or(Violation::malformed("not one packet", "MQTT-4.13.1-1"))?;
+        Ok(header.frame(bytes, from))
+    }
+
     /// The type of the packet.
     #[must_use]
     pub fn kind(&self) -> PacketType {
@@ -249,5 +256,16 @@ impl Header {
             ));
         }
         Ok(Some(header))
+    }
+
+    /// The packet that begins with this header.
+    fn frame(self, bytes: Bytes, from: Side) -> Frame {
+        Frame {
+            bytes,
+            kind: self.kind,
+            from,
+            header_len: self.len,
+            minimal: self.minimal,
+        }
     }
 }

@@ -2,14 +2,19 @@
 //!
 //! [`uplink`] takes the client's packets into the line, [`release`] lets them out in order as their
 //! verdicts come ([`publish`] and [`subscribe`] have both sides of theirs), [`downlink`] takes what
-//! the broker sends.
+//! the broker sends. [`mutate`] makes the changes that the service asks for, and [`namespace`] is what
+//! a session with a mount has to keep for them, for [`deliver`] and [`unsubscribe`].
 
+mod deliver;
 mod downlink;
 mod goodbye;
+mod mutate;
+mod namespace;
 mod offer;
 mod publish;
 mod release;
 mod subscribe;
+mod unsubscribe;
 mod uplink;
 
 use std::{collections::HashMap, num::NonZeroU16, time::Instant};
@@ -35,7 +40,7 @@ use crate::{
     wire::{connack::Connack, connect::Connect, disconnect},
 };
 
-use self::{goodbye::SessionExpiry, offer::Offer, subscribe::SubackPlan};
+use self::{goodbye::SessionExpiry, namespace::Namespace, offer::Offer, subscribe::SubackPlan};
 
 /// PINGREQ packets that may be under way to the broker before the gate stops reading the client.
 const MAX_PINGS: usize = 64;
@@ -56,9 +61,6 @@ pub(crate) struct Live {
     has_will: bool,
     /// Whether the broker may hold subscriptions and messages of an earlier connection.
     resumed: bool,
-    /// Where the session's topics begin at the broker.
-    #[allow(dead_code, reason = "its readers come next")]
-    mount: Option<ByteString>,
     offer: Offer,
     queue: Queue,
     inflight: Inflight,
@@ -67,6 +69,8 @@ pub(crate) struct Live {
     /// SUBSCRIBE packets at the broker, by packet identifier.
     subscribes: HashMap<NonZeroU16, SubackPlan>,
     subscriptions: Subscriptions,
+    /// Set if the session has a mount.
+    namespace: Option<Box<Namespace>>,
     keep_alive: KeepAlive,
     /// Whether the driver takes packets from the client, as far as it is concerned.
     driver_reads: bool,
@@ -164,7 +168,6 @@ impl Live {
             expiry: SessionExpiry::new(asked, sent, max_session_expiry),
             has_will: sent.will.is_some(),
             resumed,
-            mount,
             offer: Offer::new(connack),
             queue: Queue::default(),
             inflight: Inflight::new(receive_maximum(asked, connack, &cx.rules.limits)),
@@ -172,6 +175,7 @@ impl Live {
             aliases: AliasTable::new(cx.rules.limits.topic_alias_maximum),
             subscribes: HashMap::new(),
             subscriptions: Subscriptions::default(),
+            namespace: mount.and_then(|mount| Namespace::new(mount, resumed)),
             keep_alive: KeepAlive::new(keep_alive, cx.rules.deadlines.broker_ping, cx.now),
             driver_reads: true,
             expires_at,
@@ -185,7 +189,14 @@ impl Live {
             && self.queue.has_room(limits)
             && self.subscribes.len() < limits.window_packets
             && self.acks.len() < usize::from(u16::MAX)
+            && self.unsubscribing() < limits.window_packets
             && self.keep_alive.pings_outstanding() < MAX_PINGS
+    }
+
+    /// UNSUBSCRIBE packets at the broker, as far as anything has to be kept for them.
+    fn unsubscribing(&self) -> usize {
+        let namespace = self.namespace.as_ref();
+        namespace.map_or(0, |namespace| namespace.unsubscribing())
     }
 
     /// The largest packet that the client was told it may send [MQTT-3.2.2-15].

@@ -14,7 +14,7 @@ pub struct Rules {
     /// What a denied PUBLISH does, unless the service asks for something else.
     pub on_publish_denied: OnDenied,
     /// What a denied PUBLISH does on MQTT 3.1.1, which has no negative acknowledgement
-    /// [MQTT-3.3.5-2].
+    /// [3.1.1: MQTT-3.3.5-2].
     pub on_publish_denied_v3: OnDeniedV3,
     /// What becomes of a SUBSCRIBE with a denied filter, unless the service asks for something else.
     pub on_subscribe_denied: OnDenied,
@@ -180,7 +180,7 @@ pub enum OnDenied {
     Disconnect,
 }
 
-/// What a denied PUBLISH with QoS above 0 does on MQTT 3.1.1. Both are conformant [MQTT-3.3.5-2].
+/// What a denied PUBLISH with QoS above 0 does on MQTT 3.1.1. Both are conformant [3.1.1: MQTT-3.3.5-2].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnDeniedV3 {
     /// Acknowledge as a success and forward nothing, as Mosquitto does.

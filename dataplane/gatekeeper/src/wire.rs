@@ -39,16 +39,19 @@
 //!             encode_v3(session_present, return_code)
 //!             encode_v5(session_present, code, &RawProperties) -> Result<Bytes, TooLong>
 //!             encode_refusal_v5(code, reason_string, server_reference)
-//! publish     read(&Frame, Version) -> Publish    Publish::encode_with_topic(topic)
+//! publish     read(&Frame, Version) -> Publish    Publish::encode()   ::encode_with_topic(topic)
 //!             -> Result<Bytes, TooLong>           Publish::has_true_format()
 //!             with_message_expiry(&Bytes, seconds) -> Bytes
 //! ack         read(&Frame, Version) -> Ack        PUBACK, PUBREC, PUBREL, PUBCOMP
-//! subscribe   read(&Frame, Version, FilterLimits) -> Subscribe   Subscribe::encode_subset(keep)
-//!             -> Option<Bytes>
+//! subscribe   read(&Frame, Version, FilterLimits) -> Subscribe   Subscribe::encode(&[Outgoing])
+//!             -> Result<Option<Bytes>, TooLong>
+//!             Outgoing { Omitted, AsSent, Changed { filter, qos } }
 //! suback      read(&Frame, Version) -> Suback
 //!             encode(Version, id, &RawProperties, codes) -> Result<Bytes, TooLong>
 //! unsubscribe read(&Frame, Version, FilterLimits) -> Unsubscribe
+//!             Unsubscribe::encode_with(filters) -> Result<Bytes, TooLong>
 //! unsuback    read(&Frame, Version) -> Unsuback
+//!             encode_v5(id, &RawProperties, codes) -> Result<Bytes, TooLong>
 //! disconnect  read(&Frame, Version) -> Disconnect   Disconnect::without_session_expiry()
 //!             Disconnect::with_session_expiry(seconds)   Disconnect::for_client(pass_reference)
 //!             encode_v5(code, reason_string, server_reference)

@@ -354,6 +354,15 @@ where
                     );
                 }
                 Action::Note(GateEvent::Settled(ticket, fate)) => self.spans.settle(ticket, fate),
+                Action::Note(GateEvent::Undeliverable) => {
+                    let who = self.client.who();
+                    debug!(
+                        session = who.session_id,
+                        client_id = who.client_id,
+                        principal = who.principal,
+                        "delivery without a name below the mount"
+                    );
+                }
                 Action::Close(reason) => {
                     self.undecided = None;
                     self.closed = Some(reason);

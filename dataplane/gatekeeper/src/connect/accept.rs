@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::{
     frame::{Frame, PacketType},
-    keepalive,
+    keepalive, mount,
     question::Version,
     rules::Rules,
     violation::Violation,
@@ -85,6 +85,10 @@ impl Hello {
         }
         let mut connack = connack.clone();
         self.hide_names(&mut connack, admission, rules);
+        if let Some(mount) = &admission.allow.mount {
+            connack.raw_properties =
+                mount::strip_response_information(mount, &connack.raw_properties);
+        }
         let limits = &rules.limits;
         let asked = &self.connect;
         let is_other = agreement.keep_alive != asked.keep_alive;

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crate::{
     change::{self, Invalid, Original},
     keepalive,
+    mount::{self, Mount},
     question::Version,
     rules::{Limits, Resume, Rules},
     verdict::{ConnectAllow, PublishChanges},
@@ -117,8 +118,7 @@ fn mount(connect: &mut Connect, allow: &ConnectAllow) -> Result<(), Invalid> {
     let Some(mount) = &allow.mount else {
         return Ok(());
     };
-    change::topic(mount)?;
-    if !mount.ends_with('/') || mount.starts_with('$') {
+    if !mount::check(mount) {
         return Err(Invalid);
     }
     connect.properties.forgo_topic_aliases();
@@ -131,6 +131,7 @@ impl Will {
         &mut self,
         changes: PublishChanges,
         version: Version,
+        mount: Option<&Mount>,
         limits: &Limits,
     ) -> Result<(), Invalid> {
         let original = Original {
@@ -141,6 +142,14 @@ impl Will {
         change::check(&changes, original, limits)?;
         self.raw_properties = change::properties(&self.raw_properties, &changes)?;
         change::check_user_properties(&self.raw_properties, limits)?;
+        if let (Some(mount), Some(topic), Some(response)) =
+            (mount, &changes.topic, &self.response_topic)
+            && mount.maps(&self.topic, topic)
+        {
+            self.raw_properties = mount
+                .reply_to(response, &self.raw_properties)
+                .ok_or(Invalid)?;
+        }
 
         let removed = changes.user_property_keys_to_remove;
         self.user_properties

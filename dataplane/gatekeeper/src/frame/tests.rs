@@ -197,3 +197,22 @@ fn sides_have_the_roles_of_the_standard() {
     assert_eq!(Side::Client.sender(), Sender::Client);
     assert_eq!(Side::Broker.sender(), Sender::Server);
 }
+
+#[test]
+fn a_packet_that_was_cut_before_is_a_frame_again() {
+    let bytes = packet(0x32, b"\0\x01a\0\x07payload");
+    let cut = frame(Side::Client, &bytes);
+    assert_eq!(
+        Frame::of_packet(bytes.clone().into(), Side::Client),
+        Ok(cut)
+    );
+    let refused = |bytes: &[u8]| {
+        let bytes = Bytes::copy_from_slice(bytes);
+        Frame::of_packet(bytes, Side::Client).is_err()
+    };
+    assert!(refused(&[]) && refused(&[0x30]) && refused(&[0x30, 0x80]));
+    assert!(refused(&bytes[..bytes.len() - 1]));
+    assert!(refused(&[bytes.as_slice(), b"x"].concat()));
+    // What only a server sends, and reserved flags.
+    assert!(refused(&[0xD0, 0]) && refused(&[0x36, 2, 0, 0]));
+}

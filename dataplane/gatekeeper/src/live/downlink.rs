@@ -10,7 +10,7 @@ use crate::{
     reason::ReasonCode,
     reply,
     violation::Violation,
-    wire::{RawProperties, ack, disconnect, suback, unsuback},
+    wire::{RawProperties, ack, disconnect, suback},
 };
 
 use super::{End, Live, outlet};
@@ -30,24 +30,18 @@ impl Live {
 
     fn take_broker_frame(&mut self, frame: Frame, cx: &mut Context<'_>) -> Result<(), End> {
         match frame.kind() {
-            PacketType::Publish => {
-                frame.check_minimal(self.version).map_err(broker_fault)?;
-                cx.actions.write_client(frame.into_canonical());
-            }
+            PacketType::Publish => self.deliver(frame, cx)?,
             PacketType::Puback => self.pass_ack(QoS::AtLeastOnce, frame, cx)?,
             PacketType::Pubrec => self.pass_ack(QoS::ExactlyOnce, frame, cx)?,
             PacketType::Pubcomp => self.take_pubcomp(frame, cx)?,
             PacketType::Pubrel => {
-                ack::read(&frame, self.version).map_err(broker_fault)?;
-                cx.actions.write_client(frame.into_canonical());
+                let ack = ack::read(&frame, self.version).map_err(broker_fault)?;
+                if !self.completes_withheld(&ack, cx) {
+                    cx.actions.write_client(frame.into_canonical());
+                }
             }
             PacketType::Suback => self.complete_suback(frame, cx)?,
-            PacketType::Unsuback => {
-                let unsuback = unsuback::read(&frame, self.version).map_err(broker_fault)?;
-                cx.actions.write_client(frame.into_canonical());
-                self.inflight
-                    .request_answered(unsuback.packet_id, Request::Unsubscribe);
-            }
+            PacketType::Unsuback => self.complete_unsuback(frame, cx)?,
             PacketType::Pingresp => {
                 frame.check_minimal(self.version).map_err(broker_fault)?;
                 if self.keep_alive.pong() == Some(Owner::Client) {
@@ -64,7 +58,7 @@ impl Live {
             _ => {
                 return Err(broker_fault(Violation::protocol(
                     "packet that this broker may not send now",
-                    "MQTT-2.1.2",
+                    "§2.1.2",
                 )));
             }
         }
@@ -127,6 +121,9 @@ impl Live {
             let granted = !ReasonCode::new(*code).is_refusal();
             self.subscriptions.settle(*reserved, granted);
         }
+        if let Some(namespace) = &mut self.namespace {
+            namespace.subscribed(suback.packet_id, &suback.codes);
+        }
         let codes = plan.merge(self.version, &suback.codes);
         if codes == suback.codes {
             cx.actions.write_client(frame.into_canonical());
@@ -134,10 +131,7 @@ impl Live {
         }
         let encode = |properties: &RawProperties| {
             suback::encode(self.version, suback.packet_id, properties, &codes).map_err(|_| {
-                broker_fault(Violation::too_large(
-                    "SUBACK beyond all bounds",
-                    "MQTT-3.2.2-15",
-                ))
+                broker_fault(Violation::too_large("SUBACK beyond all bounds", "§2.1.4"))
             })
         };
         let mut bytes = encode(&suback.raw_properties)?;
@@ -149,6 +143,6 @@ impl Live {
     }
 }
 
-fn broker_fault(violation: Violation) -> End {
+pub(super) fn broker_fault(violation: Violation) -> End {
     CloseReason::BrokerViolation(violation).into()
 }

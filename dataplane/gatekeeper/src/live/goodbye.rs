@@ -43,7 +43,7 @@ impl Live {
         match goodbye.session_expiry {
             Some(1..) if asked == 0 => Err(Violation::protocol(
                 "DISCONNECT raises the session expiry interval from 0",
-                "MQTT-3.14.2-2",
+                "§3.14.2.2.2",
             )),
             // The broker believes that there is no session to keep, and would take any value for a
             // raise from 0.

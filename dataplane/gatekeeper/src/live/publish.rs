@@ -28,7 +28,8 @@ use crate::{
 };
 
 use super::{
-    End, Live, outlet, release::denial_of_a_permanent_failure, uplink::check_user_properties,
+    End, Live, mutate::too_large, outlet, release::denial_of_a_permanent_failure,
+    uplink::check_user_properties,
 };
 
 impl Live {
@@ -95,14 +96,12 @@ impl Live {
             arrived,
             expiry,
         } = pending;
-        match answer.into_verdict() {
+        let verdict = answer.into_verdict();
+        let (verdict, outgoing) = self.changed_publish(verdict, outgoing, &cx.rules.limits);
+        match verdict {
             Verdict::Allow(_) if outgoing.len() > self.broker_takes => {
-                // Its alias resolved, it is larger than the broker wants.
-                let deny = Deny {
-                    code: Some(ReasonCode::PACKET_TOO_LARGE),
-                    ..Deny::default()
-                };
-                self.deny_publish(message, deny, cx)
+                // Its alias resolved, or changed, it is larger than the broker wants.
+                self.deny_publish(message, too_large(), cx)
             }
             Verdict::Allow(_) => {
                 let waited = cx.now.saturating_duration_since(arrived).as_secs();

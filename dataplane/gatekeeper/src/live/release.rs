@@ -47,9 +47,7 @@ impl Live {
                     }
                     fate?;
                 }
-                Packet::Unsubscribe(bytes) => {
-                    self.forward(Admitted::exempt(Exempt::Unsubscribe, bytes), cx);
-                }
+                Packet::Unsubscribe(bytes) => self.release_unsubscribe(bytes, cx)?,
                 Packet::Pubrel(id, bytes) => self.release_pubrel(id, bytes, cx),
                 Packet::Disconnect(bytes) => {
                     self.forward(Admitted::exempt(Exempt::Disconnect, bytes), cx);

@@ -19,11 +19,14 @@ use crate::{
     verdict::{DenyAction, Verdict, Why},
     wire::{
         suback,
-        subscribe::{self, Subscribe},
+        subscribe::{self, Outgoing, Subscribe},
     },
 };
 
-use super::{End, Live, release::denial_of_a_permanent_failure, uplink::check_user_properties};
+use super::{
+    End, Live, mutate::too_large, release::denial_of_a_permanent_failure,
+    uplink::check_user_properties,
+};
 
 /// How to complete the broker's SUBACK: one slot per filter of the client's packet.
 #[derive(Debug)]
@@ -118,13 +121,15 @@ impl Live {
         let id = subscribe.packet_id;
         let mut answers = answers.into_iter();
         let mut slots = Vec::with_capacity(filters.len());
+        let mut outgoings = Vec::with_capacity(filters.len());
         let mut forwarded = Vec::with_capacity(filters.len());
         let mut explanation = None;
-        for filter in filters {
-            let reserved = match filter {
+        for (subscription, place) in subscribe.filters.iter().zip(filters) {
+            let reserved = match place {
                 Ok(reserved) => reserved,
                 Err(code) => {
                     slots.push(Some(code));
+                    outgoings.push(Outgoing::Omitted);
                     continue;
                 }
             };
@@ -133,25 +138,42 @@ impl Live {
                 .map_or(Verdict::Unavailable(Why::MissingResult), |answer| {
                     answer.into_verdict()
                 });
+            let limits = &cx.rules.limits;
+            let (verdict, outgoing) = self.changed_filter(verdict, subscription, limits);
+            outgoings.push(outgoing);
             let refused = refusal_of_filter(verdict, self.version, cx.rules)?;
-            slots.push(refused.map(|refused| {
-                explanation = explanation.take().or(refused.reason_string);
-                refused.code
-            }));
-            match slots.last() {
-                Some(None) => forwarded.push(reserved),
-                _ => self.subscriptions.settle(reserved, false),
+            match refused {
+                None => {
+                    forwarded.push(reserved);
+                    slots.push(None);
+                }
+                Some(refused) => {
+                    self.subscriptions.settle(reserved, false);
+                    explanation = explanation.take().or(refused.reason_string);
+                    slots.push(Some(refused.code));
+                }
             }
         }
 
+        let bytes = self.subscribe_for_broker(&subscribe, &outgoings, outgoing);
+        if bytes.is_none() {
+            // Changed, the filters are too large together.
+            for slot in slots.iter_mut().filter(|slot| slot.is_none()) {
+                let too_large = Verdict::Deny(too_large());
+                let refused = refusal_of_filter(too_large, self.version, cx.rules)?;
+                *slot = refused.map(|refused| refused.code);
+            }
+            for reserved in forwarded.drain(..) {
+                self.subscriptions.settle(reserved, false);
+            }
+        }
         let requested = subscribe.filters.iter().map(|filter| filter.qos).collect();
         let plan = SubackPlan {
             slots,
             requested,
             forwarded,
         };
-        let allowed = |index: usize| plan.slots.get(index).is_some_and(Option::is_none);
-        let Some(subset) = subscribe.encode_subset(allowed) else {
+        let Some(bytes) = bytes else {
             let codes = plan.merge(self.version, &[]);
             let codes: Vec<_> = codes.into_iter().map(ReasonCode::new).collect();
             let explanation = explanation.filter(|_| self.explains);
@@ -167,12 +189,15 @@ impl Live {
                 refused => Fate::Refused(refused.unwrap_or(ReasonCode::NOT_AUTHORIZED)),
             });
         };
-        let (bytes, fate) = if plan.forwarded.len() == plan.slots.len() {
-            (outgoing, Fate::Forwarded)
+        let fate = if plan.forwarded.len() == plan.slots.len() {
+            Fate::Forwarded
         } else {
-            (subset, Fate::ForwardedInPart)
+            Fate::ForwardedInPart
         };
-        // Before the packet leaves: the broker may answer at once.
+        // Before the packet leaves: the broker may answer at once, and deliver before it does.
+        if let Some(namespace) = &mut self.namespace {
+            namespace.subscribes(&subscribe, &outgoings);
+        }
         self.subscribes.insert(id, plan);
         self.forward(Admitted::allowed(ticket, bytes), cx);
         Ok(fate)

@@ -47,9 +47,10 @@ impl Live {
             // The client's answers to what the broker sent do not wait for decisions about what the
             // client sends: the broker's flow control hangs on them.
             PacketType::Puback | PacketType::Pubrec | PacketType::Pubcomp => {
-                self.read_ack(&frame, cx)?;
+                let (kind, id) = (frame.kind(), self.read_ack(&frame, cx)?);
                 let bytes = frame.into_canonical();
                 self.forward(Admitted::exempt(Exempt::Acknowledgement, bytes), cx);
+                self.client_acknowledged(kind, id, cx);
                 Ok(())
             }
             // Passed on, so that the PINGRESP proves the whole way.
@@ -67,7 +68,7 @@ impl Live {
             | PacketType::Suback
             | PacketType::Unsuback
             | PacketType::Pingresp => {
-                Err(Violation::protocol("packet that only a server sends", "MQTT-2.1.2").into())
+                Err(Violation::protocol("packet that only a server sends", "§2.1.2").into())
             }
         }
     }

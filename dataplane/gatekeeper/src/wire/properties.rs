@@ -23,6 +23,8 @@ pub const MAX_USER_PROPERTIES: usize = 1024;
 
 pub(crate) const PAYLOAD_FORMAT_INDICATOR: u8 = 0x01;
 pub(super) const MESSAGE_EXPIRY_INTERVAL: u8 = 0x02;
+pub(crate) const RESPONSE_TOPIC: u8 = 0x08;
+pub(crate) const RESPONSE_INFORMATION: u8 = 0x1A;
 pub(super) const SESSION_EXPIRY_INTERVAL: u8 = 0x11;
 pub(super) const ASSIGNED_CLIENT_IDENTIFIER: u8 = 0x12;
 pub(super) const SERVER_REFERENCE: u8 = 0x1C;

@@ -256,6 +256,9 @@ impl Shadow {
                 Ok(())
             }
             Action::Note(Event::Settled(ticket, fate)) => self.settled(*ticket, *fate),
+            Action::Note(Event::Undeliverable) => {
+                Err("no session has a mount, and a delivery is withheld".to_owned())
+            }
             Action::Close(reason) => {
                 self.step.closed = true;
                 ensure!(!self.asks.is_waiting(), "a question outlives the end");

@@ -265,7 +265,7 @@ fn the_client_is_not_read_before_its_answer() {
     }
 }
 
-/// [MQTT-3.3.4-7]: never more than the broker takes.
+/// [MQTT-3.3.4-7] [MQTT-4.9.0-1]: never more than the broker takes.
 #[test]
 fn the_smaller_receive_maximum_holds() {
     let found = |broker: &[u8]| {

@@ -59,7 +59,8 @@ fn busy(version: Version) -> Vec<Scene> {
     scenes
 }
 
-/// [MQTT-2.2.1-3] There are brokers that release the second of two messages.
+/// [MQTT-2.2.1-3] [MQTT-4.3.2-1] [MQTT-4.3.3-1] [MQTT-4.3.3-6] [3.1.1: MQTT-2.3.1-2]
+/// [3.1.1: MQTT-4.3.2-1] [3.1.1: MQTT-4.3.3-1]: there are brokers that release the second of two messages.
 #[test]
 fn a_busy_identifier_is_used_for_nothing_else() {
     for version in BOTH {

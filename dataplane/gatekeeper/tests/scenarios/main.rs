@@ -7,14 +7,18 @@
 
 mod alias;
 mod allow;
+mod change_publish;
+mod change_subscribe;
 mod codes;
 mod connack;
 mod connect;
+mod delivery;
 mod ending;
 mod expiry;
 mod explanation;
 mod identifier;
 mod keep_alive;
+mod mount;
 mod offer;
 mod order;
 #[path = "../support/packet.rs"]

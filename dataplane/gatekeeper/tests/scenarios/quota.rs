@@ -15,7 +15,7 @@ fn two(rules: &mut Rules) {
     rules.limits.receive_maximum = 2;
 }
 
-/// [MQTT-3.3.4-7], §4.9: the lower of both; decided or not.
+/// [MQTT-4.9.0-2] [MQTT-3.3.4-7], §4.9: the lower of both; decided or not.
 #[test]
 fn more_messages_than_receive_maximum_end_the_session() {
     let gate = || Scene::live_with(V5, two);

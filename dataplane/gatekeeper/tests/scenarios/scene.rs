@@ -34,6 +34,7 @@ pub(crate) struct Scene {
     actions: VecDeque<Action>,
     hooks: HashMap<Ticket, Allow>,
     fates: HashMap<Ticket, Fate>,
+    undeliverable: usize,
     client_input: BytesMut,
     broker_input: BytesMut,
 }
@@ -58,6 +59,7 @@ impl Scene {
             actions: VecDeque::new(),
             hooks: HashMap::new(),
             fates: HashMap::new(),
+            undeliverable: 0,
             client_input: BytesMut::new(),
             broker_input: BytesMut::new(),
         }
@@ -92,12 +94,24 @@ impl Scene {
         self.accepted(connect, false, connack)
     }
 
-    fn accepted(mut self, connect: &Connect, present: bool, connack: &[u8]) -> Self {
+    fn accepted(self, connect: &Connect, present: bool, connack: &[u8]) -> Self {
+        self.connected_as(connect, ConnectAllow::default(), present, connack)
+    }
+
+    /// The same with these words of the service, of which none changes the CONNECT, and with or
+    /// without a session that the broker kept.
+    pub(crate) fn connected_as(
+        mut self,
+        connect: &Connect,
+        allow: ConnectAllow,
+        session_present: bool,
+        connack: &[u8],
+    ) -> Self {
         let will = connect.will.clone();
         let connect = connect.write(self.version);
         self.client_sends(&connect);
         let ticket = self.asks_connect();
-        self.allows(ticket);
+        self.allows_connect(ticket, allow);
         if let Some((topic, ..)) = will {
             let will = self.asks_will(&topic);
             self.allows(will);
@@ -105,7 +119,7 @@ impl Scene {
         self.dials();
         self.broker_is_reached();
         self.broker_gets(&connect);
-        self.broker_sends(&write::connack(self.version, present, 0, connack));
+        self.broker_sends(&write::connack(self.version, session_present, 0, connack));
         self.client_gets_connack(0);
         self
     }
@@ -435,6 +449,12 @@ impl Scene {
         self.fates.get(&ticket).copied()
     }
 
+    /// How many deliveries had no name that the client would know.
+    pub(crate) fn undeliverable(&mut self) -> usize {
+        assert_eq!(self.next(), None);
+        self.undeliverable
+    }
+
     pub(crate) fn reads_client(&self) -> bool {
         self.gate.wants_read(Side::Client)
     }
@@ -448,6 +468,7 @@ impl Scene {
                     let before = self.fates.insert(ticket, fate);
                     assert_eq!(before, None, "{ticket:?} has two fates");
                 }
+                Some(Action::Note(Event::Undeliverable)) => self.undeliverable += 1,
                 Some(Action::Note(_)) => {}
                 other => return other,
             }

@@ -98,6 +98,13 @@ impl RawProperties {
         Self::bounded(out)
     }
 
+    /// The value of the first property of this identifier, which has to be one with a text.
+    pub(crate) fn text(&self, wanted: u8) -> Option<ByteString> {
+        let (_, bytes) = self.iter().find(|(id, _)| *id == wanted)?;
+        let text = bytes.get(3..)?;
+        ByteString::try_from(self.0.slice_ref(text)).ok()
+    }
+
     /// The same, with each of `changes` in the place of the property of that name, or behind all
     /// others if there was none. Values are written as they are: texts of others than the gate go
     /// through [`explanation`](Self::explanation).
