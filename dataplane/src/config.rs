@@ -18,7 +18,6 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 use serde::{Deserialize, Serialize};
 use tidegate_settings::{Error, Loader, text};
 
-pub(crate) use self::broker::CLOSE_REASONS;
 pub use self::{
     authz::{Authz, ConnectHook, OnDeny, OnDenyV3, OnFailure, PublishHook, SubscribeHook},
     broker::{Broker, Will},

@@ -11,7 +11,9 @@ use bytestring::ByteString;
 use crate::{
     action::Actions,
     question::{PublishQuestion, QoS, Question, Ticket},
+    reason::ReasonCode,
     rules::Limits,
+    subscriptions::Reservation,
     verdict::{Allow, Verdict, Why},
     wire::{publish::Publish, subscribe::Subscribe},
 };
@@ -21,6 +23,7 @@ use crate::{
 pub(crate) struct Queue {
     entries: VecDeque<Entry>,
     bytes: usize,
+    weight: usize,
 }
 
 /// One packet in the line.
@@ -36,6 +39,10 @@ pub(crate) struct Entry {
 #[derive(Debug)]
 pub(crate) enum Packet {
     Publish(PendingPublish),
+    /// A PUBLISH that the gate refuses by itself, with this code.
+    Refused(Message, ReasonCode),
+    /// A PUBLISH with QoS 2 once more: it wants its PUBREC again, and nothing else.
+    Repeat(NonZeroU16),
     Subscribe(PendingSubscribe),
     Unsubscribe(Bytes),
     Pubrel(NonZeroU16, Bytes),
@@ -51,6 +58,15 @@ impl Packet {
             Self::Unsubscribe(bytes) | Self::Pubrel(_, bytes) | Self::Disconnect(bytes) => {
                 bytes.len()
             }
+            Self::Refused(..) | Self::Repeat(_) => 0,
+        }
+    }
+
+    /// What it counts against the packets of the line. Every filter is a question of its own.
+    fn weight(&self) -> usize {
+        match self {
+            Self::Subscribe(pending) => pending.filters.len(),
+            _ => 1,
         }
     }
 }
@@ -73,6 +89,10 @@ pub(crate) struct PendingPublish {
     /// The bytes for the broker: the client's own, or the same packet with its alias resolved.
     pub(crate) outgoing: Bytes,
     pub(crate) answer: Answer,
+    /// When it was read.
+    pub(crate) arrived: Instant,
+    /// Message Expiry Interval in seconds, if it has one.
+    pub(crate) expiry: Option<u32>,
 }
 
 /// A SUBSCRIBE and what is known about each filter.
@@ -82,6 +102,8 @@ pub(crate) struct PendingSubscribe {
     pub(crate) subscribe: Subscribe,
     /// The bytes for the broker if every filter is allowed.
     pub(crate) outgoing: Bytes,
+    /// One per filter: asked about, with its place among the subscriptions, or refused by the gate.
+    pub(crate) filters: Vec<Result<Reservation, ReasonCode>>,
     /// One per filter that was asked about, in the order of the packet.
     pub(crate) answers: Vec<Answer>,
 }
@@ -129,17 +151,11 @@ impl Answer {
     }
 }
 
-impl Message {
-    /// The identifier that the gate would have to keep if it acknowledged a success itself.
-    pub(crate) fn owned_id(self) -> Option<NonZeroU16> {
-        self.id.filter(|_| self.qos == QoS::ExactlyOnce)
-    }
-}
-
 impl Queue {
-    /// Whether another packet may come in. The last one may exceed the bytes by its own size.
+    /// Whether another packet may come in. The last one may exceed the bytes by its own size, and the
+    /// packets by its own filters.
     pub(crate) fn has_room(&self, limits: &Limits) -> bool {
-        self.entries.len() < limits.window_packets && self.bytes < limits.window_bytes
+        self.weight < limits.window_packets && self.bytes < limits.window_bytes
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -149,6 +165,7 @@ impl Queue {
     pub(crate) fn push(&mut self, ticket: Ticket, packet: Packet) {
         let size = packet.size();
         self.bytes += size;
+        self.weight += packet.weight();
         self.entries.push_back(Entry {
             ticket,
             size,
@@ -192,6 +209,7 @@ impl Queue {
         if head.answers().all(|(_, answer)| answer.is_known()) {
             let entry = self.entries.pop_front()?;
             self.bytes -= entry.size;
+            self.weight -= entry.packet.weight();
             Some(entry.packet)
         } else {
             None
@@ -207,7 +225,11 @@ impl Queue {
         match &self.entries.front()?.packet {
             Packet::Publish(publish) => pending(&publish.answer),
             Packet::Subscribe(subscribe) => subscribe.answers.iter().filter_map(pending).max(),
-            Packet::Unsubscribe(_) | Packet::Pubrel(..) | Packet::Disconnect(_) => None,
+            Packet::Refused(..)
+            | Packet::Repeat(_)
+            | Packet::Unsubscribe(_)
+            | Packet::Pubrel(..)
+            | Packet::Disconnect(_) => None,
         }
     }
 
@@ -227,6 +249,7 @@ impl Queue {
             }
         }
         self.bytes = 0;
+        self.weight = 0;
         asked
     }
 }
@@ -238,7 +261,11 @@ impl Entry {
         let answers = match &mut self.packet {
             Packet::Publish(pending) => std::slice::from_mut(&mut pending.answer),
             Packet::Subscribe(pending) => pending.answers.as_mut_slice(),
-            Packet::Unsubscribe(_) | Packet::Pubrel(..) | Packet::Disconnect(_) => &mut [],
+            Packet::Refused(..)
+            | Packet::Repeat(_)
+            | Packet::Unsubscribe(_)
+            | Packet::Pubrel(..)
+            | Packet::Disconnect(_) => &mut [],
         };
         answers
             .iter_mut()

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use gatekeeper::{Deadlines, Limits, OnDenied, OnDeniedV3, OnFailed, Rules};
+use gatekeeper::{CloseReason, Deadlines, Limits, OnDenied, OnDeniedV3, OnFailed, Rules};
 
-use crate::config::{CLOSE_REASONS, Config, Listener, OnDeny, OnDenyV3, OnFailure, Resume};
+use crate::config::{Config, Listener, OnDeny, OnDenyV3, OnFailure, Resume};
 
 /// The rules for clients of one listener.
 pub(super) fn rules(config: &Config, listener: &Listener) -> Rules {
@@ -24,7 +24,7 @@ pub(super) fn rules(config: &Config, listener: &Listener) -> Rules {
             Resume::Ask => gatekeeper::Resume::Ask,
             Resume::ForceClean => gatekeeper::Resume::ForceClean,
         },
-        suppress_will_on: CLOSE_REASONS
+        suppress_will_on: CloseReason::NAMES
             .into_iter()
             .filter(|reason| config.will.suppress_on.iter().any(|word| word == reason))
             .collect(),

@@ -132,7 +132,7 @@ pub enum OnDeny {
     Disconnect,
 }
 
-/// What a denial does to a PUBLISH with QoS above 0 on MQTT 3.1.1 [MQTT-3.3.5-2].
+/// What a denial does to a PUBLISH with QoS above 0 on MQTT 3.1.1 [3.1.1: MQTT-3.3.5-2].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnDenyV3 {

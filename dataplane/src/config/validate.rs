@@ -6,11 +6,12 @@ mod tests;
 
 use std::{collections::HashSet, fmt::Display};
 
+use gatekeeper::CloseReason;
 use http::Uri;
 use tidegate_settings::{Error, Tree};
 use tidegate_telemetry::Sampler;
 
-use super::{CLOSE_REASONS, Config, Listener};
+use super::{Config, Listener};
 use crate::{mount::Template, upstream::Target};
 
 /// More than descriptors will be had for.
@@ -112,11 +113,11 @@ impl Checks<'_> {
 
     fn wills(&self) -> Result<(), Error> {
         for (index, word) in self.config.will.suppress_on.iter().enumerate() {
-            if !CLOSE_REASONS.contains(&word.as_str()) {
+            if !CloseReason::NAMES.contains(&word.as_str()) {
                 return self.refuse(
                     &format!("will.suppress_on.{index}"),
                     &format!("{word:?}"),
-                    &format!("one of {}", CLOSE_REASONS.join(", ")),
+                    &format!("one of {}", CloseReason::NAMES.join(", ")),
                 );
             }
         }

@@ -13,12 +13,13 @@ use crate::authz::HookKind;
 use super::Labels;
 
 /// The words for what becomes of a packet.
-const FATES: [&str; 5] = [
+const FATES: [&str; 6] = [
     "forwarded",
     "forwarded_in_part",
     "refused",
     "dropped",
     "closed",
+    "expired",
 ];
 
 /// The place of a fate in [`FATES`].
@@ -29,6 +30,7 @@ fn place(fate: Fate) -> usize {
         Fate::Refused(_) => 2,
         Fate::Dropped => 3,
         Fate::Closed => 4,
+        Fate::Expired => 5,
     }
 }
 

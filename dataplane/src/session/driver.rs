@@ -227,7 +227,9 @@ where
                     since.is_some_and(|since| since.elapsed() >= self.shared.write_stall)
                 };
                 let is_late = self.packet_due().is_some_and(|due| due <= Instant::now());
-                if is_late || stalled(self.client_leg.stalled_since()) {
+                if is_late {
+                    self.gate.handle_packet_timeout(now());
+                } else if stalled(self.client_leg.stalled_since()) {
                     self.gate.handle_stall(now());
                 } else if stalled(self.broker_leg.as_ref().and_then(Leg::stalled_since)) {
                     self.gate.handle_eof(Side::Broker, now());

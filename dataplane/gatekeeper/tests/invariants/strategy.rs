@@ -6,7 +6,8 @@ use gatekeeper::{Deadlines, Limits, OnDenied, OnDeniedV3, OnFailed, Rules, Versi
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
 use super::case::{
-    Admission, Answer, BrokerId, Case, Dial, First, Greeting, Hello, How, Op, Reply, Says, Step,
+    Admission, Answer, BrokerId, Case, Dial, First, Greeting, Hello, How, Op, Reply, Reused, Says,
+    Step,
 };
 
 /// How much goes wrong.
@@ -77,17 +78,36 @@ fn rules(mood: Mood) -> impl Strategy<Value = Rules> {
         select(vec![1 << 20, 1 << 20, 300, 64, 1]),
         select(vec![32, 32, 2, 0]),
         select(vec![1 << 20, 1 << 20, 400]),
+        select(vec![1024, 1024, 3, 1]),
+        select(vec![1024, 1024, 3]),
+        select(vec![16, 16, 1, 0]),
+        select(vec![0, 0, 1, 3600]),
+        select(vec![u32::MAX, u32::MAX, 30, 0]),
     );
-    let limits =
-        windows.prop_map(
-            |(window_packets, window_bytes, alias, max_packet_size)| Limits {
-                window_packets,
-                window_bytes,
-                topic_alias_maximum: alias,
-                max_packet_size,
-                ..Limits::default()
-            },
-        );
+    let limits = windows.prop_map(
+        |(
+            window_packets,
+            window_bytes,
+            alias,
+            max_packet_size,
+            receive_maximum,
+            max_subscriptions,
+            max_filter_wildcards,
+            max_keep_alive,
+            max_session_expiry,
+        )| Limits {
+            window_packets,
+            window_bytes,
+            topic_alias_maximum: alias,
+            max_packet_size,
+            receive_maximum,
+            max_subscriptions,
+            max_filter_wildcards,
+            max_keep_alive,
+            max_session_expiry,
+            ..Limits::default()
+        },
+    );
     let denied = || also(mood, Just(OnDenied::Reject), 30, Just(OnDenied::Disconnect));
     let denied_v3 = also(
         mood,
@@ -137,8 +157,8 @@ fn hellos() -> impl Strategy<Value = Hello> {
         select(vec![0, 0, 1, 2, 60]),
         prop::bool::weighted(0.2),
         prop::bool::weighted(0.1),
-        prop::bool::weighted(0.8),
-        select(vec![None, Some(20), Some(200)]),
+        prop::bool::weighted(0.6),
+        select(vec![None, None, Some(20), Some(45), Some(200)]),
         prop::bool::weighted(0.7),
         select(vec![None, Some(0), Some(60)]),
     )
@@ -201,15 +221,32 @@ fn greetings(mood: Mood) -> impl Strategy<Value = Greeting> {
         select(vec![None, Some(60), Some(250), Some(1 << 21)]),
         select(vec![None, Some(0), Some(7)]),
         select(vec![None, None, None, Some(1)]),
+        select(vec![None, None, Some(1), Some(4)]),
+        prop::bool::weighted(0.7),
+        also(
+            mood,
+            Just(None),
+            10,
+            select(vec![0x24, 0x25, 0x28, 0x29, 0x2A]).prop_map(Some),
+        ),
     )
         .prop_map(
-            |(delay, maximum_packet_size, topic_alias_maximum, server_keep_alive)| {
-                Greeting::Accept {
-                    delay,
-                    maximum_packet_size,
-                    topic_alias_maximum,
-                    server_keep_alive,
-                }
+            |(
+                delay,
+                maximum_packet_size,
+                topic_alias_maximum,
+                server_keep_alive,
+                receive_maximum,
+                keeps_session,
+                withholds,
+            )| Greeting::Accept {
+                delay,
+                maximum_packet_size,
+                topic_alias_maximum,
+                server_keep_alive,
+                receive_maximum,
+                keeps_session,
+                withholds,
             },
         );
     let others = prop_oneof![
@@ -235,7 +272,7 @@ fn steps(mood: Mood) -> impl Strategy<Value = Step> {
 fn ops(mood: Mood) -> impl Strategy<Value = Op> {
     let orderly = prop_oneof![
         60 => publishes(),
-        8 => (0..8usize).prop_map(Op::Repeat),
+        10 => (0..8usize).prop_map(Op::Repeat),
         20 => vec((0..12u8, 0..=2u8), 1..5).prop_map(Op::Subscribe),
         6 => (0..12u8).prop_map(Op::Unsubscribe),
         8 => Just(Op::Ping),
@@ -248,6 +285,8 @@ fn ops(mood: Mood) -> impl Strategy<Value = Op> {
     let fatal = prop_oneof![
         2 => select(vec![0, 4, 0x80, 0x93, 0x99]).prop_map(Op::Disconnect),
         2 => any::<u8>().prop_map(Op::Illegal),
+        3 => (0..8usize, reused()).prop_map(|(nth, what)| Op::Reuse { nth, what }),
+        2 => Just(Op::Overrun),
         1 => vec(any::<u8>(), 1..20).prop_map(Op::Garbage),
         2 => (0..40usize, 1..=255u8).prop_map(|(at, xor)| Op::Damage { at, xor }),
         1 => Just(Op::ClientLeaves),
@@ -268,19 +307,35 @@ fn publishes() -> impl Strategy<Value = Op> {
         option::weighted(0.5, 1..4u16),
         prop::bool::weighted(0.7),
         prop::bool::weighted(0.2),
+        prop::bool::weighted(0.2),
+        option::weighted(0.1, 0..4u32),
+        option::weighted(0.1, any::<bool>()),
         sizes(),
     )
         .prop_map(
-            |(topic, qos, retain, alias, by_alias, properties, size)| Op::Publish {
-                topic,
-                qos,
-                retain,
-                alias,
-                by_alias,
-                properties,
-                size,
+            |(topic, qos, retain, alias, by_alias, properties, dup, expiry, format, size)| {
+                Op::Publish {
+                    topic,
+                    qos,
+                    retain,
+                    alias,
+                    by_alias,
+                    properties,
+                    dup,
+                    expiry,
+                    format,
+                    size,
+                }
             },
         )
+}
+
+fn reused() -> impl Strategy<Value = Reused> {
+    prop_oneof![
+        (1..=2u8).prop_map(Reused::Publish),
+        Just(Reused::Subscribe),
+        Just(Reused::Unsubscribe),
+    ]
 }
 
 fn sizes() -> impl Strategy<Value = usize> {

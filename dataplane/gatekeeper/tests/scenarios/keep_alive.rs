@@ -5,7 +5,7 @@ use std::time::Duration;
 use gatekeeper::{Rules, Version};
 
 use crate::{
-    scene::{BOTH, Scene},
+    scene::{ALL, Scene},
     write::{Connect, PINGREQ, PINGRESP},
 };
 
@@ -32,7 +32,7 @@ fn pinged(scene: &mut Scene) {
 /// [MQTT-3.2.2-22] [3.1.1: MQTT-3.1.2-24]
 #[test]
 fn a_silent_client_is_ended_after_one_and_a_half_intervals() {
-    for version in BOTH {
+    for version in ALL {
         let mut scene = connected(version, 10);
         scene.passes(Duration::from_millis(7_500));
         pinged(&mut scene);
@@ -45,7 +45,7 @@ fn a_silent_client_is_ended_after_one_and_a_half_intervals() {
 
 #[test]
 fn an_interval_of_0_is_none() {
-    for version in BOTH {
+    for version in ALL {
         let mut scene = connected(version, 0);
         scene.passes(Duration::from_secs(1_000_000));
         scene.is_quiet();
@@ -67,7 +67,7 @@ fn the_brokers_interval_holds() {
 /// [MQTT-3.1.2-20] [3.1.1: MQTT-3.1.2-23]
 #[test]
 fn the_broker_hears_of_a_client_that_is_refused_all_the_time() {
-    for version in BOTH {
+    for version in ALL {
         let mut scene = connected(version, 10);
         for _ in 0..3 {
             scene.passes(Duration::from_secs(5));
@@ -85,7 +85,7 @@ fn the_broker_hears_of_a_client_that_is_refused_all_the_time() {
 /// [3.1.1: MQTT-3.12.4-1]
 #[test]
 fn each_pong_is_for_the_one_who_pinged() {
-    for version in BOTH {
+    for version in ALL {
         let mut scene = connected(version, 10);
         scene.passes(Duration::from_millis(7_500));
         scene.broker_gets(&PINGREQ);
@@ -103,7 +103,7 @@ fn each_pong_is_for_the_one_who_pinged() {
 
 #[test]
 fn a_broker_that_does_not_answer_is_dead() {
-    for version in BOTH {
+    for version in ALL {
         let mut scene = connected(version, 0);
         scene.client_sends(&PINGREQ);
         scene.broker_gets(&PINGREQ);
@@ -115,7 +115,7 @@ fn a_broker_that_does_not_answer_is_dead() {
 /// The client may be speaking all the while.
 #[test]
 fn the_clients_timer_rests_while_the_line_is_full() {
-    for version in BOTH {
+    for version in ALL {
         let mut scene = connected_with(version, 1, |rules| {
             rules.limits.window_packets = 1;
             rules.deadlines.publish = Duration::from_secs(60);

@@ -30,7 +30,7 @@ fn verdicts_in_any_order_let_messages_out_in_theirs() {
 #[test]
 fn every_kind_that_matters_waits_for_the_undecided_before_it() {
     for version in BOTH {
-        let mut scene = Scene::live(version);
+        let mut scene = Scene::resumed(version);
         let first = scene.client_publishes("a", 0, 0);
         let publish = scene.asks_publish("a");
         let second = scene.client_subscribes(1, &["a"]);

@@ -317,23 +317,6 @@ fn a_suback_that_does_not_fit_is_the_brokers_fault() {
     }
 }
 
-/// [MQTT-2.2.1-3]
-/// [3.1.1: MQTT-2.3.1-2]
-#[test]
-fn an_identifier_that_is_not_answered_yet_is_not_used_again() {
-    for version in BOTH {
-        let mut scene = Scene::live(version);
-        let packet = scene.client_subscribes(7, &["a"]);
-        let ticket = scene.asks_subscribe(&["a"]);
-        scene.allows(ticket);
-        scene.broker_gets(&packet);
-        scene.client_subscribes(7, &["b"]);
-        let ticket = scene.asks_subscribe(&["b"]);
-        scene.allows(ticket);
-        scene.closes_with("client_violation", 0x82);
-    }
-}
-
 /// [3.1.1: §3.8.4] The broker may send messages before its SUBACK.
 #[test]
 fn messages_before_the_suback_pass() {

@@ -1,7 +1,6 @@
 //! The lists of statements.
 //!
-//! One line per statement: its number, and the reason if no test can cite it. Behind `later:` stand
-//! statements without a reason that are not shown yet, each with the test that will.
+//! One line per statement: its number, and the reason if no test can cite it.
 
 use super::source::Standard;
 
@@ -63,8 +62,6 @@ pub(crate) struct Statement {
     /// As in `3.1.0-2`.
     pub(crate) number: String,
     pub(crate) reason: Option<Reason>,
-    /// Whether it stands behind `later:`.
-    pub(crate) later: bool,
 }
 
 /// All statements of a standard.
@@ -73,28 +70,18 @@ pub(crate) fn read(standard: Standard) -> Vec<Statement> {
         Standard::V311 => V311,
         Standard::V5 => V5,
     };
-    let mut later = false;
     let mut statements = Vec::new();
     for line in text.lines() {
         let mut words = line.split_whitespace();
         let (number, word) = match (words.next(), words.next()) {
             (None, _) => continue,
             (Some("#"), _) => continue,
-            (Some("later:"), _) => {
-                later = true;
-                continue;
-            }
             (Some(number), word) => (number.to_owned(), word),
         };
-        // Behind `later:` the rest of the line is for people.
-        let reason = word.filter(|_| !later).map(|word| {
+        let reason = word.map(|word| {
             Reason::read(word).unwrap_or_else(|| panic!("{word:?} is no reason: {line}"))
         });
-        statements.push(Statement {
-            number,
-            reason,
-            later,
-        });
+        statements.push(Statement { number, reason });
     }
     statements
 }

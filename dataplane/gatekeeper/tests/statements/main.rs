@@ -19,19 +19,6 @@ use std::{
 use list::Statement;
 use source::{Citation, Standard};
 
-/// Whether statements in the section `later:` of a list may go unshown. For as long as the behaviour
-/// that shows them is being built; then this goes, and the sections with it.
-const LATER: bool = true;
-
-/// Citations outside of tests that are known to be wrong: file, and number as it stands there.
-const KNOWN_WRONG: &[(&str, &str)] = &[
-    ("dataplane/gatekeeper/src/rules.rs", "MQTT-3.3.5-2"),
-    ("dataplane/src/config/authz.rs", "MQTT-3.3.5-2"),
-    ("dataplane/gatekeeper/src/live/uplink.rs", "MQTT-2.1.2"),
-    ("dataplane/gatekeeper/src/live/downlink.rs", "MQTT-2.1.2"),
-    ("deploy/quickstart/src/broker/filter.rs", "MQTT-4.7"),
-];
-
 /// What is known about the statements of one standard.
 struct Account {
     standard: Standard,
@@ -66,7 +53,6 @@ impl Account {
         for statement in self.statements.iter().filter(|one| !self.shows(one)) {
             let reason = match statement.reason {
                 Some(reason) => reason.word(),
-                None if statement.later => "later",
                 None => "without a reason",
             };
             *missing.entry(reason).or_default() += 1;
@@ -92,9 +78,7 @@ impl Account {
                     "has the reason `{}`, but is cited by {tests:?}: one of the two is wrong",
                     reason.word()
                 ),
-                (None, None) if !(statement.later && LATER) => {
-                    "is cited by no test, and has no reason".to_owned()
-                }
+                (None, None) => "is cited by no test, and has no reason".to_owned(),
                 _ => return None,
             };
             let Statement { number, .. } = statement;
@@ -102,26 +86,6 @@ impl Account {
         };
         self.statements.iter().filter_map(complaint).collect()
     }
-}
-
-/// The numbers of statements that are still to come, and of those that have come meanwhile.
-fn later(account: &Account) -> String {
-    let (come, due): (Vec<_>, Vec<_>) = account
-        .statements
-        .iter()
-        .filter(|statement| statement.later)
-        .map(|statement| (account.shows(statement), &*statement.number))
-        .partition(|(shown, _)| *shown);
-    let numbers = |list: Vec<(bool, &str)>| {
-        let numbers: Vec<_> = list.into_iter().map(|(_, number)| number).collect();
-        numbers.join(" ")
-    };
-    format!(
-        "{:?}: later, still to come: {}; has come: {}",
-        account.standard,
-        numbers(due),
-        numbers(come)
-    )
 }
 
 #[test]
@@ -132,9 +96,6 @@ fn every_statement_is_shown_by_a_test_or_has_a_reason_why_not() {
     for standard in Standard::ALL {
         let account = Account::of(standard, &citations);
         report.push(account.summary());
-        if LATER {
-            report.push(later(&account));
-        }
         complaints.extend(account.complaints());
     }
     // Past the harness, which keeps what passing tests print to itself.
@@ -155,10 +116,6 @@ fn every_citation_is_of_a_statement_that_there_is() {
     let wrong: Vec<_> = source::citations()
         .into_iter()
         .filter(|found| !known.contains(&(found.standard, found.number.clone())))
-        .filter(|found| {
-            let place = (&*found.path, &*format!("MQTT-{}", found.number));
-            found.test.is_some() || !KNOWN_WRONG.contains(&place)
-        })
         .map(|found| {
             let Citation {
                 standard,

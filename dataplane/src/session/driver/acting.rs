@@ -57,6 +57,9 @@ where
                     self.spans.settle(ticket, fate);
                     self.unsettled.settle(ticket, fate);
                 }
+                Action::Note(Event::Undeliverable) => {
+                    self.shared.metrics.deliveries_dropped.inc();
+                }
                 Action::Close(reason) => {
                     self.undecided = None;
                     self.closed = Some(reason);

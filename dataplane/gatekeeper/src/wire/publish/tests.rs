@@ -188,9 +188,9 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn with_its_own_topic_a_packet_stays_as_it_is((version, bytes) in any_publish()) {
+    fn with_its_own_fields_a_packet_stays_as_it_is((version, bytes) in any_publish()) {
         let found = read(&frame(Side::Client, &bytes), version).unwrap();
-        let encoded = found.encode_with_topic(&found.topic).unwrap();
+        let encoded = found.encode().unwrap();
         prop_assert_eq!(encoded.as_ref(), bytes.as_slice());
     }
 }
