@@ -281,7 +281,7 @@ fn ops(mood: Mood) -> impl Strategy<Value = Op> {
     let fatal = prop_oneof![
         2 => select(vec![0, 4, 0x80, 0x93, 0x99]).prop_map(Op::Disconnect),
         2 => any::<u8>().prop_map(Op::Illegal),
-        8 => (0..8usize, reused()).prop_map(|(nth, what)| Op::Reuse { nth, what }),
+        16 => (0..4usize, reused()).prop_map(|(nth, what)| Op::Reuse { nth, what }),
         2 => Just(Op::Overrun),
         1 => vec(any::<u8>(), 1..20).prop_map(Op::Garbage),
         2 => (0..40usize, 1..=255u8).prop_map(|(at, xor)| Op::Damage { at, xor }),
@@ -292,7 +292,7 @@ fn ops(mood: Mood) -> impl Strategy<Value = Op> {
         1 => Just(Op::Drain),
         1 => Just(Op::Stall),
     ];
-    also(mood, orderly, 8, fatal)
+    also(mood, orderly, 9, fatal)
 }
 
 fn publishes() -> impl Strategy<Value = Op> {
@@ -304,7 +304,7 @@ fn publishes() -> impl Strategy<Value = Op> {
         prop::bool::weighted(0.7),
         prop::bool::weighted(0.2),
         prop::bool::weighted(0.2),
-        option::weighted(0.1, 0..4u32),
+        option::weighted(0.25, 0..6u32),
         option::weighted(0.1, any::<bool>()),
         sizes(),
     )
@@ -330,7 +330,7 @@ fn reused() -> impl Strategy<Value = Reused> {
     prop_oneof![
         1 => (1..=2u8).prop_map(Reused::Publish),
         2 => Just(Reused::Payload),
-        2 => Just(Reused::Copy),
+        4 => Just(Reused::Copy),
         4 => Just(Reused::Release),
         1 => Just(Reused::Subscribe),
         1 => Just(Reused::Unsubscribe),
