@@ -290,6 +290,8 @@ both_versions!(a_real_broker_keeps_a_client_that_is_denied, |version| {
 both_versions!(a_full_window_stops_reading_and_starts_again, |version| {
     let topology = Topology::scripted()
         .set("authz.publish.deadline", "20s")
+        // It does not listen to Receive Maximum, and is not to be left for that.
+        .set("limits.receive_maximum", "65535")
         .start();
     let hold = Hold::new();
     let held = hold.clone();

@@ -183,7 +183,8 @@ impl Live {
         }
     }
 
-    /// Whether the session can hold another packet of the client.
+    /// Whether the session can hold another packet of the client. A broker that acknowledges nothing
+    /// would let copies of one message pile up.
     pub(crate) fn wants_client(&self, limits: &Limits) -> bool {
         matches!(self.ending, Ending::Open)
             && self.queue.has_room(limits)

@@ -3,19 +3,26 @@
 //! Decisions come in any order, packets leave in the order of arrival: all kinds that matter to the
 //! order (PUBLISH, SUBSCRIBE, UNSUBSCRIBE, PUBREL, DISCONNECT) stand in this one line.
 
+mod answer;
+mod tickets;
+
 use std::{collections::VecDeque, num::NonZeroU16, time::Instant};
 
 use bytes::Bytes;
-use bytestring::ByteString;
 
 use crate::{
     action::Actions,
-    question::{PublishQuestion, QoS, Question, Ticket},
+    question::{QoS, Ticket},
     reason::ReasonCode,
     rules::Limits,
     subscriptions::Reservation,
-    verdict::{Allow, Verdict, Why},
-    wire::{publish::Publish, subscribe::Subscribe},
+    verdict::{Allow, Verdict},
+    wire::subscribe::Subscribe,
+};
+
+pub(crate) use self::{
+    answer::{Answer, fitting},
+    tickets::{Tickets, publish_question},
 };
 
 /// The line of one session.
@@ -106,49 +113,6 @@ pub(crate) struct PendingSubscribe {
     pub(crate) filters: Vec<Result<Reservation, ReasonCode>>,
     /// One per filter that was asked about, in the order of the packet.
     pub(crate) answers: Vec<Answer>,
-}
-
-/// The state of one question.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Answer {
-    /// Asked; no answer counts after this time.
-    Pending(Instant),
-    /// Known.
-    Known(Verdict),
-}
-
-impl Answer {
-    /// Takes the verdict unless there is one, or it came too late. The first answer counts.
-    fn settle(&mut self, verdict: Verdict, now: Instant) {
-        if let Self::Pending(until) = *self {
-            *self = Self::Known(if now < until {
-                verdict
-            } else {
-                Verdict::Unavailable(Why::Timeout)
-            });
-        }
-    }
-
-    /// Ends the waiting if time is up. Tells whether it did just now: the question is to be cancelled.
-    fn expire(&mut self, now: Instant) -> bool {
-        let expired = matches!(*self, Self::Pending(until) if until <= now);
-        if expired {
-            *self = Self::Known(Verdict::Unavailable(Why::Timeout));
-        }
-        expired
-    }
-
-    fn is_known(&self) -> bool {
-        matches!(self, Self::Known(_))
-    }
-
-    /// The verdict; a question that nobody has answered is a failure.
-    pub(crate) fn into_verdict(self) -> Verdict {
-        match self {
-            Self::Known(verdict) => verdict,
-            Self::Pending(_) => Verdict::Unavailable(Why::Timeout),
-        }
-    }
 }
 
 impl Queue {
@@ -271,60 +235,5 @@ impl Entry {
             .iter_mut()
             .enumerate()
             .map(move |(index, answer)| (first.filter(index), answer))
-    }
-}
-
-/// An allow of another kind than the question's is no allow.
-pub(crate) fn fitting(verdict: Verdict, expected: &Allow) -> Verdict {
-    match verdict {
-        Verdict::Allow(allow)
-            if std::mem::discriminant(&allow) != std::mem::discriminant(expected) =>
-        {
-            Verdict::Unavailable(Why::InvalidResult)
-        }
-        other => other,
-    }
-}
-
-/// Hands out the tickets of a session.
-#[derive(Debug)]
-pub(crate) struct Tickets {
-    next: Ticket,
-}
-
-impl Tickets {
-    pub(crate) fn new() -> Self {
-        Self { next: Ticket(1) }
-    }
-
-    /// The ticket that comes next, without taking it.
-    pub(crate) fn peek(&self) -> Ticket {
-        self.next
-    }
-
-    /// Asks a question under as many tickets as it needs.
-    pub(crate) fn ask(&mut self, question: Question, actions: &mut Actions) -> Ticket {
-        let first = self.next;
-        let count = match &question {
-            Question::Subscribe(subscribe) => subscribe.filters.len(),
-            Question::Connect(_) | Question::Will(_) | Question::Publish(_) => 1,
-        };
-        self.next = first.filter(count);
-        actions.ask(first, question);
-        first
-    }
-}
-
-/// The question about a PUBLISH, with the topic that it means.
-pub(crate) fn publish_question(publish: &Publish, topic: ByteString) -> PublishQuestion {
-    PublishQuestion {
-        topic,
-        qos: publish.qos,
-        retain: publish.retain,
-        dup: publish.dup,
-        payload_size: publish.payload.len(),
-        content_type: publish.content_type.clone(),
-        response_topic: publish.response_topic.clone(),
-        user_properties: publish.user_properties.clone(),
     }
 }

@@ -61,8 +61,11 @@ impl Live {
         let subscribe = subscribe::read(&frame, self.version, limits.filters())?;
         check_user_properties(&subscribe.raw_properties, cx)?;
         self.offer.check_subscribe(&subscribe)?;
-        self.inflight
-            .request(subscribe.packet_id, Request::Subscribe)?;
+        let id = subscribe.packet_id;
+        if self.is_sent_again(&frame, id, Request::Subscribe) {
+            return Ok(());
+        }
+        self.inflight.request(id, Request::Subscribe)?;
         let filters: Vec<_> = subscribe
             .filters
             .iter()

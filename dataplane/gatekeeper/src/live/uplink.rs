@@ -8,6 +8,7 @@ use crate::{
     gatekeeper::{Context, Phase},
     inflight::Request,
     keepalive::Owner,
+    question::Version,
     queue::Packet,
     violation::Violation,
     wire::{RawProperties, ack, auth, unsubscribe},
@@ -76,8 +77,11 @@ impl Live {
     fn take_unsubscribe(&mut self, frame: Frame, cx: &mut Context<'_>) -> Result<(), End> {
         let unsubscribe = unsubscribe::read(&frame, self.version, cx.rules.limits.filters())?;
         check_user_properties(&unsubscribe.raw_properties, cx)?;
-        self.inflight
-            .request(unsubscribe.packet_id, Request::Unsubscribe)?;
+        let id = unsubscribe.packet_id;
+        if self.is_sent_again(&frame, id, Request::Unsubscribe) {
+            return Ok(());
+        }
+        self.inflight.request(id, Request::Unsubscribe)?;
         for filter in &unsubscribe.filters {
             self.subscriptions.leave(filter.full());
         }
@@ -96,6 +100,16 @@ impl Live {
         let ack = ack::read(frame, self.version)?;
         check_user_properties(&ack.raw_properties, cx)?;
         Ok(ack.packet_id)
+    }
+
+    /// MQTT 3.1 lets a client send a SUBSCRIBE or an UNSUBSCRIBE again, with DUP. The answer to the
+    /// first one is under way, and answers both.
+    pub(super) fn is_sent_again(&self, frame: &Frame, id: NonZeroU16, request: Request) -> bool {
+        const DUP: u8 = 0b1000;
+
+        self.version == Version::V31
+            && frame.flags() & DUP != 0
+            && self.inflight.is_request(id, request)
     }
 
     fn refuse_auth(&self, frame: &Frame) -> Violation {

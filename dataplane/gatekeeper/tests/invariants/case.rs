@@ -177,6 +177,12 @@ pub(crate) enum Op {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Reused {
     Publish(u8),
+    /// The same message with another payload.
+    Payload,
+    /// The same message, though it may have been released.
+    Copy,
+    /// A PUBREL, though there may have been no PUBREC.
+    Release,
     Subscribe,
     Unsubscribe,
 }

@@ -65,6 +65,8 @@ pub(crate) struct Client {
     receive_maximum: usize,
     flows: BTreeMap<u16, Flow>,
     repeated: HashSet<u16>,
+    /// The last PUBLISH under each identifier.
+    last: HashMap<u16, Vec<u8>>,
     aliases: HashMap<u16, String>,
     damage: Option<(usize, u8)>,
     /// Whether a violation may be found in what was sent.
@@ -101,6 +103,7 @@ impl Client {
                 .min(broker_receives)
                 .into(),
             flows: BTreeMap::new(),
+            last: HashMap::new(),
             repeated: HashSet::new(),
             aliases: HashMap::new(),
             damage: None,
@@ -303,6 +306,7 @@ impl Client {
                 bytes: bytes.clone(),
             };
             self.flows.insert(publish.id, flow);
+            self.last.insert(publish.id, bytes.clone());
         }
         bytes
     }
@@ -321,7 +325,11 @@ impl Client {
             return Vec::new();
         };
         self.repeated.insert(id);
+        let last = self.last.get(&id).cloned().unwrap_or_default();
         match what {
+            Reused::Payload => extended(last),
+            Reused::Copy => last,
+            Reused::Release => write::ack(PUBREL, id),
             Reused::Publish(qos) => Publish {
                 topic: "re/used".to_owned(),
                 qos,
@@ -427,6 +435,15 @@ impl Client {
             _ => publish("a\0b", &[]),
         }
     }
+}
+
+/// The same PUBLISH with another byte of payload.
+fn extended(packet: Vec<u8>) -> Vec<u8> {
+    let Some((&first, rest)) = packet.split_first() else {
+        return packet;
+    };
+    let digits = rest.iter().take_while(|byte| **byte >= 0x80).count();
+    write::packet(first, &[&rest[digits + 1..], b"x"].concat())
 }
 
 fn topic_of(which: u8) -> String {

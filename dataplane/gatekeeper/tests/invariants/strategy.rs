@@ -116,25 +116,27 @@ fn rules(mood: Mood) -> impl Strategy<Value = Rules> {
         Just(OnDeniedV3::Disconnect),
     );
     let failed = || also(mood, Just(OnFailed::Reject), 50, Just(OnFailed::Disconnect));
-    (limits, denied(), denied_v3, denied(), failed(), failed()).prop_map(
-        |(limits, publish, publish_v3, subscribe, publish_failed, subscribe_failed)| Rules {
+    let patience = select(vec![100, 100, 100, 2500]);
+    let failures = (failed(), failed());
+    (limits, patience, denied(), denied_v3, denied(), failures).prop_map(
+        |(limits, patience, publish, publish_v3, subscribe, failures)| Rules {
             limits,
-            deadlines: deadlines(),
+            deadlines: deadlines(patience),
             on_publish_denied: publish,
             on_publish_denied_v3: publish_v3,
             on_subscribe_denied: subscribe,
-            on_publish_failed: publish_failed,
-            on_subscribe_failed: subscribe_failed,
+            on_publish_failed: failures.0,
+            on_subscribe_failed: failures.1,
             ..Rules::default()
         },
     )
 }
 
-fn deadlines() -> Deadlines {
+fn deadlines(publish: u64) -> Deadlines {
     Deadlines {
         handshake: Duration::from_secs(1),
         connect: Duration::from_millis(500),
-        publish: Duration::from_millis(100),
+        publish: Duration::from_millis(publish),
         subscribe: Duration::from_millis(200),
         broker_connect: Duration::from_secs(1),
         broker_ping: Duration::from_secs(1),
@@ -285,7 +287,7 @@ fn ops(mood: Mood) -> impl Strategy<Value = Op> {
     let fatal = prop_oneof![
         2 => select(vec![0, 4, 0x80, 0x93, 0x99]).prop_map(Op::Disconnect),
         2 => any::<u8>().prop_map(Op::Illegal),
-        3 => (0..8usize, reused()).prop_map(|(nth, what)| Op::Reuse { nth, what }),
+        16 => (0..4usize, reused()).prop_map(|(nth, what)| Op::Reuse { nth, what }),
         2 => Just(Op::Overrun),
         1 => vec(any::<u8>(), 1..20).prop_map(Op::Garbage),
         2 => (0..40usize, 1..=255u8).prop_map(|(at, xor)| Op::Damage { at, xor }),
@@ -296,7 +298,7 @@ fn ops(mood: Mood) -> impl Strategy<Value = Op> {
         1 => Just(Op::Drain),
         1 => Just(Op::Stall),
     ];
-    also(mood, orderly, 6, fatal)
+    also(mood, orderly, 9, fatal)
 }
 
 fn publishes() -> impl Strategy<Value = Op> {
@@ -308,7 +310,7 @@ fn publishes() -> impl Strategy<Value = Op> {
         prop::bool::weighted(0.7),
         prop::bool::weighted(0.2),
         prop::bool::weighted(0.2),
-        option::weighted(0.1, 0..4u32),
+        option::weighted(0.25, 0..6u32),
         option::weighted(0.1, any::<bool>()),
         sizes(),
     )
@@ -332,9 +334,12 @@ fn publishes() -> impl Strategy<Value = Op> {
 
 fn reused() -> impl Strategy<Value = Reused> {
     prop_oneof![
-        (1..=2u8).prop_map(Reused::Publish),
-        Just(Reused::Subscribe),
-        Just(Reused::Unsubscribe),
+        1 => (1..=2u8).prop_map(Reused::Publish),
+        2 => Just(Reused::Payload),
+        4 => Just(Reused::Copy),
+        4 => Just(Reused::Release),
+        1 => Just(Reused::Subscribe),
+        1 => Just(Reused::Unsubscribe),
     ]
 }
 
@@ -344,7 +349,12 @@ fn sizes() -> impl Strategy<Value = usize> {
 
 fn answers(mood: Mood) -> BoxedStrategy<Answer> {
     // Around the deadline of a PUBLISH, and of a SUBSCRIBE.
-    let delay = prop_oneof![6 => 0..40u64, 2 => 80..230u64, 1 => select(vec![99, 100, 199, 200])];
+    let delay = prop_oneof![
+        12 => 0..40u64,
+        4 => 80..230u64,
+        2 => select(vec![99, 100, 199, 200]),
+        1 => select(vec![999, 1000, 2400]),
+    ];
     (delay, says(mood), prop::bool::weighted(0.1))
         .prop_map(|(delay, says, twice)| Answer { delay, says, twice })
         .boxed()

@@ -56,7 +56,8 @@ fn the_time_in_the_gate_is_subtracted() {
     }
 }
 
-/// [MQTT-3.3.2-5] [MQTT-4.3.3-13]: it is not delivered; the client has no part in it, so it hears a success.
+/// [MQTT-3.3.2-5] [MQTT-4.3.3-13]: it is not delivered; the client has no part in it, so it hears a
+/// success, to the end.
 #[test]
 fn a_message_whose_time_is_up_goes_nowhere() {
     for (seconds, waited) in [(30, 30_000), (1, 1_000), (1, 50_000), (0, 1_000)] {

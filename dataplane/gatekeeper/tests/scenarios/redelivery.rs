@@ -9,7 +9,7 @@ use crate::{
     write,
 };
 
-/// [MQTT-4.3.2-5] QoS 1 may arrive twice: every copy is asked about, and acknowledged.
+/// [MQTT-4.3.2-4] QoS 1 may arrive twice: every copy is asked about, and acknowledged.
 #[test]
 fn every_copy_with_qos_1_is_a_message() {
     for version in BOTH {
@@ -183,7 +183,7 @@ fn a_copy_of_what_is_refused_hears_the_same() {
     scene.asks_publish("a");
 }
 
-/// [MQTT-4.3.3-12] A message is not sent again behind its PUBREL.
+/// [MQTT-4.3.3-6] A message is not sent again behind its PUBREL.
 #[test]
 fn no_copy_follows_the_release() {
     for version in BOTH {

@@ -58,6 +58,15 @@ pub(crate) enum Meaning {
     Misuse(u8),
 }
 
+impl Meaning {
+    pub(crate) fn misuse(self) -> Option<u8> {
+        match self {
+            Self::Misuse(code) => Some(code),
+            Self::New | Self::Repeat => None,
+        }
+    }
+}
+
 /// Who answers a PUBREL.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Answer {

@@ -170,7 +170,7 @@ impl Shadow {
     fn stand_in_line(&mut self, packet: Packet, bytes: &[u8]) -> Checked {
         let (packet, outgoing) = self.line.understand(self.version, packet, bytes.to_vec())?;
         let meaning = self.inflight.meaning(&packet, self.receive_maximum);
-        if let Meaning::Misuse(code) = meaning {
+        if let Some(code) = self.offer.misuse(&packet).or(meaning.misuse()) {
             return Err(format!("{packet:?} is taken, {code:#04x} is due"));
         }
         self.inflight.take(&packet);
@@ -226,10 +226,9 @@ impl Shadow {
             .line
             .understand(self.version, packet, bytes.to_vec())
             .ok()?;
-        match self.inflight.meaning(&packet, self.receive_maximum) {
-            Meaning::Misuse(code) => Some(code),
-            Meaning::New | Meaning::Repeat => None,
-        }
+        self.inflight
+            .meaning(&packet, self.receive_maximum)
+            .misuse()
     }
 }
 
