@@ -5,7 +5,7 @@
 use std::{io, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
-use gatekeeper::{CloseReason, Rules, Why};
+use gatekeeper::{CloseReason, Limits, Rules, Why};
 use tidegate::{
     authz::{Authz, AuthzOptions},
     metrics::Metrics,
@@ -36,6 +36,17 @@ const PATIENCE: Duration = Duration::from_millis(100);
 
 /// For a packet that is begun to be sent.
 const PACKET_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Rules by which a CONNECT without a keep alive reaches the broker as it is.
+fn rules() -> Rules {
+    Rules {
+        limits: Limits {
+            max_keep_alive: 0,
+            ..Limits::default()
+        },
+        ..Rules::default()
+    }
+}
 
 /// A session under test, and both of its ends.
 struct Rig {
@@ -95,7 +106,7 @@ impl Rig {
             listener: "test".into(),
             attributes: Arc::default(),
             transport: v1::Transport::Tcp,
-            rules: Arc::new(Rules::default()),
+            rules: Arc::new(rules()),
             mount: mount.map(Arc::new),
             peer: ([192, 0, 2, 1], 4711).into(),
         };
@@ -428,7 +439,7 @@ fn a_packet_that_comes_byte_by_byte_has_a_deadline() {
             }
             rig.client
         });
-        assert_eq!(rig.session.await.unwrap(), CloseReason::ClientStalled);
+        assert_eq!(rig.session.await.unwrap(), CloseReason::PacketTimeout);
         let took = begun_at.elapsed();
         let allowed = PACKET_DEADLINE + Duration::from_secs(1);
         assert!(
