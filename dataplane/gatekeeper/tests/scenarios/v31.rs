@@ -276,3 +276,30 @@ fn a_publish_that_nobody_decides_about_closes() {
         scene.closes("publish_undecided");
     }
 }
+
+/// What is sent again while its answer is under way is answered once, asked about once, and seen by the
+/// broker once.
+#[test]
+fn a_request_sent_again_is_absorbed() {
+    let mut scene = Scene::live(V31);
+    let packet = subscribe(V31, 1, &["a"]);
+    scene.client_sends(&packet);
+    let ticket = scene.asks_subscribe(&["a"]);
+    scene.client_sends(&again(packet.clone()));
+    scene.allows(ticket);
+    scene.broker_gets(&packet);
+    scene.client_sends(&again(packet));
+    scene.broker_sends(&write::suback(V31, 1, &[1]));
+    scene.client_gets(&write::suback(V31, 1, &[1]));
+    let packet = write::unsubscribe(V31, 1, &["a"]);
+    scene.client_sends(&packet);
+    scene.broker_gets(&packet);
+    scene.client_sends(&again(packet));
+    scene.broker_sends(&write::unsuback(V31, 1, 1));
+    scene.client_gets(&write::unsuback(V31, 1, 1));
+    // Without DUP, or of another kind, it is an identifier in use.
+    scene.client_sends(&write::unsubscribe(V31, 1, &["a"]));
+    scene.broker_gets(&write::unsubscribe(V31, 1, &["a"]));
+    scene.client_sends(&again(subscribe(V31, 1, &["a"])));
+    scene.closes("client_violation");
+}
