@@ -31,7 +31,7 @@ pub(crate) struct Original {
     pub(crate) is_empty: bool,
 }
 
-/// Judges all that can be judged before the message is written: [`topic`] with its levels, the words
+/// Judges all that can be judged before the message is written: [`topic()`] with its levels, the words
 /// of the version, the payload with its format, and that a retained message stays stored or deleted.
 pub(crate) fn check(
     changes: &PublishChanges,

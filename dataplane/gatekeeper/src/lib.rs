@@ -28,8 +28,7 @@
 //! * Nothing reaches the broker but an [`Admitted`], which is made from an allow, or for a packet
 //!   kind that is exempt by a rule with a name ([`Exempt`]).
 //! * What is allowed leaves in the order of arrival, byte for byte as it came unless something in it
-//!   had to be replaced (a client identifier, a topic alias, a refused filter, what the service
-//!   changed).
+//!   had to be replaced (by the service or the operator, or a topic alias, or a refused filter).
 //! * No verdict in time is a failure, and a failure is neither an allow nor told as a denial.
 //! * Everything that is held is bounded, no input panics, and work per byte is bounded.
 //!

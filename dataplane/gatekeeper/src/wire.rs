@@ -109,8 +109,8 @@ pub struct FilterLimits {
 impl Default for FilterLimits {
     fn default() -> Self {
         Self {
-            max_filters: 64,
-            max_levels: 128,
+            max_filters: 256,
+            max_levels: 200,
         }
     }
 }

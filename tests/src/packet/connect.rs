@@ -19,13 +19,13 @@ pub struct Connect {
 }
 
 impl Connect {
-    /// Clean, without credentials, will, or keep alive.
+    /// Clean, without credentials or will, and with a keep alive that the gate leaves as it is.
     #[must_use]
     pub fn new(client_id: impl Into<String>) -> Self {
         Self {
             client_id: client_id.into(),
             clean: true,
-            keep_alive: 0,
+            keep_alive: 60,
             username: None,
             password: None,
             will: None,

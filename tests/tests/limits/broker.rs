@@ -207,9 +207,7 @@ fn each_broken_limit_is_told_in_the_log() {
         client.expect_end(code);
         let (reason, detail) = topology.gate().ending_of(&client_id);
         assert_eq!(reason, "client_violation");
-        let cites = ["MQTT-3.", "§3."]
-            .iter()
-            .any(|begin| detail.contains(begin));
+        let cites = ["MQTT-", "§"].iter().any(|begin| detail.contains(begin));
         assert!(cites, "{code:02x}: {detail:?}");
     }
 }

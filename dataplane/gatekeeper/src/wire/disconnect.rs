@@ -55,7 +55,8 @@ pub fn read(frame: &Frame, version: Version) -> Result<Disconnect, Violation> {
     Ok(disconnect)
 }
 
-/// Writes a DISCONNECT of the gate's own. Texts that no packet can carry are left out.
+/// Writes a DISCONNECT of the gate's own. Texts that no packet can carry are left out, and so is a
+/// Server Reference with a code that does not go with one.
 ///
 /// The length of the properties is always written, though it may be left out when there are none:
 /// there are clients that cannot read the short form.
@@ -68,6 +69,7 @@ pub fn encode_v5(
     let mut packet = Packet::new(FIRST_BYTE, 16);
     let out = packet.body();
     out.put_u8(code.get());
+    let server_reference = server_reference.filter(|_| code.names_another_server());
     RawProperties::explanation(reason_string, server_reference).put(out);
     packet.finish_bounded()
 }
@@ -281,6 +283,8 @@ mod tests {
     #[test]
     fn the_gates_own_has_the_long_form() {
         let bytes = encode_v5(ReasonCode::NOT_AUTHORIZED, None, None);
+        assert_eq!(bytes.as_ref(), [0xE0, 2, 0x87, 0]);
+        let bytes = encode_v5(ReasonCode::NOT_AUTHORIZED, None, Some("b"));
         assert_eq!(bytes.as_ref(), [0xE0, 2, 0x87, 0]);
         let bytes = encode_v5(ReasonCode::SERVER_MOVED, Some("x"), Some("b"));
         let expected = [0xE0, 10, 0x9D, 8, 0x1F, 0, 1, b'x', 0x1C, 0, 1, b'b'];

@@ -249,7 +249,7 @@ fn a_change_that_is_not_mqtt_is_a_failure() {
         adds(pair("a", "\0")),
         adds(pair(&long, "")),
         PublishChanges {
-            user_properties_to_add: vec![pair("a", "b"); 65],
+            user_properties_to_add: vec![pair("a", "b"); 129],
             ..PublishChanges::default()
         },
         // A deletion out of a message.

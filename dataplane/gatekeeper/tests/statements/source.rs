@@ -156,7 +156,10 @@ impl Scanner {
 
     /// The name of the test that begins with this line.
     fn name_of_test<'a>(&self, content: &'a str) -> Option<&'a str> {
-        let rest = match content.strip_prefix("both_versions!(") {
+        let macro_call = ["both_versions!(", "all_versions!("]
+            .into_iter()
+            .find_map(|name| content.strip_prefix(name));
+        let rest = match macro_call {
             Some(rest) => rest,
             None if self.is_test => content.split_once("fn ")?.1,
             None => return None,

@@ -37,7 +37,8 @@ pub fn encode_v5(
     packet.finish()
 }
 
-/// A refusal of the gate's own. Texts that no packet can carry are left out.
+/// A refusal of the gate's own. Texts that no packet can carry are left out, and so is a Server
+/// Reference with a code that does not go with one.
 #[must_use]
 pub fn encode_refusal_v5(
     code: ReasonCode,
@@ -48,6 +49,7 @@ pub fn encode_refusal_v5(
     let out = packet.body();
     out.put_u8(0);
     out.put_u8(code.get());
+    let server_reference = server_reference.filter(|_| code.names_another_server());
     RawProperties::explanation(reason_string, server_reference).put(out);
     packet.finish_bounded()
 }

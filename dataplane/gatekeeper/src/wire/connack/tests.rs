@@ -221,6 +221,10 @@ fn refusals_are_written() {
         [0x20, 3, 0, 0x84, 0]
     );
     assert_eq!(
+        encode_refusal_v5(ReasonCode::NOT_AUTHORIZED, None, Some("b")).as_ref(),
+        [0x20, 3, 0, 0x87, 0]
+    );
+    assert_eq!(
         encode_refusal_v5(ReasonCode::SERVER_MOVED, Some("no"), Some("b")).as_ref(),
         [
             0x20, 12, 0, 0x9D, 9, 0x1F, 0, 2, b'n', b'o', 0x1C, 0, 1, b'b'
@@ -231,7 +235,7 @@ fn refusals_are_written() {
 #[test]
 fn a_long_explanation_makes_a_long_header() {
     let reason = "x".repeat(65_535);
-    let bytes = encode_refusal_v5(ReasonCode::NOT_AUTHORIZED, Some(&reason), Some(&reason));
+    let bytes = encode_refusal_v5(ReasonCode::SERVER_MOVED, Some(&reason), Some(&reason));
     let found = read(
         &crate::wire::tests::support::frame(Side::Broker, &bytes),
         Version::V5,
