@@ -110,7 +110,7 @@ impl Default for FilterLimits {
     fn default() -> Self {
         Self {
             max_filters: 256,
-            max_levels: 200,
+            max_levels: 201,
         }
     }
 }
