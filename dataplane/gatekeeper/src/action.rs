@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 
 use crate::{
     close::CloseReason,
@@ -21,7 +22,11 @@ pub enum Action {
     Cancel(Ticket),
     /// Open the broker connection, and tell
     /// [`Gatekeeper::handle_upstream`](crate::Gatekeeper::handle_upstream).
-    Dial,
+    Dial {
+        /// Who the broker will take the client for; empty if the broker is to choose. It shares the
+        /// memory of the CONNECT.
+        client_id: ByteString,
+    },
     /// Write to the broker.
     ToBroker(Admitted),
     /// Write to the client.
@@ -151,8 +156,8 @@ impl Actions {
         self.0.push_back(Action::Cancel(ticket));
     }
 
-    pub(crate) fn dial(&mut self) {
-        self.0.push_back(Action::Dial);
+    pub(crate) fn dial(&mut self, client_id: ByteString) {
+        self.0.push_back(Action::Dial { client_id });
     }
 
     pub(crate) fn write_broker(&mut self, admitted: Admitted) {

@@ -194,6 +194,11 @@ impl Live {
             && self.keep_alive.pings_outstanding() < MAX_PINGS
     }
 
+    /// Whether nothing more is wanted from the client.
+    pub(crate) fn is_leaving(&self) -> bool {
+        !matches!(self.ending, Ending::Open)
+    }
+
     /// UNSUBSCRIBE packets at the broker, as far as anything has to be kept for them.
     fn unsubscribing(&self) -> usize {
         let namespace = self.namespace.as_ref();

@@ -243,7 +243,7 @@ impl Shadow {
                 self.asks
                     .cancel(*ticket, self.now, self.step.closing.is_some())
             }
-            Action::Dial => self.handshake.dial(&self.asks, self.now),
+            Action::Dial { client_id } => self.handshake.dial(client_id, &self.asks, self.now),
             Action::ToBroker(admitted) => self.broker_gets(admitted.clone()),
             Action::ToClient(bytes) => self.client_gets(bytes, input),
             Action::Note(Event::Connected { .. }) => {

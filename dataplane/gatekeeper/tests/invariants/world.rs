@@ -354,7 +354,7 @@ impl<'a> World<'a> {
         let version = self.case.version;
         match action {
             Action::Ask(ticket, question) => self.ask(ticket, &question),
-            Action::Dial => self.schedule(self.now + self.case.dial.delay, Event::Dialled),
+            Action::Dial { .. } => self.schedule(self.now + self.case.dial.delay, Event::Dialled),
             Action::ToBroker(admitted) => {
                 let packet = packet::read(version, &admitted.into_bytes());
                 let reply = packet.and_then(|packet| self.broker.receive(&packet, self.now));

@@ -312,7 +312,14 @@ impl Scene {
     }
 
     pub(crate) fn dials(&mut self) {
-        assert_eq!(self.next(), Some(Action::Dial));
+        let next = self.next();
+        assert!(matches!(next, Some(Action::Dial { .. })), "{next:?}");
+    }
+
+    /// The same, and the broker will know the client by this name.
+    pub(crate) fn dials_as(&mut self, client_id: &str) {
+        let client_id = client_id.into();
+        assert_eq!(self.next(), Some(Action::Dial { client_id }));
     }
 
     #[track_caller]

@@ -18,6 +18,8 @@ pub(crate) struct Handshake {
     pub(crate) connect_ticket: Option<Ticket>,
     pub(crate) will_ticket: Option<Ticket>,
     pub(crate) dialled_at: Option<u64>,
+    /// Who the driver was told the broker will take the client for.
+    dialled_as: String,
     ready: bool,
     /// As the broker heard it, in seconds.
     keep_alive: u16,
@@ -84,13 +86,14 @@ impl Handshake {
     }
 
     /// The broker connection is opened.
-    pub(crate) fn dial(&mut self, asks: &Asks, now: u64) -> Checked {
+    pub(crate) fn dial(&mut self, client_id: &str, asks: &Asks, now: u64) -> Checked {
         ensure!(self.dialled_at.is_none(), "a second broker connection");
         ensure!(
             self.is_admitted(asks),
             "the broker is dialled and nothing is allowed"
         );
         self.dialled_at = Some(now);
+        self.dialled_as = client_id.to_owned();
         Ok(())
     }
 
@@ -130,6 +133,11 @@ impl Handshake {
         };
         bound(&mut expected, version, limits);
         ensure!(*sent == expected, "{sent:?} where {expected:?} is allowed");
+        ensure!(
+            sent.client_id == self.dialled_as,
+            "{sent:?} where the broker was dialled for {:?}",
+            self.dialled_as
+        );
         ensure!(
             expected != *connect || bytes == original,
             "an unmodified CONNECT is not the client's bytes"
