@@ -238,7 +238,7 @@ fn a_change_that_is_not_mqtt_is_a_failure() {
         topic("a\0"),
         topic("a\u{9F}"),
         topic(&long),
-        topic(&"/".repeat(200)),
+        topic(&"/".repeat(201)),
         // A will has two bytes for the length of its payload.
         payload(vec![b'x'; 65_536], None),
         payload(vec![0xFF], Some(true)),
