@@ -48,8 +48,9 @@ pub enum Event {
     /// The fate of a packet or will that was asked about, given under the ticket of its (first)
     /// question. An allowed CONNECT has none but [`Connected`](Self::Connected), or the close.
     Settled(Ticket, Fate),
-    /// The broker delivered a message for which a client with a mount has no name. It went nowhere;
-    /// with QoS above 0 the gate acknowledged it.
+    /// The broker delivered a message that the client can't take: one for which a client with a mount
+    /// has no name, one that is larger than its Maximum Packet Size, or one with QoS 0 behind too many
+    /// that wait for its acknowledgements. It went nowhere; with QoS above 0 the gate acknowledged it.
     Undeliverable,
 }
 

@@ -201,6 +201,10 @@ impl<'a> World<'a> {
                 let bytes = self.broker.publish(*qos, *size);
                 self.broker_does(Deed::Send(bytes));
             }
+            Op::BrokerRepeats if self.shadow.is_live() => {
+                let bytes = self.broker.repeat();
+                self.broker_does(Deed::Send(bytes));
+            }
             Op::BrokerDisconnects if self.shadow.is_live() => {
                 let bytes = self.broker.disconnect();
                 self.broker_does(Deed::Send(bytes));

@@ -242,18 +242,20 @@ impl Handshake {
         self.keep_alive
     }
 
+    /// Whether the broker has a will.
+    pub(crate) fn has_will(&self) -> bool {
+        let connect = self.connect.as_ref();
+        connect.is_some_and(|(connect, _)| connect.will.is_some())
+    }
+
     /// Whether the client's CONNECT was understood.
     pub(crate) fn is_heard(&self) -> bool {
         self.connect.is_some()
     }
 
     fn is_admitted(&self, asks: &Asks) -> bool {
-        let has_will = self
-            .connect
-            .as_ref()
-            .is_some_and(|(connect, _)| connect.will.is_some());
         self.is_allowed(self.connect_ticket, asks)
-            && (!has_will || self.is_allowed(self.will_ticket, asks))
+            && (!self.has_will() || self.is_allowed(self.will_ticket, asks))
     }
 
     fn is_allowed(&self, ticket: Option<Ticket>, asks: &Asks) -> bool {
@@ -285,6 +287,7 @@ fn connack(bytes: &[u8]) -> Result<((bool, u8), Properties), Fault> {
 fn bound(connect: &mut Connect, version: Version, limits: &Limits) {
     const CLEAN: u8 = 1 << 1;
     const SESSION_EXPIRY_INTERVAL: u8 = 0x11;
+    const WILL_DELAY_INTERVAL: u8 = 0x18;
 
     let most = limits.max_session_expiry;
     if version.is_v3() {
@@ -298,6 +301,17 @@ fn bound(connect: &mut Connect, version: Version, limits: &Limits) {
                 *value = most.to_be_bytes().to_vec();
             }
         }
+    }
+    // A will does not outlast its session.
+    let session = number(&connect.properties, SESSION_EXPIRY_INTERVAL).unwrap_or(0);
+    let most = session.min(limits.max_will_delay);
+    let will = connect
+        .will
+        .iter_mut()
+        .flat_map(|(properties, ..)| properties);
+    for (_, value) in will.filter(|(id, _)| *id == WILL_DELAY_INTERVAL) {
+        let delay = <[u8; 4]>::try_from(value.as_slice()).map_or(0, u32::from_be_bytes);
+        *value = delay.min(most).to_be_bytes().to_vec();
     }
 }
 
