@@ -31,7 +31,9 @@ const MUTATIONS: u64 = 20_000;
 
 /// The inputs of a target, in the order of their names.
 fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fuzz/corpus")
+        .join(target);
     let mut inputs: Vec<_> = fs::read_dir(folder)
         .expect("a target has a corpus")
         .map(|entry| {

@@ -43,13 +43,7 @@ fn connect(ours: &Connect, theirs: &Hello<'_>) -> Same {
     ensure(will == theirs.will, "will")
 }
 
-fn publish(
-    ours: &Publish,
-    topic: &str,
-    id: u16,
-    flags: (bool, u8, bool),
-    payload: &[u8],
-) -> Same {
+fn publish(ours: &Publish, topic: &str, id: u16, flags: (bool, u8, bool), payload: &[u8]) -> Same {
     ensure(ours.topic == topic, "topic")?;
     ensure(ours.packet_id.map_or(0, |id| id.get()) == id, "identifier")?;
     ensure(
@@ -112,8 +106,7 @@ pub(super) fn v4(ours: &Any, theirs: &v4::Packet) -> Same {
         }
         (Any::Subscribe(ours), v4::Packet::Subscribe(theirs)) => {
             let filters = theirs.filters.iter();
-            let filters =
-                filters.map(|filter| (&*filter.path, filter.qos as u8, false, false, 0));
+            let filters = filters.map(|filter| (&*filter.path, filter.qos as u8, false, false, 0));
             subscribe(ours, theirs.pkid, filters)
         }
         (Any::Suback(ours), v4::Packet::SubAck(theirs)) => {
@@ -127,7 +120,10 @@ pub(super) fn v4(ours: &Any, theirs: &v4::Packet) -> Same {
         (Any::Unsubscribe(ours), v4::Packet::Unsubscribe(theirs)) => {
             let filters = ours.filters.iter().map(|filter| &**filter.full());
             ensure(ours.packet_id.get() == theirs.pkid, "identifier")?;
-            ensure(filters.eq(theirs.topics.iter().map(|topic| &**topic)), "filters")
+            ensure(
+                filters.eq(theirs.topics.iter().map(|topic| &**topic)),
+                "filters",
+            )
         }
         (Any::Unsuback(ours), v4::Packet::UnsubAck(theirs)) => {
             ensure(ours.packet_id.get() == theirs.pkid, "identifier")
@@ -178,14 +174,10 @@ pub(super) fn v5(ours: &Any, theirs: &v5::Packet) -> Same {
             let properties = theirs.properties.as_ref();
             let alias = properties.and_then(|properties| properties.topic_alias);
             let expiry = properties.and_then(|properties| properties.message_expiry_interval);
-            let response =
-                properties.and_then(|properties| properties.response_topic.as_deref());
+            let response = properties.and_then(|properties| properties.response_topic.as_deref());
             ensure(ours.topic_alias.map(|alias| alias.get()) == alias, "alias")?;
             ensure(ours.message_expiry == expiry, "message expiry")?;
-            ensure(
-                ours.response_topic.as_deref() == response,
-                "response topic",
-            )?;
+            ensure(ours.response_topic.as_deref() == response, "response topic")?;
             let flags = (theirs.dup, theirs.qos as u8, theirs.retain);
             publish(ours, &theirs.topic, theirs.pkid, flags, &theirs.payload)
         }
