@@ -49,6 +49,7 @@ pub(crate) fn run(data: &[u8], unsubscribes: Unsubscribes) {
 }
 
 /// What `mqttbytes` found.
+#[allow(clippy::large_enum_variant, reason = "there is one at a time")]
 #[derive(Debug)]
 enum Theirs {
     V4(v4::Packet),

@@ -58,6 +58,7 @@ fn of<T: Copy, const N: usize>(byte: u8, shift: u8, choices: [T; N]) -> T {
     choices[usize::from(byte >> shift) % N]
 }
 
+#[allow(clippy::needless_update, reason = "rules become more")]
 fn rules(setup: &[u8; 8]) -> Rules {
     let [_, choices, window, limits, ..] = *setup;
     let denied = [OnDenied::Reject, OnDenied::Disconnect];

@@ -1,0 +1,63 @@
+//! What becomes of packets, as the gatekeeper tells it.
+
+use std::time::Duration;
+
+use gatekeeper::{Deny, DenyAction, Fate, Ticket, Verdict, Version};
+
+use super::{Case, Judge};
+use crate::packet::{self, Packet};
+
+impl Judge {
+    /// Every packet has one fate, and it fits to what was said about it.
+    pub(super) fn settled(&mut self, ticket: Ticket, fate: Fate) {
+        let found = self.cases.iter().position(|case| case.first == ticket);
+        let index = found.expect("a fate of a packet that was not asked about");
+        let case = &mut self.cases[index];
+        assert_eq!(case.fate.replace(fate), None, "{case:?} has two fates");
+        let case = &self.cases[index];
+        let Packet::Publish(publish) = &case.packet else {
+            return;
+        };
+        let outcome = self.asks.outcome(ticket);
+        match fate {
+            Fate::Refused(code) => {
+                assert!(code.is_refusal(), "{code:?} is no refusal");
+                assert!(self.version == Some(Version::V5), "3.x has no refusal");
+            }
+            Fate::Dropped if publish.qos > 0 => {
+                let id = publish.id.unwrap_or_default();
+                assert!(
+                    self.may_lose(case, outcome) || (publish.qos == 2 && self.owned.contains(&id)),
+                    "{publish:?} is lost after {outcome:?}"
+                );
+                if publish.qos == 2 && !publish.dup {
+                    self.owned.insert(id);
+                }
+                self.credits.push((publish.qos + 3, id));
+            }
+            Fate::Dropped | Fate::Forwarded | Fate::ForwardedInPart | Fate::Closed => {}
+        }
+    }
+
+    /// Whether a message with a QoS above 0 may be acknowledged as a success and go nowhere.
+    fn may_lose(&self, case: &Case, outcome: Option<&Verdict>) -> bool {
+        let is_v5 = self.version == Some(Version::V5);
+        match outcome {
+            Some(Verdict::Deny(Deny { action, .. })) => !is_v5 || *action == DenyAction::Drop,
+            Some(Verdict::Unavailable(why)) => !is_v5 && why.is_permanent(),
+            Some(Verdict::Allow(_)) => self.is_expired(case),
+            None => false,
+        }
+    }
+
+    fn is_expired(&self, case: &Case) -> bool {
+        const MESSAGE_EXPIRY: u8 = 0x02;
+
+        let Packet::Publish(publish) = &case.packet else {
+            return false;
+        };
+        packet::property(&publish.properties, MESSAGE_EXPIRY)
+            .and_then(|seconds| Some(u32::from_be_bytes(seconds.try_into().ok()?)))
+            .is_some_and(|seconds| self.now - case.asked_at >= Duration::from_secs(seconds.into()))
+    }
+}
