@@ -36,7 +36,7 @@ use self::{
 const SPARE_CLIENT_ID: &str = "spare";
 
 /// Operations of one input.
-const MOST_OPS: usize = 512;
+const MOST_OPS: usize = 256;
 
 /// Operations after the end: nothing may come of them.
 const OPS_AFTER_THE_END: usize = 8;
@@ -157,8 +157,11 @@ impl World {
     }
 
     fn answer(&mut self, ticket: Ticket, says: program::Says) {
-        let hook = self.asked.iter().find(|(asked, _)| *asked == ticket);
-        let hook = hook.map_or(Hook::Publish, |(_, hook)| *hook);
+        let number = usize::try_from(ticket.sequence()).unwrap_or_default();
+        let asked = number
+            .checked_sub(1)
+            .and_then(|place| self.asked.get(place));
+        let hook = asked.map_or(Hook::Publish, |(_, hook)| *hook);
         let verdict = service::verdict(says, hook, self.now);
         self.tell(Input::Verdict(ticket, &verdict), |gate, now| {
             gate.handle_verdict(ticket, verdict.clone(), now);

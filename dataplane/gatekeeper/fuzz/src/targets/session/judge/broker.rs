@@ -64,7 +64,7 @@ impl Judge {
     fn check_allowed(&mut self, ticket: Ticket, sent: &Packet) {
         assert!(self.last < Some(ticket), "{ticket:?} after {:?}", self.last);
         self.last = Some(ticket);
-        let found = self.cases.iter().position(|case| case.first == ticket);
+        let found = self.cases.iter().rposition(|case| case.first == ticket);
         let index = found.expect("nobody was asked");
         assert!(!self.cases[index].forwarded, "{ticket:?} goes twice");
         self.cases[index].forwarded = true;

@@ -10,10 +10,11 @@ use crate::packet::{self, Packet};
 impl Judge {
     /// Every packet has one fate, and it fits to what was said about it.
     pub(super) fn settled(&mut self, ticket: Ticket, fate: Fate) {
-        let found = self.cases.iter().position(|case| case.first == ticket);
+        let found = self.cases.iter().rposition(|case| case.first == ticket);
         let index = found.expect("a fate of a packet that was not asked about");
         let case = &mut self.cases[index];
         assert_eq!(case.fate.replace(fate), None, "{case:?} has two fates");
+        self.step.fates.push(index);
         let case = &self.cases[index];
         let Packet::Publish(publish) = &case.packet else {
             return;
