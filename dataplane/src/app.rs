@@ -1,10 +1,11 @@
 //! From a configuration to a running gate. The same two calls serve the program and every test.
 
+mod authz;
+mod rules;
+
 use std::{io, net::SocketAddr, sync::Arc};
 
-use gatekeeper::{Deadlines, OnDenied, OnDeniedV3, OnFailed, Rules};
 use thiserror::Error;
-use tidegate_proto::v1;
 use tidegate_telemetry::Sampler;
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -12,10 +13,12 @@ use tracing::{info, warn};
 
 use crate::{
     admission::Undecided,
-    authz::{Authz, AuthzOptions, DecisionLog, HookOptions, Mutations},
-    config::{Config, OnDeny, OnDenyV3, OnFailure, SampleRatio},
+    authz::Authz,
+    config::{self, Config, SampleRatio},
     listener::{Gate, Listener},
-    session::{Sampling, Shared},
+    metrics::{Metrics, Server},
+    mount::{Template, TemplateError},
+    session::{Sampling, SessionLog, Shared},
     upstream::{Target, TcpUpstream},
 };
 
@@ -27,6 +30,14 @@ pub enum StartError {
     Bind {
         /// Name of the listener.
         name: String,
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The address of `/metrics` could not be bound.
+    #[error("metrics.bind: cannot bind {address}")]
+    Metrics {
         /// The address.
         address: SocketAddr,
         /// What the system said.
@@ -47,6 +58,7 @@ pub enum StartError {
 pub struct Bound {
     listeners: Vec<Listener>,
     addresses: Vec<(String, SocketAddr)>,
+    metrics: Option<Server>,
     gate: Gate,
     shared: Arc<Shared<TcpUpstream>>,
     drain_timeout: std::time::Duration,
@@ -64,7 +76,9 @@ pub async fn bind(config: &Config, tracing_enabled: bool) -> Result<Bound, Start
     } else {
         Sampling::default()
     };
-    let options = authz_options(config)?;
+    let options = authz::options(config)?;
+    let authz = Authz::start(&options, authz::data_plane(config));
+    let (metrics, registry) = Metrics::registered(authz.counters());
 
     let mut listeners = Vec::new();
     let mut addresses = Vec::new();
@@ -74,14 +88,28 @@ pub async fn bind(config: &Config, tracing_enabled: bool) -> Result<Bound, Start
             address: listener.bind,
             source,
         };
-        let bound = Listener::bind(listener).await.map_err(refused)?;
+        let mount = mount(listener)?;
+        let rules = rules::rules(config, listener);
+        let bound = Listener::bind(listener, rules, mount, &metrics)
+            .await
+            .map_err(refused)?;
         addresses.push((listener.name.clone(), bound.local_addr().map_err(refused)?));
         listeners.push(bound);
     }
 
+    let metrics_server = match config.metrics.bind {
+        Some(address) => Some(
+            Server::bind(address, registry)
+                .await
+                .map_err(|source| StartError::Metrics { address, source })?,
+        ),
+        None => None,
+    };
+
     Ok(Bound {
         listeners,
         addresses,
+        metrics: metrics_server,
         gate: Gate {
             permits: Arc::new(Semaphore::new(config.limits.max_connections)),
             undecided: Undecided::new(config.limits.max_undecided_per_address),
@@ -89,11 +117,13 @@ pub async fn bind(config: &Config, tracing_enabled: bool) -> Result<Bound, Start
             drain: CancellationToken::new(),
         },
         shared: Arc::new(Shared {
-            rules: Arc::new(rules(config)),
-            authz: Authz::start(&options, data_plane(config)),
+            authz,
             upstream,
             sampling,
             write_stall: config.limits.write_stall,
+            packet_deadline: config.limits.packet_deadline,
+            metrics,
+            log: SessionLog::default(),
         }),
         drain_timeout: config.drain.timeout,
     })
@@ -106,6 +136,12 @@ impl Bound {
         &self.addresses
     }
 
+    /// Address of `/metrics`, with the port that was taken. `None`: it is not served.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref()?.local_addr().ok()
+    }
+
     /// Serves until `stop` is done, then ends all sessions and returns.
     pub async fn serve(self, stop: impl Future<Output = ()>) {
         let accepting = TaskTracker::new();
@@ -116,6 +152,12 @@ impl Bound {
                 "listening"
             );
             accepting.spawn(listener.serve(self.gate.clone(), Arc::clone(&self.shared)));
+        }
+        // It answers as long as there is something to be seen, the drain included.
+        let served = CancellationToken::new();
+        let _served = served.clone().drop_guard();
+        if let Some(metrics) = self.metrics {
+            tokio::spawn(metrics.serve(served));
         }
         stop.await;
 
@@ -132,6 +174,14 @@ impl Bound {
             );
         }
     }
+}
+
+fn mount(listener: &config::Listener) -> Result<Option<Template>, StartError> {
+    let template = listener.mount.as_deref().map(str::parse).transpose();
+    template.map_err(|error: TemplateError| StartError::Value {
+        key: "listeners.mount",
+        reason: format!("expected {error}"),
+    })
 }
 
 fn upstream(config: &Config) -> Result<TcpUpstream, StartError> {
@@ -158,109 +208,4 @@ fn sampling(ratio: &SampleRatio) -> Result<Sampling, StartError> {
         subscribe: sampler(ratio.subscribe)?,
         publish: sampler(ratio.publish)?,
     })
-}
-
-fn rules(config: &Config) -> Rules {
-    let limits = &config.limits;
-    let denied = |choice| match choice {
-        OnDeny::Reject => OnDenied::Reject,
-        OnDeny::Disconnect => OnDenied::Disconnect,
-    };
-    let failed = |choice| match choice {
-        OnFailure::Reject => OnFailed::Reject,
-        OnFailure::Disconnect => OnFailed::Disconnect,
-    };
-    Rules {
-        limits: gatekeeper::Limits {
-            max_connect_size: limits.max_connect_size,
-            max_packet_size: limits.max_packet_size,
-            max_downlink_packet_size: limits.max_downlink_packet_size,
-            window_packets: limits.window_packets,
-            window_bytes: limits.window_bytes,
-            topic_alias_maximum: limits.topic_alias_maximum,
-            max_filters: limits.max_filters,
-            max_topic_levels: limits.max_topic_levels,
-            max_filter_wildcards: limits.max_filter_wildcards,
-            max_subscriptions: limits.max_subscriptions,
-            max_user_properties: limits.max_user_properties,
-            max_user_property_bytes: limits.max_user_property_bytes,
-            receive_maximum: limits.receive_maximum,
-            ..gatekeeper::Limits::default()
-        },
-        deadlines: Deadlines {
-            handshake: limits.handshake_deadline,
-            connect: config.authz.connect.deadline,
-            publish: config.authz.publish.deadline,
-            subscribe: config.authz.subscribe.deadline,
-            broker_connect: config.broker.connect_timeout,
-            broker_ping: config.broker.ping_timeout,
-            ..Deadlines::default()
-        },
-        on_publish_denied: denied(config.authz.publish.on_deny),
-        on_publish_denied_v3: match config.authz.publish.on_deny_v3 {
-            OnDenyV3::AckAndDrop => OnDeniedV3::AckAndDrop,
-            OnDenyV3::Disconnect => OnDeniedV3::Disconnect,
-        },
-        on_subscribe_denied: denied(config.authz.subscribe.on_deny),
-        on_publish_failed: failed(config.authz.publish.on_failure),
-        on_subscribe_failed: failed(config.authz.subscribe.on_failure),
-        ..Rules::default()
-    }
-}
-
-fn authz_options(config: &Config) -> Result<AuthzOptions, StartError> {
-    let authz = &config.authz;
-    let defaults = AuthzOptions::default();
-    Ok(AuthzOptions {
-        endpoint: authz.endpoint.parse().map_err(|_| StartError::Value {
-            key: "authz.endpoint",
-            reason: "expected http://host:port".to_owned(),
-        })?,
-        connect_timeout: authz.connect_timeout,
-        connect: HookOptions {
-            deadline: authz.connect.deadline,
-            ..defaults.connect
-        },
-        publish: HookOptions {
-            deadline: authz.publish.deadline,
-            max_items: authz.publish.max_batch,
-        },
-        subscribe: HookOptions {
-            deadline: authz.subscribe.deadline,
-            max_items: authz.subscribe.max_batch,
-        },
-        queue_checks: authz.queue_checks,
-        queue_bytes: authz.queue_bytes,
-        mutations: Mutations {
-            broker_client_id: authz.permit.broker_client_id,
-        },
-        max_session_state: authz.max_session_state,
-        decision_log: DecisionLog {
-            allows_at_info: config.log.allows,
-            ..defaults.decision_log
-        },
-        ..defaults
-    })
-}
-
-fn data_plane(config: &Config) -> v1::DataPlane {
-    let id = if config.instance.id.is_empty() {
-        host_name()
-    } else {
-        config.instance.id.clone()
-    };
-    v1::DataPlane {
-        instance_id: id,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        labels: config.instance.labels.clone().into_iter().collect(),
-    }
-}
-
-/// The host's name as the kernel has it; in Kubernetes it is the pod's.
-fn host_name() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .map(|name| name.trim().to_owned())
-        .ok()
-        .filter(|name| !name.is_empty())
-        .unwrap_or_else(|| "tidegate".to_owned())
 }

@@ -1,10 +1,10 @@
 //! The decision pipeline: a check goes in, a [`Decision`] comes out, whatever happens.
 //!
 //! ```text
-//!   ask ─► FailClosed ─► Observe ─► Deadline ─► Lane ─► Call ─► gRPC
-//!          any error     counts     the         queue,   span,
-//!          is            span       check's     batch    errors told
-//!          unavailable   log line   own time             apart
+//!   ask ─► FailClosed ─► Observe ─► Mount ─► Deadline ─► Lane ─► Call ─► gRPC
+//!          any error     counts     of an    the         queue,   span,
+//!          is            span       allowed  check's     batch    errors told
+//!          unavailable   log line   client   own time             apart
 //! ```
 //!
 //! There is one such stack for each hook (CONNECT, will, PUBLISH, SUBSCRIBE), built by `Stacks` and
@@ -13,6 +13,7 @@
 //! * `fail_closed` is outermost: a layer that fails, wherever it stands, makes an
 //!   `Unavailable` and never an allow.
 //! * `observe` sees everything that can happen further in, exactly once.
+//! * `mount` knows whom the service has let in, and where their topics begin.
 //! * A cache of decisions will stand here: its hits are observed, and cost no time limit.
 //! * `deadline` is the check's own; it trusts nothing below.
 //! * Shedding of load will stand here: before a check costs a place in the queue.
@@ -37,6 +38,8 @@ mod failure;
 pub mod hook;
 mod lane;
 mod line;
+mod mount;
+mod mutations;
 mod observe;
 mod options;
 mod pace;
@@ -66,6 +69,7 @@ use self::{
     fail_closed::FailClosed,
     lane::{Lane, Reply, Settings},
     line::Line,
+    mount::Mount,
     observe::{Observe, Observer},
     room::Room,
 };
@@ -75,7 +79,8 @@ pub use self::{
     decision::{Decision, Facts, Identity, MAX_ANNOTATIONS},
     failure::{Cause, Failure},
     hook::{Hook, HookKind},
-    options::{AuthzOptions, DecisionLog, HookOptions, Mutations},
+    mutations::Mutations,
+    options::{AuthzOptions, DecisionLog, HookOptions},
 };
 
 /// Handle on the decision pipeline; cheap to clone. Its tasks end when the last clone is gone and the
@@ -123,7 +128,7 @@ impl Authz {
 
     /// What has been counted so far.
     #[must_use]
-    pub fn counters(&self) -> &Counters {
+    pub fn counters(&self) -> &Arc<Counters> {
         &self.stacks.counters
     }
 }
@@ -132,7 +137,9 @@ impl Authz {
 #[derive(Debug)]
 #[must_use = "a check whose future is dropped is cancelled"]
 pub struct AskFuture {
-    inner: fail_closed::ResponseFuture<observe::ResponseFuture<deadline::ResponseFuture<Reply>>>,
+    inner: fail_closed::ResponseFuture<
+        observe::ResponseFuture<mount::ResponseFuture<deadline::ResponseFuture<Reply>>>,
+    >,
 }
 
 impl Future for AskFuture {
@@ -147,7 +154,7 @@ impl Future for AskFuture {
 
 /// The stack of one hook.
 #[doc(hidden)]
-pub type Stack<H> = FailClosed<Observe<Deadline<Lane<H>>>>;
+pub type Stack<H> = FailClosed<Observe<Mount<Deadline<Lane<H>>>>>;
 
 /// The stacks of all hooks.
 #[doc(hidden)]
@@ -168,6 +175,7 @@ impl Stacks {
         let observer = Arc::new(Observer {
             counters: Arc::clone(&counters),
             log: decision_log::DecisionLog::new(&options.decision_log),
+            hints: mutations::Hints::default(),
         });
         // Wills share the connection of CONNECT, and therefore its streams. They are fewer.
         let streams = options.k_hard;
@@ -237,5 +245,6 @@ fn lane<H: Hook>(
 }
 
 fn stack<H: Hook>(lane: Lane<H>, observer: &Arc<Observer>) -> Stack<H> {
-    FailClosed::new(Observe::new(Deadline::new(lane), Arc::clone(observer)))
+    let mounted = Mount::new(Deadline::new(lane));
+    FailClosed::new(Observe::new(mounted, Arc::clone(observer)))
 }

@@ -34,6 +34,8 @@ pub(crate) struct Leg<S> {
     input: BytesMut,
     /// Bytes that the packet at the head of the input needs.
     needed: usize,
+    /// Since when a part of the packet at the head of the input is there.
+    begun_at: Option<Instant>,
     ended: bool,
     end_told: bool,
     /// The peer can't be written to any more.
@@ -50,6 +52,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
             stream,
             input: BytesMut::new(),
             needed: 0,
+            begun_at: None,
             ended: false,
             end_told: false,
             broken: false,
@@ -60,19 +63,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
 
     /// Cuts the next packet off the input. `None`: more bytes have to come.
     pub(crate) fn next_frame(&mut self, max_size: usize) -> Result<Option<Frame>, Violation> {
-        if self.input.len() < self.needed {
-            return Ok(None);
-        }
-        match frame::scan(&mut self.input, self.side, max_size)? {
-            Scan::Frame(frame) => {
-                self.needed = 0;
-                Ok(Some(frame))
-            }
-            Scan::Incomplete { needed } => {
-                self.needed = needed;
-                Ok(None)
+        if self.input.len() >= self.needed {
+            match frame::scan(&mut self.input, self.side, max_size)? {
+                Scan::Frame(frame) => {
+                    self.needed = 0;
+                    self.begun_at = None;
+                    return Ok(Some(frame));
+                }
+                Scan::Incomplete { needed } => self.needed = needed,
             }
         }
+        if !self.input.is_empty() {
+            self.begun_at.get_or_insert_with(Instant::now);
+        }
+        Ok(None)
+    }
+
+    /// The packet that the peer has begun to send and not ended: since when it is asked for, and how
+    /// many bytes it has, as far as that is known. One that waits here as a whole, because nobody takes
+    /// it, is not the peer's fault: the rest of a packet is read in any case.
+    pub(crate) fn unfinished(&self) -> Option<(Instant, usize)> {
+        let is_unfinished = !self.ended && self.input.len() < self.needed;
+        self.begun_at
+            .filter(|_| is_unfinished)
+            .map(|begun_at| (begun_at, self.needed))
     }
 
     /// Reads, unless enough is there that nobody takes. Yields the number of bytes; 0 is the end,
@@ -224,42 +238,4 @@ impl Buf for Output {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn output_is_taken_across_packets() {
-        let mut output = Output::default();
-        for part in ["ab", "cde", "f"] {
-            output.push(Bytes::from_static(part.as_bytes()));
-        }
-        assert_eq!(output.remaining(), 6);
-        output.advance(3);
-        assert_eq!(output.chunk(), b"de");
-        let mut slices = [IoSlice::new(&[]); 4];
-        assert_eq!(output.chunks_vectored(&mut slices), 2);
-        assert_eq!(&*slices[1], b"f");
-        output.advance(3);
-        assert!(!output.has_remaining());
-        assert_eq!(output.chunk(), b"");
-    }
-
-    #[tokio::test]
-    async fn announced_length_reserves_nothing() {
-        use tokio::io::AsyncWriteExt;
-        let (mut peer, stream) = tokio::io::duplex(64);
-        let mut leg = Leg::new(Side::Client, stream);
-        // A PUBLISH that announces 1 MiB and brings three bytes.
-        peer.write_all(&[0x30, 0x80, 0x80, 0x40, 0, 1, b'a'])
-            .await
-            .unwrap();
-        let read = std::future::poll_fn(|cx| leg.poll_read(cx)).await.unwrap();
-        assert_eq!(read, 7);
-        assert_eq!(leg.next_frame(2 * 1024 * 1024), Ok(None));
-        assert!(leg.input.capacity() <= 2 * READ_SIZE);
-        assert!(
-            leg.next_frame(1024).is_ok(),
-            "asked again only when it is whole"
-        );
-    }
-}
+mod tests;

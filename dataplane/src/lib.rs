@@ -32,6 +32,8 @@ pub mod config;
 mod framing;
 mod listener;
 mod log_limit;
+pub mod metrics;
+pub mod mount;
 pub mod session;
 mod socket;
 pub mod upstream;

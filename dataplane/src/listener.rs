@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, io, net::SocketAddr, sync::Arc, time::Duration};
 
+use gatekeeper::Rules;
 use tidegate_proto::v1;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -15,6 +16,8 @@ use crate::{
     admission::Undecided,
     config,
     log_limit::LogLimit,
+    metrics::{ListenerMetrics, Metrics, Refusal},
+    mount::Template,
     session,
     session::{Origin, Shared},
     socket,
@@ -34,8 +37,11 @@ pub(crate) struct Listener {
     socket: TcpListener,
     name: Arc<str>,
     attributes: Arc<HashMap<String, String>>,
+    rules: Arc<Rules>,
+    mount: Option<Arc<Template>>,
     permits: Arc<Semaphore>,
     complaints: LogLimit,
+    metrics: ListenerMetrics,
 }
 
 /// What bounds and ends the connections of all listeners.
@@ -53,11 +59,20 @@ pub(crate) struct Gate {
 
 impl Listener {
     /// Binds the address.
-    pub(crate) async fn bind(config: &config::Listener) -> io::Result<Self> {
+    pub(crate) async fn bind(
+        config: &config::Listener,
+        rules: Rules,
+        mount: Option<Template>,
+        metrics: &Metrics,
+    ) -> io::Result<Self> {
+        let name = config.name.as_str().into();
         Ok(Self {
             socket: TcpListener::bind(config.bind).await?,
-            name: config.name.as_str().into(),
+            metrics: metrics.sessions.listener(&name),
+            name,
             attributes: Arc::new(config.attributes.clone().into_iter().collect()),
+            rules: Arc::new(rules),
+            mount: mount.map(Arc::new),
             permits: Arc::new(Semaphore::new(config.max_connections)),
             complaints: LogLimit::new(COMPLAINTS_PER_SECOND),
         })
@@ -107,17 +122,16 @@ impl Listener {
         gate: &Gate,
         shared: &Arc<Shared<D>>,
     ) {
-        let (Ok(own), Ok(all)) = (
-            Arc::clone(&self.permits).try_acquire_owned(),
-            Arc::clone(&gate.permits).try_acquire_owned(),
-        ) else {
-            self.complain(peer, "too many connections");
-            return;
+        let Ok(own) = Arc::clone(&self.permits).try_acquire_owned() else {
+            return self.refuse(peer, Refusal::ListenerConnections);
+        };
+        let Ok(all) = Arc::clone(&gate.permits).try_acquire_owned() else {
+            return self.refuse(peer, Refusal::Connections);
         };
         let Some(undecided) = gate.undecided.enter(peer.ip()) else {
-            self.complain(peer, "too many undecided connections of this address");
-            return;
+            return self.refuse(peer, Refusal::UndecidedPerAddress);
         };
+        let open = self.metrics.accepted();
         if let Err(error) = socket::tune(&stream) {
             debug!(listener = &*self.name, %peer, %error, "the connection ended at once");
             return;
@@ -126,6 +140,8 @@ impl Listener {
             listener: Arc::clone(&self.name),
             attributes: Arc::clone(&self.attributes),
             transport: v1::Transport::Tcp,
+            rules: Arc::clone(&self.rules),
+            mount: self.mount.clone(),
             peer,
         };
         let session = session::serve(
@@ -137,13 +153,15 @@ impl Listener {
         );
         gate.sessions.spawn(async move {
             session.await;
-            drop((own, all));
+            drop((own, all, open));
         });
     }
 
-    fn complain(&self, peer: SocketAddr, why: &str) {
+    fn refuse(&self, peer: SocketAddr, refusal: Refusal) {
+        self.metrics.refused(refusal);
         if let Some(suppressed) = self.complaints.permit() {
-            warn!(listener = &*self.name, %peer, why, suppressed, "connection refused");
+            let limit = refusal.as_str();
+            warn!(listener = &*self.name, %peer, limit, suppressed, "connection refused");
         }
     }
 }

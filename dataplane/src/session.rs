@@ -4,25 +4,25 @@
 mod asks;
 mod client;
 mod driver;
+mod log;
 mod trace;
+mod unsettled;
 
 use std::{sync::Arc, time::Duration};
 
-use gatekeeper::{CloseReason, Rules};
+use gatekeeper::CloseReason;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
-use crate::{authz::Authz, upstream::Dial};
+use crate::{authz::Authz, metrics::Metrics, upstream::Dial};
 
 use self::driver::Driver;
 
-pub use self::{client::Origin, trace::Sampling};
+pub use self::{client::Origin, log::SessionLog, trace::Sampling};
 
 /// What all sessions of a program share.
 #[derive(Debug)]
 pub struct Shared<D> {
-    /// What the operator decided.
-    pub rules: Arc<Rules>,
     /// The way to the authorization service.
     pub authz: Authz,
     /// The way to the broker.
@@ -31,6 +31,12 @@ pub struct Shared<D> {
     pub sampling: Sampling,
     /// How long a peer may take nothing of what is written to it.
     pub write_stall: Duration,
+    /// From the first byte of a client's packet to its last, not counting what its size takes.
+    pub packet_deadline: Duration,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// What is told.
+    pub log: SessionLog,
 }
 
 /// Serves one client connection to its end.

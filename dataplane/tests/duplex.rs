@@ -5,10 +5,12 @@
 use std::{io, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
-use gatekeeper::{CloseReason, Rules};
+use gatekeeper::{CloseReason, Limits, Rules, Why};
 use tidegate::{
     authz::{Authz, AuthzOptions},
-    session::{self, Origin, Sampling, Shared},
+    metrics::Metrics,
+    mount::Template,
+    session::{self, Origin, Sampling, SessionLog, Shared},
     upstream::Dial,
 };
 use tidegate_proto::v1::{self, ReasonCode};
@@ -31,6 +33,20 @@ const DISCONNECT: &[u8] = &[0xE0, 0];
 
 /// After this time without progress nothing more is on its way.
 const PATIENCE: Duration = Duration::from_millis(100);
+
+/// For a packet that is begun to be sent.
+const PACKET_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Rules by which a CONNECT without a keep alive reaches the broker as it is.
+fn rules() -> Rules {
+    Rules {
+        limits: Limits {
+            max_keep_alive: 0,
+            ..Limits::default()
+        },
+        ..Rules::default()
+    }
+}
 
 /// A session under test, and both of its ends.
 struct Rig {
@@ -63,22 +79,35 @@ impl Rig {
     }
 
     fn with_stall(service: &Scripted, pipe: usize, write_stall: Duration) -> Self {
+        Self::with_mount(service, pipe, write_stall, None)
+    }
+
+    fn with_mount(
+        service: &Scripted,
+        pipe: usize,
+        write_stall: Duration,
+        mount: Option<Template>,
+    ) -> Self {
         let options = AuthzOptions {
             endpoint: service.endpoint().parse().unwrap(),
             ..AuthzOptions::default()
         };
         let (dialled, brokers) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
-            rules: Arc::new(Rules::default()),
             authz: Authz::start(&options, v1::DataPlane::default()),
             upstream: Pipe(dialled, pipe),
             sampling: Sampling::default(),
             write_stall,
+            packet_deadline: PACKET_DEADLINE,
+            metrics: Metrics::default(),
+            log: SessionLog::default(),
         });
         let origin = Origin {
             listener: "test".into(),
             attributes: Arc::default(),
             transport: v1::Transport::Tcp,
+            rules: Arc::new(rules()),
+            mount: mount.map(Arc::new),
             peer: ([192, 0, 2, 1], 4711).into(),
         };
         let (client, stream) = tokio::io::duplex(pipe);
@@ -381,5 +410,81 @@ fn one_check_without_an_answer_takes_no_other_with_it() {
         assert_eq!(read(&mut broker, quick.len()).await, quick);
         assert_eq!(read(&mut rig.client, 5).await, [0x40, 3, 0, 1, 0x83]);
         hold.release();
+    });
+}
+
+/// A session with a client that has begun to send a packet of this size, and time that goes by as the
+/// test says.
+async fn begin_packet(service: &Scripted, size: usize) -> (Rig, DuplexStream, Vec<u8>) {
+    let mut rig = Rig::start(service, 1 << 20);
+    let broker = rig.connect(&Connect::new("client"), Version::V5).await;
+    let packet = Publish::new("t", vec![b'x'; size]).encode(Version::V5);
+    tokio::time::pause();
+    rig.client.write_all(&packet[..1]).await.unwrap();
+    (rig, broker, packet)
+}
+
+#[test]
+fn a_packet_that_comes_byte_by_byte_has_a_deadline() {
+    with_service(async |service| {
+        // 64 KiB have a second of their own.
+        let (mut rig, broker, packet) = begin_packet(service, 65_536).await;
+        let begun_at = tokio::time::Instant::now();
+        let dribbling = tokio::spawn(async move {
+            for byte in packet[1..].chunks(1) {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                if rig.client.write_all(byte).await.is_err() {
+                    break;
+                }
+            }
+            rig.client
+        });
+        assert_eq!(rig.session.await.unwrap(), CloseReason::PacketTimeout);
+        let took = begun_at.elapsed();
+        let allowed = PACKET_DEADLINE + Duration::from_secs(1);
+        assert!(
+            allowed < took && took < allowed + Duration::from_secs(2),
+            "{took:?}"
+        );
+        assert_eq!(read_to_end(dribbling.await.unwrap()).await[0], 0xE0);
+        assert_eq!(read_to_end(broker).await, [0; 0]);
+    });
+}
+
+#[test]
+fn a_packet_that_is_slow_and_in_time_passes() {
+    with_service(async |service| {
+        let (mut rig, mut broker, packet) = begin_packet(service, 9).await;
+        for byte in packet[1..].chunks(1) {
+            tokio::time::sleep(PACKET_DEADLINE / 15).await;
+            rig.client.write_all(byte).await.unwrap();
+        }
+        // Whoever has begun nothing may be silent for as long as the keep alive says.
+        tokio::time::resume();
+        assert_eq!(read(&mut broker, packet.len()).await, packet);
+        tokio::time::pause();
+        tokio::time::sleep(PACKET_DEADLINE * 10).await;
+        rig.client.write_all(&PINGREQ).await.unwrap();
+        assert_eq!(read(&mut broker, 2).await, PINGREQ);
+    });
+}
+
+#[test]
+fn a_client_that_can_have_no_mount_is_not_let_in() {
+    with_service(async |service| {
+        // The service has given no name to the client.
+        let mount = Some("{principal}/".parse().unwrap());
+        let mut rig = Rig::with_mount(service, 1 << 16, Duration::from_secs(30), mount);
+        let hello = Connect::new("client").encode(Version::V311);
+        rig.client.write_all(&hello).await.unwrap();
+        assert_eq!(read(&mut rig.client, 4).await, [0x20, 2, 0, 3]);
+        assert_eq!(
+            rig.session.await.unwrap(),
+            CloseReason::ConnectUndecided(Why::InvalidMutation)
+        );
+        assert!(
+            rig.brokers.recv().await.is_none(),
+            "the broker was never dialled"
+        );
     });
 }

@@ -1,6 +1,7 @@
 //! An MQTT client that sends any bytes, in any pieces, and says what it expects back.
 
 use std::{
+    collections::VecDeque,
     io::{ErrorKind, Read as _, Write as _},
     net::{Shutdown, SocketAddr, TcpStream},
     thread,
@@ -8,7 +9,9 @@ use std::{
 };
 
 use crate::{
-    packet::{Encode, Kind, PINGREQ, Packet, Publish, Subscribe, Version, ack, split_frame},
+    packet::{
+        Disconnect, Encode, Kind, PINGREQ, Packet, Publish, Subscribe, Version, ack, split_frame,
+    },
     wait::PATIENCE,
 };
 
@@ -18,6 +21,8 @@ pub struct Client {
     stream: TcpStream,
     version: Version,
     unread: Vec<u8>,
+    /// Packets that were read while another one was waited for.
+    put_by: VecDeque<Packet>,
     last_id: u16,
 }
 
@@ -36,6 +41,7 @@ impl Client {
             stream,
             version,
             unread: Vec::new(),
+            put_by: VecDeque::new(),
             last_id: 0,
         }
     }
@@ -103,9 +109,21 @@ impl Client {
         self.last_id
     }
 
+    /// Says goodbye with DISCONNECT, and expects the end.
+    #[track_caller]
+    pub fn leave(&mut self) {
+        self.send(&Disconnect::new(0));
+        self.expect_closed();
+    }
+
     /// Reads the next packet, or `None` when the connection was closed instead.
     #[track_caller]
     pub fn try_next(&mut self) -> Option<Packet> {
+        self.put_by.pop_front().or_else(|| self.read_packet())
+    }
+
+    #[track_caller]
+    fn read_packet(&mut self) -> Option<Packet> {
         loop {
             if let Some(bytes) = split_frame(&mut self.unread) {
                 return Some(Packet::new(self.version, bytes));
@@ -200,19 +218,40 @@ impl Client {
     /// Expects a PUBLISH, and acknowledges it as far as its QoS wants.
     #[track_caller]
     pub fn expect_publish(&mut self, topic: &str, payload: impl AsRef<[u8]>) -> Packet {
-        let packet = self.expect(Kind::Publish);
-        assert_eq!(packet.topic(), topic, "in {packet:?}");
-        assert_eq!(packet.payload(), payload.as_ref(), "in {packet:?}");
+        let packet = self.expect_publish_only(topic, payload);
+        self.acknowledge(&packet);
+        packet
+    }
+
+    /// Acknowledges a PUBLISH as far as its QoS wants. Other packets may come in between.
+    #[track_caller]
+    pub fn acknowledge(&mut self, packet: &Packet) {
         match packet.qos() {
             0 => {}
             1 => self.send_raw(&ack(Kind::Puback, packet.id())),
             _ => {
                 self.send_raw(&ack(Kind::Pubrec, packet.id()));
-                self.expect_ack(Kind::Pubrel, packet.id(), 0);
+                self.wait_for(|found| found.kind() == Kind::Pubrel && found.id() == packet.id());
                 self.send_raw(&ack(Kind::Pubcomp, packet.id()));
             }
         }
-        packet
+    }
+
+    /// Reads on until a packet comes that is wanted, and puts by what comes before it.
+    #[track_caller]
+    pub fn wait_for(&mut self, wanted: impl Fn(&Packet) -> bool) -> Packet {
+        if let Some(index) = self.put_by.iter().position(&wanted) {
+            return self.put_by.remove(index).expect("it was just found");
+        }
+        loop {
+            let packet = self
+                .read_packet()
+                .expect("a packet, but the connection was closed");
+            if wanted(&packet) {
+                return packet;
+            }
+            self.put_by.push_back(packet);
+        }
     }
 
     /// Goes through the acknowledgements of a successful PUBLISH: none, PUBACK, or the whole QoS 2
@@ -254,6 +293,15 @@ impl Client {
         if let Some(packet) = self.try_next() {
             panic!("the end of the connection, but got {packet:?}");
         }
+    }
+
+    /// Expects a PUBLISH, and acknowledges nothing.
+    #[track_caller]
+    pub fn expect_publish_only(&mut self, topic: &str, payload: impl AsRef<[u8]>) -> Packet {
+        let packet = self.expect(Kind::Publish);
+        assert_eq!(packet.topic(), topic, "in {packet:?}");
+        assert_eq!(packet.payload(), payload.as_ref(), "in {packet:?}");
+        packet
     }
 
     /// Proves that nothing is on its way: a PINGREQ is answered, and nothing comes before that.

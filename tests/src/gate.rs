@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fmt, fs,
     net::SocketAddr,
     path::Path,
     process::{Command, Output},
@@ -40,26 +40,46 @@ impl Settings {
         Self(text.parse().expect("TOML"))
     }
 
-    /// Sets a value by its dotted path, making tables on the way.
+    /// Sets a value by its dotted path, making tables on the way. A number is a place in a list
+    /// that is there already: `listeners.0.name`.
     ///
     /// # Panics
-    /// If something on the way is not a table.
+    /// If something on the way is neither a table nor such a list.
     #[must_use]
     pub fn set(mut self, path: &str, value: impl Into<Value>) -> Self {
         let mut steps: Vec<&str> = path.split('.').collect();
         let last = steps.pop().expect("a path has a last step");
-        let table = steps.into_iter().fold(&mut self.0, |table, step| {
-            let next = table.entry(step).or_insert_with(|| Table::new().into());
-            next.as_table_mut()
-                .unwrap_or_else(|| panic!("{step} of {path} is not a table"))
-        });
-        table.insert(last.to_owned(), value.into());
+        enter(&mut self.0, &steps)
+            .unwrap_or_else(|| panic!("there is no place for {path}"))
+            .insert(last.to_owned(), value.into());
         self
     }
 
     /// Writes the file.
     pub(crate) fn write(&self, path: &Path) {
-        fs::write(path, self.0.to_string()).expect("a temporary file");
+        fs::write(path, self.to_string()).expect("a temporary file");
+    }
+}
+
+impl fmt::Display for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The table at a path, made if it is not there.
+fn enter<'a>(table: &'a mut Table, steps: &[&str]) -> Option<&'a mut Table> {
+    let Some((&step, rest)) = steps.split_first() else {
+        return Some(table);
+    };
+    match table.entry(step).or_insert_with(|| Table::new().into()) {
+        Value::Table(next) => enter(next, rest),
+        Value::Array(list) => {
+            let (index, rest) = rest.split_first()?;
+            let index: usize = index.parse().ok()?;
+            enter(list.get_mut(index)?.as_table_mut()?, rest)
+        }
+        _ => None,
     }
 }
 
@@ -109,6 +129,20 @@ impl Gate {
     #[must_use]
     pub fn log(&self) -> String {
         self.program.output()
+    }
+
+    /// Waits until it logs that the session of a client is closed, and returns why: the word for it,
+    /// and, where there is more to say, the details.
+    #[track_caller]
+    pub fn ending_of(&self, client_id: &str) -> (String, String) {
+        self.program
+            .wait_for(&format!("the session of {client_id} is closed"), |line| {
+                let event: serde_json::Value = serde_json::from_str(line).ok()?;
+                let says = |key| event.get(key).and_then(serde_json::Value::as_str);
+                let is_it = says("message")? == "session closed" && says("client_id")? == client_id;
+                let detail = says("detail").unwrap_or_default();
+                is_it.then(|| Some((says("reason")?.to_owned(), detail.to_owned())))?
+            })
     }
 }
 

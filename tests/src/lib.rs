@@ -22,8 +22,9 @@
 //! * [`wait`] and [`background`] are how a test waits, and where the servers live.
 //!
 //! `cargo test -p tidegate-tests` builds the programs that it needs. To test others instead, name
-//! their folder in `TIDEGATE_TEST_BIN_DIR`; for more random runs, set `TIDEGATE_TEST_SEEDS`. The
-//! figures that a suite prints are shown by `-- --nocapture`. Mosquitto has to be installed, with its
+//! their folder in `TIDEGATE_TEST_BIN_DIR`; for more random runs, set `TIDEGATE_TEST_SEEDS`; to
+//! see whether a suite is right about the real broker, set `TIDEGATE_TEST_DIRECT`, which takes its
+//! clients past the gate. The figures that a suite prints are shown by `-- --nocapture`. Mosquitto has to be installed, with its
 //! clients: without it the tests that want it fail.
 //!
 //! Everything here is blocking: a test is a plain function, and reads top to bottom. The servers of
@@ -57,14 +58,47 @@ pub use packet::{Connect, Packet, Publish, Subscribe, Unsubscribe, Version};
 pub use service::{Answer, Check, Hold};
 pub use topology::Topology;
 
-/// Makes two tests of one: `v311` and `v5`, in a module with the name of the test.
+/// Makes three tests of one: `v31`, `v311` and `v5`, in a module with the name of the test.
 ///
 /// ```text
-/// both_versions!(allowed_message_arrives, |version| {
+/// all_versions!(allowed_message_arrives, |version| {
 ///     let topology = Topology::real().start();
 ///     let mut alice = topology.connect(version, "alice");
 /// });
 /// ```
+#[macro_export]
+macro_rules! all_versions {
+    ($name:ident, |$version:ident| $body:expr) => {
+        mod $name {
+            #[allow(
+                unused_imports,
+                reason = "not every test needs all that its suite imports"
+            )]
+            use super::*;
+
+            fn run($version: $crate::Version) {
+                $body
+            }
+
+            #[test]
+            fn v31() {
+                run($crate::Version::V31);
+            }
+
+            #[test]
+            fn v311() {
+                run($crate::Version::V311);
+            }
+
+            #[test]
+            fn v5() {
+                run($crate::Version::V5);
+            }
+        }
+    };
+}
+
+/// As [`all_versions!`] without MQTT 3.1: `v311` and `v5`.
 #[macro_export]
 macro_rules! both_versions {
     ($name:ident, |$version:ident| $body:expr) => {

@@ -27,13 +27,20 @@ impl Mosquitto {
     /// Starts a broker and waits until it accepts connections.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts a broker with more lines in its configuration. They stand behind those that every
+    /// broker has, and win.
+    #[must_use]
+    pub fn start_with(lines: &[String]) -> Self {
         // Mosquitto can't choose a port, so it may lose the one chosen for it to somebody else.
         (0..10)
-            .find_map(|_| Self::try_start(free_address()))
+            .find_map(|_| Self::try_start(free_address(), lines))
             .expect("a port that stays free until Mosquitto binds it")
     }
 
-    fn try_start(address: SocketAddr) -> Option<Self> {
+    fn try_start(address: SocketAddr, lines: &[String]) -> Option<Self> {
         let folder = TempDir::new().expect("a temporary folder");
         let config = folder.path().join("mosquitto.conf");
         let text = format!(
@@ -44,9 +51,11 @@ impl Mosquitto {
              log_type all\n\
              set_tcp_nodelay true\n\
              max_inflight_messages 0\n\
-             max_queued_messages 0\n",
+             max_queued_messages 0\n\
+             {}\n",
             address.port(),
             address.ip(),
+            lines.join("\n"),
         );
         fs::write(&config, text).expect("a temporary file");
         let mut program = Program::start("mosquitto", installed("mosquitto").arg("-c").arg(config));
@@ -71,6 +80,19 @@ impl Mosquitto {
     #[must_use]
     pub fn program(&mut self) -> &mut Program {
         &mut self.program
+    }
+
+    /// Waits until the broker has done all that it does at once about the end of the connection of
+    /// a client, by the client id that the broker knows. Whatever is sent after that is later than
+    /// a will that is published at once.
+    #[track_caller]
+    pub fn wait_left(&self, client_id: &str) {
+        let begins = format!("Client {client_id} ");
+        let ends = ["disconnect", "closed", "exceeded", "taken over"];
+        self.program.wait_for(&format!("{client_id} left"), |line| {
+            let (_, said) = line.split_once(&begins)?;
+            ends.iter().any(|word| said.contains(word)).then_some(())
+        });
     }
 }
 

@@ -17,7 +17,9 @@ use tokio::{
 
 use crate::{
     background::{self, Task},
-    packet::{Kind, PINGRESP, Packet, Version, ack, frame, split_frame},
+    packet::{
+        Connack, Encode, Kind, PINGRESP, Packet, Version, ack, frame, split_frame, string, suback,
+    },
     wait::eventually,
 };
 
@@ -47,6 +49,8 @@ type Manner = Arc<dyn Fn(&Packet) -> Reply + Send + Sync>;
 struct Record {
     connections: Mutex<Vec<Connection>>,
     manner: Mutex<Manner>,
+    /// The usual answer to CONNECT.
+    connack: Mutex<Connack>,
 }
 
 impl fmt::Debug for Record {
@@ -58,6 +62,7 @@ impl fmt::Debug for Record {
 /// What is known about one connection.
 #[derive(Debug)]
 struct Connection {
+    version: Version,
     packets: Vec<Packet>,
     closed: bool,
     to_peer: mpsc::UnboundedSender<ToPeer>,
@@ -78,6 +83,7 @@ impl Recorder {
         let record = Arc::new(Record {
             connections: Mutex::default(),
             manner: Mutex::new(Arc::new(|_| Reply::Usual)),
+            connack: Mutex::default(),
         });
         Self {
             address,
@@ -97,6 +103,24 @@ impl Recorder {
         *self.record.manner.lock().unwrap() = Arc::new(manner);
     }
 
+    /// From now on, usually answers CONNECT in this way.
+    pub fn accept_with(&self, connack: Connack) {
+        *self.record.connack.lock().unwrap() = connack;
+    }
+
+    /// From now on, replies to packets of one kind as the closure says, and as usual to others.
+    pub fn reply_to(&self, kind: Kind, manner: impl Fn(&Packet) -> Reply + Send + Sync + 'static) {
+        self.reply_with(move |packet| match packet.kind() == kind {
+            true => manner(packet),
+            false => Reply::Usual,
+        });
+    }
+
+    /// From now on, replies as usual.
+    pub fn reply_as_usual(&self) {
+        self.reply_with(|_| Reply::Usual);
+    }
+
     /// How many connections there were.
     #[must_use]
     pub fn connections(&self) -> usize {
@@ -107,6 +131,12 @@ impl Recorder {
     #[must_use]
     pub fn connection(&self, index: usize) -> Vec<Packet> {
         self.lock()[index].packets.clone()
+    }
+
+    /// The kinds of the packets that one connection brought, in order.
+    #[must_use]
+    pub fn kinds(&self, index: usize) -> Vec<Kind> {
+        self.connection(index).iter().map(Packet::kind).collect()
     }
 
     /// All packets of a kind that any connection brought.
@@ -155,6 +185,12 @@ impl Recorder {
                 .is_some_and(|connection| connection.closed)
                 .then_some(())
         });
+    }
+
+    /// Sends a packet on a connection, in the version of its CONNECT.
+    pub fn send_packet(&self, index: usize, packet: &impl Encode) {
+        let version = self.lock()[index].version;
+        self.send(index, packet.encode(version));
     }
 
     /// Sends bytes on a connection.
@@ -213,9 +249,9 @@ async fn serve(
         while let Some(bytes) = split_frame(&mut unread) {
             version = version_of(&bytes).unwrap_or(version);
             let packet = Packet::new(version, bytes);
-            let reply = record.note(index, &packet);
+            let reply = record.note(index, &packet, version);
             match reply {
-                Reply::Usual => answer.extend(usual_reply(&packet, version)),
+                Reply::Usual => answer.extend(record.usual_reply(&packet, version)),
                 Reply::Bytes(bytes) => answer.extend(bytes),
                 Reply::Silence => {}
                 Reply::Close(bytes) => {
@@ -232,6 +268,7 @@ impl Record {
     fn open(&self, to_peer: mpsc::UnboundedSender<ToPeer>) -> usize {
         let mut connections = self.connections.lock().unwrap();
         connections.push(Connection {
+            version: Version::V311,
             packets: Vec::new(),
             closed: false,
             to_peer,
@@ -240,35 +277,42 @@ impl Record {
     }
 
     /// Records a packet and says what to do about it.
-    fn note(&self, index: usize, packet: &Packet) -> Reply {
-        self.connections.lock().unwrap()[index]
-            .packets
-            .push(packet.clone());
+    fn note(&self, index: usize, packet: &Packet, version: Version) -> Reply {
+        let connection = &mut self.connections.lock().unwrap()[index];
+        connection.version = version;
+        connection.packets.push(packet.clone());
         let manner = Arc::clone(&self.manner.lock().unwrap());
         manner(packet)
+    }
+
+    /// What a broker that agrees with everything says to a packet.
+    fn usual_reply(&self, packet: &Packet, version: Version) -> Vec<u8> {
+        match packet.kind() {
+            Kind::Connect => self.connack.lock().unwrap().encode(version),
+            _ => usual_reply(packet, version),
+        }
     }
 }
 
 /// The version that a CONNECT asks for.
 fn version_of(packet: &[u8]) -> Option<Version> {
     let is_connect = packet[0] >> 4 == Kind::Connect as u8;
-    let level =
-        is_connect.then(|| packet.windows(5).find(|window| window.starts_with(b"MQTT")))??[4];
-    Some(if level == 5 {
-        Version::V5
-    } else {
-        Version::V311
-    })
+    let asks_for = |version: &Version| {
+        let name = [&string(version.protocol_name())[..], &[*version as u8]].concat();
+        packet[1..]
+            .windows(name.len())
+            .take(5)
+            .any(|window| window == name)
+    };
+    Version::ALL
+        .into_iter()
+        .find(asks_for)
+        .filter(|_| is_connect)
 }
 
-/// What a broker that agrees with everything says to a packet.
+/// What a broker that agrees with everything says to a packet other than CONNECT.
 fn usual_reply(packet: &Packet, version: Version) -> Vec<u8> {
-    let granted = |id: u16, codes: &[u8]| {
-        let no_properties: &[u8] = version.pick(&[], &[0]);
-        [&id.to_be_bytes()[..], no_properties, codes].concat()
-    };
     match packet.kind() {
-        Kind::Connect => frame(0x20, version.pick(&[0, 0], &[0, 0, 0])),
         Kind::Publish => match packet.qos() {
             0 => Vec::new(),
             1 => ack(Kind::Puback, packet.id()),
@@ -276,10 +320,14 @@ fn usual_reply(packet: &Packet, version: Version) -> Vec<u8> {
         },
         Kind::Pubrec => ack(Kind::Pubrel, packet.id()),
         Kind::Pubrel => ack(Kind::Pubcomp, packet.id()),
-        Kind::Subscribe => frame(0x90, &granted(packet.id(), &packet.requested_qos())),
+        Kind::Subscribe => suback(version, packet.id(), &packet.requested_qos()),
         Kind::Unsubscribe => {
-            let codes = version.pick(0, packet.filters().len());
-            frame(0xB0, &granted(packet.id(), &vec![0; codes]))
+            let codes = vec![0; version.pick(0, packet.filters().len())];
+            let no_properties: &[u8] = version.pick(&[], &[0]);
+            frame(
+                0xB0,
+                &[&packet.id().to_be_bytes()[..], no_properties, &codes].concat(),
+            )
         }
         Kind::Pingreq => PINGRESP.to_vec(),
         _ => Vec::new(),

@@ -26,7 +26,7 @@ use tonic::{
 
 pub use answer::{Answer, Hold};
 use hooks::Ask;
-pub use hooks::{Check, Hook};
+pub use hooks::{Change, Check, Hook};
 
 use crate::wait::eventually;
 

@@ -8,9 +8,13 @@
 
 mod plan;
 
-use std::sync::{
-    Arc, Mutex, Weak,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    env,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, Weak,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 pub use plan::Plan;
@@ -26,6 +30,10 @@ use crate::{
     reference::{Reference, password},
     service::Scripted,
 };
+
+/// If set, the clients of a topology with a real broker go to that broker, past the gate: what a
+/// suite expects of the broker's flows has to be true there as well.
+const DIRECT: &str = "TIDEGATE_TEST_DIRECT";
 
 /// Everything that runs for a test. It all ends when this is dropped, the gate first.
 #[derive(Debug)]
@@ -54,7 +62,7 @@ impl Topology {
     /// The real thing: Mosquitto and the reference service.
     #[must_use]
     pub fn real() -> Plan {
-        Plan::new(BrokerPlan::Mosquitto, ServicePlan::Reference)
+        Plan::new(BrokerPlan::Mosquitto(Vec::new()), ServicePlan::Reference)
     }
 
     /// What can be made to misbehave: the recording broker and the scripted service.
@@ -90,7 +98,15 @@ impl Topology {
     #[must_use]
     #[track_caller]
     pub fn open(&self, version: Version) -> Client {
-        Client::open(self.gate.address(), version)
+        Client::open(self.entrance(), version)
+    }
+
+    /// Where clients go in: the gate, or the real broker itself if `TIDEGATE_TEST_DIRECT` is set.
+    fn entrance(&self) -> SocketAddr {
+        match &self.broker {
+            Broker::Mosquitto(mosquitto) if env::var_os(DIRECT).is_some() => mosquitto.address(),
+            _ => self.gate.address(),
+        }
     }
 
     /// Sends a CONNECT to the gate.
@@ -102,11 +118,28 @@ impl Topology {
         client
     }
 
+    /// Sends a CONNECT to the gate, and expects that it is accepted.
+    #[must_use]
+    #[track_caller]
+    pub fn join(&self, version: Version, connect: &Connect) -> Client {
+        let mut client = self.try_connect(version, connect);
+        client.expect_connack(0);
+        client
+    }
+
     /// Connects to the gate as a user, with the right password.
     #[must_use]
     #[track_caller]
     pub fn connect(&self, version: Version, user: &str) -> Client {
-        let mut client = self.try_connect(version, &login(user));
+        self.join(version, &login(user))
+    }
+
+    /// Connects to Mosquitto itself.
+    #[must_use]
+    #[track_caller]
+    pub fn join_directly(&self, version: Version, connect: &Connect) -> Client {
+        let mut client = Client::open(self.mosquitto().address(), version);
+        client.send(connect);
         client.expect_connack(0);
         client
     }
@@ -114,7 +147,7 @@ impl Topology {
     /// The Mosquitto clients, as a user with the right password, through the gate.
     #[must_use]
     pub fn command_line(&self, version: Version, user: &str) -> CommandLine {
-        CommandLine::new(self.gate.address(), version).login(user, &password(user))
+        CommandLine::new(self.entrance(), version).login(user, &password(user))
     }
 
     /// A client that is connected to Mosquitto itself and subscribed there: it sees what really
@@ -122,9 +155,7 @@ impl Topology {
     #[must_use]
     #[track_caller]
     pub fn witness(&self, filters: &[&str]) -> Client {
-        let mut witness = Client::open(self.mosquitto().address(), Version::V5);
-        witness.send(&Connect::new(unique("witness")));
-        witness.expect_connack(0);
+        let mut witness = self.join_directly(Version::V5, &Connect::new(unique("witness")));
         let id = witness.subscribe(filters);
         witness.expect_suback(id, &vec![2; filters.len()]);
         witness

@@ -12,8 +12,8 @@ mod attacks;
 
 use tidegate_proto::v1::ReasonCode;
 use tidegate_tests::{
-    Answer, Client, Connect, Publish, Subscribe, Topology, Version, both_versions,
-    packet::{Encode as _, Kind, PINGREQ},
+    Answer, Client, Connect, Publish, Subscribe, Topology, Unsubscribe, Version, all_versions,
+    packet::{Encode as _, Kind, PINGREQ, ack},
     service::{Check, Hook},
 };
 
@@ -47,7 +47,8 @@ fn wake(version: Version) -> Vec<u8> {
     [Publish::new("canary", "").encode(version), PINGREQ.to_vec()].concat()
 }
 
-both_versions!(malformed_packets_end_the_connection, |version| {
+// [MQTT-4.13.1-1] [3.1.1: MQTT-4.8.0-1]
+all_versions!(malformed_packets_end_the_connection, |version| {
     let topology = Topology::scripted().start();
     for (name, bytes) in attacks::malformed(version) {
         for size in PIECES {
@@ -84,7 +85,9 @@ fn expect_thrown_out(client: &mut Client, name: &str) {
     }
 }
 
-both_versions!(malformed_connects_get_nowhere, |version| {
+// [MQTT-3.1.2-9] [MQTT-3.1.3-3] [MQTT-3.1.4-1] [3.1.1: MQTT-3.1.2-9] [3.1.1: MQTT-3.1.3-3]
+// [3.1.1: MQTT-3.1.4-1]
+all_versions!(malformed_connects_get_nowhere, |version| {
     let topology = Topology::scripted().start();
     for (name, bytes) in attacks::connects(version) {
         for size in PIECES {
@@ -115,7 +118,7 @@ both_versions!(malformed_connects_get_nowhere, |version| {
     }
 });
 
-both_versions!(nothing_denied_reaches_the_broker, |version| {
+all_versions!(nothing_denied_reaches_the_broker, |version| {
     let topology = Topology::scripted().start();
     topology.service().answer(deny_all);
     let sent = attacks::malformed(version)
@@ -134,7 +137,7 @@ both_versions!(nothing_denied_reaches_the_broker, |version| {
 });
 
 // Every first byte, with no body and with one that could be a PUBLISH or SUBSCRIBE.
-both_versions!(no_packet_type_or_flag_smuggles_anything, |version| {
+all_versions!(no_packet_type_or_flag_smuggles_anything, |version| {
     let topology = Topology::scripted().start();
     topology.service().answer(deny_all);
     for first in 0..=255 {
@@ -149,7 +152,8 @@ both_versions!(no_packet_type_or_flag_smuggles_anything, |version| {
     }
 });
 
-both_versions!(packets_behind_a_refused_connect_are_dropped, |version| {
+// [MQTT-3.1.4-6] [3.1.1: MQTT-3.1.4-5]
+all_versions!(packets_behind_a_refused_connect_are_dropped, |version| {
     let topology = Topology::scripted().start();
     topology.service().answer(|check| match check.hook() {
         Hook::Connect => Answer::deny(ReasonCode::NotAuthorized),
@@ -165,26 +169,76 @@ both_versions!(packets_behind_a_refused_connect_are_dropped, |version| {
     assert!(topology.service().checks_of(Hook::Publish).is_empty());
 });
 
-// MQTT 3.1.1 does not forbid a length in more bytes than it needs, but brokers may differ about it.
+// Earlier versions do not forbid a length in more bytes than it needs, but brokers may differ about it.
 #[test]
-fn a_stretched_length_is_written_anew_in_311() {
-    let topology = Topology::scripted().start();
-    let mut client = topology.connect(Version::V311, "client");
-    let publish = Publish::new("t", "x").qos(1).encode(Version::V311);
-    let subscribe = Subscribe::new(2).filter("t", 0).encode(Version::V311);
-    for width in 2..=4 {
-        client.send_raw(&attacks::stretched(&publish, width));
-        client.expect_ack(Kind::Puback, 1, 0);
-        client.send_raw(&attacks::stretched(&subscribe, width));
-        client.expect_suback(2, &[0]);
-        client.send_raw(&attacks::stretched(&PINGREQ, width));
-        client.expect(Kind::Pingresp);
+fn a_stretched_length_is_written_anew_before_mqtt_5() {
+    for version in [Version::V31, Version::V311] {
+        let topology = Topology::scripted().start();
+        let mut client = topology.connect(version, "client");
+        let publish = Publish::new("t", "x").qos(1).encode(version);
+        let subscribe = Subscribe::new(2).filter("t", 0).encode(version);
+        for width in 2..=4 {
+            client.send_raw(&attacks::stretched(&publish, width));
+            client.expect_ack(Kind::Puback, 1, 0);
+            client.send_raw(&attacks::stretched(&subscribe, width));
+            client.expect_suback(2, &[0]);
+            client.send_raw(&attacks::stretched(&PINGREQ, width));
+            client.expect(Kind::Pingresp);
+        }
+        for packet in &topology.recorder().connection(0)[1..] {
+            let bytes = packet.bytes();
+            assert!(
+                [&publish[..], &subscribe, &PINGREQ].contains(&bytes),
+                "{packet:?}"
+            );
+        }
     }
+}
+
+// MQTT 3.1 has DUP on these; later brokers close for it.
+#[test]
+fn a_repeated_packet_of_31_is_written_as_all_versions_have_it() {
+    let version = Version::V31;
+    let topology = Topology::scripted().start();
+    let mut client = topology.connect(version, "client");
+    let subscribe = Subscribe::new(1).filter("t", 0).encode(version);
+    let unsubscribe = Unsubscribe::new(2, &["t"]).encode(version);
+    let release = ack(Kind::Pubrel, 3);
+    let again = |packet: &[u8]| [&[packet[0] | 0x08], &packet[1..]].concat();
+    client.send_raw(&again(&subscribe));
+    client.expect_suback(1, &[0]);
+    client.send_raw(&again(&unsubscribe));
+    assert_eq!(client.expect(Kind::Unsuback).id(), 2);
+    client.send(&Publish::new("t", "x").qos(2).id(3));
+    client.expect_ack(Kind::Pubrec, 3, 0);
+    client.send_raw(&again(&release));
+    client.expect_ack(Kind::Pubcomp, 3, 0);
     for packet in &topology.recorder().connection(0)[1..] {
-        let bytes = packet.bytes();
-        assert!(
-            [&publish[..], &subscribe, &PINGREQ].contains(&bytes),
-            "{packet:?}"
-        );
+        let known = [&subscribe[..], &unsubscribe, &release].contains(&packet.bytes());
+        assert!(known || packet.kind() == Kind::Publish, "{packet:?}");
+    }
+}
+
+// In MQTT 3.1 a flag may promise a string that does not come. To later brokers it would be malformed.
+#[test]
+fn a_login_of_31_that_is_not_there_is_written_as_none() {
+    let version = Version::V31;
+    let topology = Topology::scripted().start();
+    let plain = Connect::new("id").encode(version);
+    let flags = 2 + 2 + "MQIsdp".len() + 1;
+    let named = Connect::new("id").username("user").encode(version);
+    for (index, (base, flag)) in [(&plain, 0x80), (&plain, 0xC0), (&named, 0x40)]
+        .into_iter()
+        .enumerate()
+    {
+        let mut bytes = base.clone();
+        bytes[flags] |= flag;
+        let mut client = topology.open(version);
+        client.send_raw(&bytes);
+        client.expect_connack(0);
+        assert_eq!(topology.recorder().connection(index)[0].bytes(), *base);
+        let check = topology.service().checks_of(Hook::Connect).remove(index);
+        assert_eq!(check.session().username.is_some(), *base == named);
+        assert_eq!(check.connect().password, None);
     }
 }

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use tidegate_proto::v1::FailureCode;
 use tidegate_tests::{
-    Answer, Client, Connect, Hold, Topology, Version, assert_eventually, both_versions,
+    Answer, Client, Connect, Hold, Topology, Version, all_versions, assert_eventually,
+    both_versions,
     packet::Kind,
     process::Signal,
     rogue::{Manner, Rogue},
@@ -21,11 +22,11 @@ fn unavailable(version: Version) -> u8 {
     version.pick(0x03, 0x88)
 }
 
-/// What a PUBLISH that nobody decided about is answered: v5 says so, 3.1.1 can only close.
+/// What a PUBLISH that nobody decided about is answered: v5 says so, the others can only close.
 fn expect_publish_failed(client: &mut Client, qos: u8, id: u16) {
     match (client.version(), qos) {
         (_, 0) => {}
-        (Version::V311, _) => client.expect_closed(),
+        (Version::V31 | Version::V311, _) => client.expect_closed(),
         (Version::V5, 1) => client.expect_ack(Kind::Puback, id, 0x83),
         (Version::V5, _) => client.expect_ack(Kind::Pubrec, id, 0x83),
     }
@@ -240,7 +241,7 @@ fn rubbish() -> Vec<Answer> {
     .collect()
 }
 
-both_versions!(a_rubbish_answer_to_connect_is_no_answer, |version| {
+all_versions!(a_rubbish_answer_to_connect_is_no_answer, |version| {
     let topology = Topology::scripted().start();
     for answer in rubbish() {
         println!("{answer:?}");
@@ -258,7 +259,7 @@ both_versions!(a_rubbish_answer_to_connect_is_no_answer, |version| {
     }
 });
 
-both_versions!(a_rubbish_answer_to_a_will_is_no_answer, |version| {
+all_versions!(a_rubbish_answer_to_a_will_is_no_answer, |version| {
     let topology = Topology::scripted().start();
     let connect = Connect::new("client").will(tidegate_tests::Publish::new("w", "boo"));
     for answer in [
@@ -280,7 +281,7 @@ both_versions!(a_rubbish_answer_to_a_will_is_no_answer, |version| {
     }
 });
 
-both_versions!(a_rubbish_answer_to_publish_is_no_answer, |version| {
+all_versions!(a_rubbish_answer_to_publish_is_no_answer, |version| {
     let topology = Topology::scripted().start();
     for answer in rubbish() {
         println!("{answer:?}");
@@ -297,7 +298,7 @@ both_versions!(a_rubbish_answer_to_publish_is_no_answer, |version| {
     }
 });
 
-both_versions!(a_rubbish_answer_to_subscribe_is_no_answer, |version| {
+all_versions!(a_rubbish_answer_to_subscribe_is_no_answer, |version| {
     let topology = Topology::scripted().start();
     for answer in rubbish() {
         println!("{answer:?}");
@@ -351,6 +352,21 @@ both_versions!(one_undecided_filter_can_be_refused, |version| {
     assert_eq!(topology.recorder().filters(), ["a", "b"]);
 });
 
+// MQTT 3.1 has no code for a filter that nobody decided about, and a positive one would be a lie.
+#[test]
+fn an_undecided_filter_ends_a_connection_of_31() {
+    let topology = Topology::scripted()
+        .set("authz.subscribe.on_failure", "reject")
+        .start();
+    topology
+        .service()
+        .answer_hook(Hook::Subscribe, |_| Answer::Missing);
+    let mut client = topology.connect(Version::V31, "client");
+    client.subscribe(&["a"]);
+    client.expect_closed();
+    assert!(topology.recorder().filters().is_empty());
+}
+
 /// A check that would fail for ever is denied, so that the client does not come back in a loop.
 #[test]
 fn an_invalid_check_is_denied() {
@@ -363,7 +379,7 @@ fn an_invalid_check_is_denied() {
     client.expect_ack(Kind::Puback, id, 0x87);
 }
 
-both_versions!(a_session_without_its_state_is_ended, |version| {
+all_versions!(a_session_without_its_state_is_ended, |version| {
     let topology = Topology::scripted().start();
     topology.service().answer_hook(Hook::Publish, |_| {
         Answer::Fail(FailureCode::SessionStateInvalid)

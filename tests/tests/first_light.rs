@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use tidegate_tests::{
-    Client, Connect, Publish, Subscribe, Topology, Unsubscribe, Version, both_versions,
+    Client, Connect, Publish, Subscribe, Topology, Unsubscribe, Version, all_versions,
     packet::{Encode as _, Kind, PINGREQ, disconnect, frame, property},
     reference::password,
     topology::{login, unique},
@@ -14,22 +14,23 @@ fn not_authorized(version: Version) -> u8 {
     version.pick(0x05, 0x87)
 }
 
-/// A filter that is not granted.
+/// A filter that is not granted. In MQTT 3.1 there is no way to say no: it is what was asked for.
 fn not_granted(version: Version) -> u8 {
-    version.pick(0x80, 0x87)
+    version.pick_of_three(2, 0x80, 0x87)
 }
 
-/// What a PUBLISH that is not allowed is answered: in 3.1.1 there is no way to say no.
+/// What a PUBLISH that is not allowed is answered: before MQTT 5 there is no way to say no.
 fn expect_publish_denied(client: &mut Client, qos: u8, id: u16) {
     match (client.version(), qos) {
         (_, 0) => {}
-        (Version::V311, _) => client.complete(qos, id),
+        (Version::V31 | Version::V311, _) => client.complete(qos, id),
         (Version::V5, 1) => client.expect_ack(Kind::Puback, id, 0x87),
         (Version::V5, _) => client.expect_ack(Kind::Pubrec, id, 0x87),
     }
 }
 
-both_versions!(mosquitto_clients_meet, |version| {
+// [MQTT-4.2.0-1] [3.1.1: MQTT-7.0.0-2] [3.1.1: MQTT-7.1.1-1]
+all_versions!(mosquitto_clients_meet, |version| {
     let topology = Topology::shared();
     let alice = topology.command_line(version, "alice");
     let topic = unique("alice/x");
@@ -41,7 +42,7 @@ both_versions!(mosquitto_clients_meet, |version| {
     }
 });
 
-both_versions!(mosquitto_pub_never_reaches_a_foreign_topic, |version| {
+all_versions!(mosquitto_pub_never_reaches_a_foreign_topic, |version| {
     let topology = Topology::shared();
     let alice = topology.command_line(version, "alice");
     let (foreign, own) = (unique("bob/x"), unique("alice/x"));
@@ -53,7 +54,7 @@ both_versions!(mosquitto_pub_never_reaches_a_foreign_topic, |version| {
     witness.expect_publish(&own, "but this");
 });
 
-both_versions!(a_message_to_a_foreign_topic_is_refused, |version| {
+all_versions!(a_message_to_a_foreign_topic_is_refused, |version| {
     let topology = Topology::shared();
     let (foreign, own) = (unique("bob/x"), unique("alice/x"));
     let mut witness = topology.witness(&[&foreign, &own]);
@@ -67,7 +68,7 @@ both_versions!(a_message_to_a_foreign_topic_is_refused, |version| {
     witness.expect_publish(&own, "but this");
 });
 
-both_versions!(a_name_that_begins_alike_is_foreign, |version| {
+all_versions!(a_name_that_begins_alike_is_foreign, |version| {
     let topology = Topology::shared();
     for (user, topic) in [
         ("alice2", "alice/x"),
@@ -83,7 +84,7 @@ both_versions!(a_name_that_begins_alike_is_foreign, |version| {
     }
 });
 
-both_versions!(a_superuser_may_do_anything, |version| {
+all_versions!(a_superuser_may_do_anything, |version| {
     let topology = Topology::shared();
     let topic = unique("bob/x");
     let mut root = topology.connect(version, "root");
@@ -93,7 +94,7 @@ both_versions!(a_superuser_may_do_anything, |version| {
     root.expect_publish(&topic, "mine as well");
 });
 
-both_versions!(filters_are_granted_and_refused_one_by_one, |version| {
+all_versions!(filters_are_granted_and_refused_one_by_one, |version| {
     let topology = Topology::shared();
     let (own, foreign) = (unique("alice/x") + "/#", unique("bob/x") + "/#");
     let refused = not_granted(version);
@@ -106,7 +107,7 @@ both_versions!(filters_are_granted_and_refused_one_by_one, |version| {
     alice.expect_suback(id, &[refused, 2, refused, 2]);
 });
 
-both_versions!(requested_qos_is_granted_per_filter, |version| {
+all_versions!(requested_qos_is_granted_per_filter, |version| {
     let topology = Topology::shared();
     let mut alice = topology.connect(version, "alice");
     let packet = (0..=2).fold(Subscribe::new(1), |packet, qos| {
@@ -116,7 +117,7 @@ both_versions!(requested_qos_is_granted_per_filter, |version| {
     alice.expect_suback(1, &[0, 1, 2]);
 });
 
-both_versions!(refused_filters_deliver_nothing, |version| {
+all_versions!(refused_filters_deliver_nothing, |version| {
     let topology = Topology::shared();
     let topic = unique("bob/x");
     let mut witness = topology.witness(&[&topic]);
@@ -129,7 +130,7 @@ both_versions!(refused_filters_deliver_nothing, |version| {
     alice.expect_nothing_before_pong();
 });
 
-both_versions!(a_filter_that_covers_too_much_is_refused, |version| {
+all_versions!(a_filter_that_covers_too_much_is_refused, |version| {
     let topology = Topology::shared();
     let mut alice = topology.connect(version, "alice");
     for filter in ["#", "+/x", "+/#", "+", "/#", "$SYS/#", "alice2/#"] {
@@ -138,7 +139,7 @@ both_versions!(a_filter_that_covers_too_much_is_refused, |version| {
     }
 });
 
-both_versions!(a_share_is_judged_by_its_inner_filter, |version| {
+all_versions!(a_share_is_judged_by_its_inner_filter, |version| {
     let topology = Topology::shared();
     let topic = unique("alice/x");
     let mut alice = topology.connect(version, "alice");
@@ -153,7 +154,8 @@ both_versions!(a_share_is_judged_by_its_inner_filter, |version| {
     alice.expect_publish(&topic, "shared");
 });
 
-both_versions!(unsubscribe_ends_a_subscription, |version| {
+// [MQTT-3.10.4-2] [3.1.1: MQTT-3.10.4-2]
+all_versions!(unsubscribe_ends_a_subscription, |version| {
     let topology = Topology::shared();
     let topic = unique("alice/x");
     let mut alice = topology.connect(version, "alice");
@@ -166,7 +168,7 @@ both_versions!(unsubscribe_ends_a_subscription, |version| {
     alice.expect_nothing_before_pong();
 });
 
-both_versions!(leaving_a_foreign_filter_is_never_refused, |version| {
+all_versions!(leaving_a_foreign_filter_is_never_refused, |version| {
     let topology = Topology::shared();
     let mut alice = topology.connect(version, "alice");
     alice.send(&Unsubscribe::new(50, &["bob/#"]));
@@ -174,7 +176,8 @@ both_versions!(leaving_a_foreign_filter_is_never_refused, |version| {
     assert_eq!(codes, version.pick(vec![], vec![0x11]));
 });
 
-both_versions!(messages_are_delivered_at_every_qos, |version| {
+// [MQTT-3.3.2-3] [3.1.1: MQTT-3.3.2-3]
+all_versions!(messages_are_delivered_at_every_qos, |version| {
     let topology = Topology::shared();
     let topic = unique("alice/x");
     let mut alice = topology.connect(version, "alice");
@@ -189,7 +192,7 @@ both_versions!(messages_are_delivered_at_every_qos, |version| {
     }
 });
 
-both_versions!(a_large_message_passes, |version| {
+all_versions!(a_large_message_passes, |version| {
     let topology = Topology::shared();
     let topic = unique("alice/x");
     let payload = vec![b'x'; 200_000];
@@ -200,7 +203,7 @@ both_versions!(a_large_message_passes, |version| {
     witness.expect_publish(&topic, &payload);
 });
 
-both_versions!(a_message_in_single_bytes_passes, |version| {
+all_versions!(a_message_in_single_bytes_passes, |version| {
     let topology = Topology::shared();
     let topic = unique("alice/x");
     let mut witness = topology.witness(&[&topic]);
@@ -211,7 +214,7 @@ both_versions!(a_message_in_single_bytes_passes, |version| {
     witness.expect_publish(&topic, "slowly");
 });
 
-both_versions!(packets_pipelined_behind_connect_pass, |version| {
+all_versions!(packets_pipelined_behind_connect_pass, |version| {
     let topology = Topology::shared();
     let topic = unique("alice/x");
     let mut witness = topology.witness(&[&topic]);
@@ -231,7 +234,9 @@ both_versions!(packets_pipelined_behind_connect_pass, |version| {
     witness.expect_publish(&topic, "at once");
 });
 
-both_versions!(a_retained_message_is_kept_and_can_be_deleted, |version| {
+// [MQTT-3.3.1-5] [MQTT-3.3.1-6] [MQTT-3.3.1-7] [MQTT-3.3.1-9] [3.1.1: MQTT-3.3.1-5]
+// [3.1.1: MQTT-3.3.1-6] [3.1.1: MQTT-3.3.1-8] [3.1.1: MQTT-3.3.1-10] [3.1.1: MQTT-3.3.1-11]
+all_versions!(a_retained_message_is_kept_and_can_be_deleted, |version| {
     let topology = Topology::shared();
     let topic = unique("alice/x");
     let mut sender = topology.connect(version, "alice");
@@ -250,7 +255,7 @@ both_versions!(a_retained_message_is_kept_and_can_be_deleted, |version| {
     late.expect_nothing_before_pong();
 });
 
-both_versions!(a_foreign_retained_message_is_not_kept, |version| {
+all_versions!(a_foreign_retained_message_is_not_kept, |version| {
     let topology = Topology::shared();
     let topic = unique("bob/x");
     let mut alice = topology.connect(version, "alice");
@@ -262,14 +267,15 @@ both_versions!(a_foreign_retained_message_is_not_kept, |version| {
     bob.expect_nothing_before_pong();
 });
 
-both_versions!(a_will_on_a_foreign_topic_refuses_the_connect, |version| {
+all_versions!(a_will_on_a_foreign_topic_refuses_the_connect, |version| {
     let topology = Topology::shared();
     let connect = login("alice").will(Publish::new("bob/x", "boo"));
     let mut alice = topology.try_connect(version, &connect);
     alice.expect_refused(not_authorized(version));
 });
 
-both_versions!(a_will_is_published_when_the_client_just_goes, |version| {
+// [MQTT-3.1.2-7] [MQTT-3.1.2-8] [3.1.1: MQTT-3.1.2-8]
+all_versions!(a_will_is_published_when_the_client_just_goes, |version| {
     let topology = Topology::shared();
     let topic = unique("alice/x");
     let mut witness = topology.witness(&[&topic]);
@@ -280,7 +286,8 @@ both_versions!(a_will_is_published_when_the_client_just_goes, |version| {
     witness.expect_publish(&topic, "gone");
 });
 
-both_versions!(a_will_is_not_published_after_a_disconnect, |version| {
+// [MQTT-3.1.2-10] [MQTT-3.14.4-3] [3.1.1: MQTT-3.1.2-10] [3.1.1: MQTT-3.14.4-3]
+all_versions!(a_will_is_not_published_after_a_disconnect, |version| {
     let topology = Topology::shared();
     let (topic, marker) = (unique("alice/x"), unique("alice/x"));
     let mut witness = topology.witness(&[&topic, &marker]);
@@ -309,7 +316,7 @@ fn disconnect_with_will_publishes_it() {
     witness.expect_publish(&topic, "gone");
 }
 
-both_versions!(wrong_credentials_are_refused, |version| {
+all_versions!(wrong_credentials_are_refused, |version| {
     let topology = Topology::shared();
     let refusals: &[u8] = version.pick(&[0x04, 0x05], &[0x86, 0x87]);
     let id = || unique("client");
@@ -326,7 +333,7 @@ both_versions!(wrong_credentials_are_refused, |version| {
     }
 });
 
-both_versions!(user_names_that_would_be_wildcards_are_refused, |version| {
+all_versions!(user_names_that_would_be_wildcards_are_refused, |version| {
     let topology = Topology::shared();
     let refusals: &[u8] = version.pick(&[0x04, 0x05], &[0x86, 0x87]);
     for name in [
@@ -339,7 +346,7 @@ both_versions!(user_names_that_would_be_wildcards_are_refused, |version| {
     }
 });
 
-both_versions!(two_users_may_have_the_same_client_id, |version| {
+all_versions!(two_users_may_have_the_same_client_id, |version| {
     let topology = Topology::shared();
     let client_id = unique("device");
     let connect = |user: &str| Connect::new(&client_id).login(user, password(user));
@@ -351,7 +358,10 @@ both_versions!(two_users_may_have_the_same_client_id, |version| {
     alice.expect_nothing_before_pong();
 });
 
-both_versions!(a_user_takes_over_their_own_session_only, |version| {
+// [MQTT-3.1.2-5] [MQTT-3.1.2-6] [MQTT-3.1.2-23] [MQTT-3.1.3-2] [MQTT-3.1.4-3] [MQTT-3.2.2-3]
+// [MQTT-4.5.0-1] [3.1.1: MQTT-3.1.2-4] [3.1.1: MQTT-3.1.2-5] [3.1.1: MQTT-3.1.3-2]
+// [3.1.1: MQTT-3.1.4-2] [3.1.1: MQTT-3.2.2-2] [3.1.1: MQTT-3.2.2-3] [3.1.1: MQTT-4.5.0-1]
+all_versions!(a_user_takes_over_their_own_session_only, |version| {
     let topology = Topology::shared();
     let (client_id, topic) = (unique("device"), unique("alice/x"));
     let connect = |user: &str| {
@@ -374,7 +384,9 @@ both_versions!(a_user_takes_over_their_own_session_only, |version| {
     assert!(!bob.expect_connack(0).session_present());
     bob.expect_nothing_before_pong();
     let mut alice = topology.try_connect(version, &connect("alice"));
-    assert!(alice.expect_connack(0).session_present());
+    // MQTT 3.1 has no such bit.
+    let present = alice.expect_connack(0).session_present();
+    assert_eq!(present, version != Version::V31);
     alice.expect_publish(&topic, "for alice");
 
     let mut again = topology.try_connect(version, &connect("alice"));
@@ -383,9 +395,12 @@ both_versions!(a_user_takes_over_their_own_session_only, |version| {
     bob.expect_nothing_before_pong();
 });
 
-both_versions!(a_client_without_an_id_is_given_one, |version| {
+all_versions!(a_client_without_an_id_is_given_one, |version| {
     let topology = Topology::shared();
     let connect = Connect::new("").login("alice", password("alice"));
+    if version == Version::V31 {
+        return topology.try_connect(version, &connect).expect_refused(2);
+    }
     let mut alice = topology.try_connect(version, &connect);
     let connack = alice.expect_connack(0);
     if version == Version::V5 {
@@ -403,22 +418,22 @@ both_versions!(a_client_without_an_id_is_given_one, |version| {
 });
 
 #[test]
-fn a_kept_session_without_an_id_is_refused_in_311() {
+fn a_kept_session_without_an_id_is_refused_before_mqtt_5() {
     let topology = Topology::shared();
     let connect = Connect::new("").login("alice", password("alice")).resume();
-    topology
-        .try_connect(Version::V311, &connect)
-        .expect_refused(0x02);
+    for version in [Version::V31, Version::V311] {
+        topology.try_connect(version, &connect).expect_refused(0x02);
+    }
 }
 
-both_versions!(a_second_connect_is_a_protocol_error, |version| {
+all_versions!(a_second_connect_is_a_protocol_error, |version| {
     let topology = Topology::shared();
     let mut alice = topology.connect(version, "alice");
     alice.send(&login("bob"));
     alice.expect_end(0x82);
 });
 
-both_versions!(a_pingreq_with_a_body_is_malformed, |version| {
+all_versions!(a_pingreq_with_a_body_is_malformed, |version| {
     let topology = Topology::shared();
     let mut alice = topology.connect(version, "alice");
     alice.send_raw(&[0xC0, 0x01, 0x00]);

@@ -15,10 +15,12 @@ use tidegate_proto::v1::{
     authorization_service_client::AuthorizationServiceClient, publish_result::Decision,
 };
 use tidegate_tests::{
-    Answer, Client, Connect, Hold, Publish, Subscribe, Unsubscribe, background, both_versions,
+    Answer, Client, Connect, Hold, Publish, Subscribe, Unsubscribe, Version, all_versions,
+    background,
     collector::Collector,
+    gate::Settings,
     mosquitto::{CommandLine, Mosquitto},
-    packet::{Kind, ack, property},
+    packet::{Connack, Encode as _, Kind, ack, property},
     process::Program,
     recorder::{Recorder, Reply},
     rogue::{Manner, Rogue},
@@ -26,14 +28,14 @@ use tidegate_tests::{
 };
 use tonic::{Code, Status};
 
-fn connected(address: SocketAddr, version: tidegate_tests::Version) -> Client {
+fn connected(address: SocketAddr, version: Version) -> Client {
     let mut client = Client::open(address, version);
     client.send(&Connect::new("harness"));
     client.expect_connack(0);
     client
 }
 
-both_versions!(client_speaks_with_a_real_broker, |version| {
+all_versions!(client_speaks_with_a_real_broker, |version| {
     let broker = Mosquitto::start();
     let mut client = connected(broker.address(), version);
     let id = client.subscribe(&["a/#", "b"]);
@@ -50,8 +52,7 @@ both_versions!(client_speaks_with_a_real_broker, |version| {
     client.expect_nothing_before_pong();
 });
 
-both_versions!(a_real_broker_is_content_with_bytes_one_by_one, |version| {
-    use tidegate_tests::packet::Encode as _;
+all_versions!(a_real_broker_is_content_with_bytes_one_by_one, |version| {
     let broker = Mosquitto::start();
     let mut client = Client::open(broker.address(), version);
     let will = Publish::new("w", "will").qos(1).retain();
@@ -67,7 +68,7 @@ both_versions!(a_real_broker_is_content_with_bytes_one_by_one, |version| {
     client.expect_suback(5, &[1]);
 });
 
-both_versions!(a_client_that_goes_away_leaves_its_will, |version| {
+all_versions!(a_client_that_goes_away_leaves_its_will, |version| {
     let broker = Mosquitto::start();
     let mut witness = connected(broker.address(), version);
     let id = witness.subscribe(&["w"]);
@@ -79,7 +80,7 @@ both_versions!(a_client_that_goes_away_leaves_its_will, |version| {
     witness.expect_publish("w", "gone");
 });
 
-both_versions!(command_line_clients_reach_a_real_broker, |version| {
+all_versions!(command_line_clients_reach_a_real_broker, |version| {
     let broker = Mosquitto::start();
     let anybody = CommandLine::new(broker.address(), version).login("u", "p");
     let subscriber = anybody.subscribe(2, "a/#");
@@ -91,7 +92,7 @@ both_versions!(command_line_clients_reach_a_real_broker, |version| {
     assert_eq!(subscriber.messages(), ["a/b at 0", "a/b at 1", "a/b at 2"]);
 });
 
-both_versions!(recorder_answers_like_a_broker_and_remembers, |version| {
+all_versions!(recorder_answers_like_a_broker_and_remembers, |version| {
     let recorder = Recorder::start();
     let mut client = connected(recorder.address(), version);
     for qos in 0..=2 {
@@ -114,7 +115,7 @@ both_versions!(recorder_answers_like_a_broker_and_remembers, |version| {
     assert_eq!(recorder.packets(Kind::Connect)[0].client_id(), "harness");
 });
 
-both_versions!(recorder_can_refuse_and_be_silent, |version| {
+all_versions!(recorder_can_refuse_and_be_silent, |version| {
     let recorder = Recorder::start();
     recorder.reply_with(|packet| match packet.kind() {
         Kind::Connect if packet.client_id() == "refused" => Reply::Close(vec![0x20, 2, 0, 5]),
@@ -134,10 +135,80 @@ both_versions!(recorder_can_refuse_and_be_silent, |version| {
     client.expect_closed();
 });
 
+all_versions!(recorder_speaks_the_version_of_its_peer, |version| {
+    let recorder = Recorder::start();
+    let connack = Connack::new()
+        .session_present()
+        .property(property::receive_maximum(7));
+    recorder.accept_with(connack);
+    let mut client = Client::open(recorder.address(), version);
+    client.send(&Connect::new("harness").unclean().keep_alive(60));
+    let connack = client.expect_connack(0);
+    assert_eq!(connack.session_present(), version != Version::V31);
+    let told = connack.number(property::RECEIVE_MAXIMUM);
+    assert_eq!(told, version.pick(None, Some(7)));
+    let connect = recorder.connection(0).remove(0);
+    assert_eq!((connect.clean_start(), connect.keep_alive()), (false, 60));
+
+    recorder.send_packet(0, &Publish::new("t", "x").qos(2).id(9));
+    client.expect_publish("t", "x");
+    recorder.wait_for(Kind::Pubcomp, 1);
+    let id = client.subscribe(&["a"]);
+    client.expect_suback(id, &[2]);
+    assert_eq!(recorder.packets(Kind::Subscribe)[0].options(), [2]);
+    let kinds = [Kind::Connect, Kind::Pubrec, Kind::Pubcomp, Kind::Subscribe];
+    assert_eq!(recorder.kinds(0), kinds);
+
+    recorder.reply_to(Kind::Publish, |_| Reply::Silence);
+    client.publish(1, "t", "");
+    client.expect_nothing_before_pong();
+    recorder.reply_as_usual();
+    let id = client.publish(1, "t", "");
+    client.expect_ack(Kind::Puback, id, 0);
+});
+
+all_versions!(packets_that_come_in_between_are_put_by, |version| {
+    let recorder = Recorder::start();
+    recorder.reply_to(Kind::Pubrec, move |packet| {
+        let in_between = Publish::new("other", "y").encode(version);
+        Reply::Bytes([in_between, ack(Kind::Pubrel, packet.id())].concat())
+    });
+    let mut client = connected(recorder.address(), version);
+    recorder.send_packet(0, &Publish::new("t", "x").qos(2).id(9));
+    client.expect_publish("t", "x");
+    client.expect_publish("other", "y");
+    client.expect_nothing_before_pong();
+});
+
+all_versions!(a_real_broker_takes_more_configuration, |version| {
+    let broker = Mosquitto::start_with(&["max_packet_size 100".to_owned()]);
+    let mut client = connected(broker.address(), version);
+    client.send_in_vain(&Publish::new("t", [b'x'; 100]).encode(version));
+    client.drain();
+    broker.wait_left("harness");
+});
+
+#[test]
+fn settings_reach_into_lists() {
+    let settings = Settings::for_gate("mqtt://127.0.0.1:1", "http://127.0.0.1:2")
+        .set("listeners.0.name", "renamed")
+        .set("listeners.0.attributes.tenant", "one");
+    let text = settings.to_string();
+    for line in ["name = \"renamed\"", "tenant = \"one\""] {
+        assert!(text.contains(line), "{text}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "there is no place for listeners.1.name")]
+fn settings_do_not_make_lists_longer() {
+    let _ = Settings::for_gate("", "").set("listeners.1.name", "second");
+}
+
 #[test]
 fn packets_tell_their_properties() {
     let recorder = Recorder::start();
-    let mut client = connected(recorder.address(), tidegate_tests::Version::V5);
+    let mut client = connected(recorder.address(), Version::V5);
     let publish = Publish::new("t", "payload")
         .property(property::topic_alias(3))
         .property(property::user("key", "value"))

@@ -13,11 +13,11 @@ use std::{collections::BTreeSet, env, fmt::Debug, ops::Range};
 use fastrand::Rng;
 use model::{Model, Step};
 use tidegate_tests::{
-    Check, Client, Connect, Packet, Topology, Version, both_versions,
+    Check, Client, Connect, Packet, Topology, Version, all_versions,
     packet::{Encode as _, Kind, ack},
 };
 
-both_versions!(random_packets_and_decisions, |version| {
+all_versions!(random_packets_and_decisions, |version| {
     let topology = Topology::scripted()
         .set("authz.subscribe.on_failure", "reject")
         .start();

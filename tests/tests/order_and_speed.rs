@@ -75,6 +75,7 @@ both_versions!(one_client_publishes_20_000_messages_in_order, |version| {
     report(version, took, &topology);
 });
 
+// [MQTT-4.6.0-5] [MQTT-4.6.0-6] [3.1.1: MQTT-4.6.0-5] [3.1.1: MQTT-4.6.0-6]
 both_versions!(a_subscriber_gets_20_000_messages_in_order, |version| {
     let topology = Topology::real()
         .set("authz.publish.deadline", PATIENT)
@@ -121,6 +122,7 @@ fn report(version: Version, took: Duration, topology: &Topology) {
     );
 }
 
+// [MQTT-4.6.0-2] [3.1.1: MQTT-4.6.0-2]
 both_versions!(acknowledgements_come_in_order, |version| {
     let topology = Topology::scripted().start();
     topology.service().answer_hook(Hook::Publish, contrary);
@@ -288,6 +290,8 @@ both_versions!(a_real_broker_keeps_a_client_that_is_denied, |version| {
 both_versions!(a_full_window_stops_reading_and_starts_again, |version| {
     let topology = Topology::scripted()
         .set("authz.publish.deadline", "20s")
+        // It does not listen to Receive Maximum, and is not to be left for that.
+        .set("limits.receive_maximum", "65535")
         .start();
     let hold = Hold::new();
     let held = hold.clone();

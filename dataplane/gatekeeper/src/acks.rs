@@ -4,11 +4,14 @@
 //! [MQTT-4.6.0-3]. The broker does so for what it was given; an acknowledgement that the gate makes
 //! itself, for a packet that the broker never saw, has to wait for the broker's earlier ones.
 
+#[cfg(test)]
+mod tests;
+
 use std::{collections::VecDeque, num::NonZeroU16};
 
 use bytes::Bytes;
 
-use crate::{action::Actions, question::QoS};
+use crate::{action::Actions, inflight::Inflight, question::QoS};
 
 /// Acknowledgements that the client still has to get, one line for each kind: the standard orders
 /// PUBACK among PUBACK and PUBREC among PUBREC.
@@ -18,6 +21,12 @@ pub(crate) struct Acks {
     pubrec: Line,
 }
 
+/// Where an acknowledgement goes out, and who has to know.
+pub(crate) struct Outlet<'a> {
+    pub(crate) inflight: &'a mut Inflight,
+    pub(crate) actions: &'a mut Actions,
+}
+
 impl Acks {
     /// A PUBLISH went to the broker, which will acknowledge it.
     pub(crate) fn expect(&mut self, qos: QoS, id: NonZeroU16, dup: bool) {
@@ -25,15 +34,58 @@ impl Acks {
     }
 
     /// The gate acknowledges a PUBLISH itself; the bytes leave when it is their turn.
-    pub(crate) fn own(&mut self, qos: QoS, bytes: Bytes, actions: &mut Actions) {
+    pub(crate) fn own(&mut self, qos: QoS, id: NonZeroU16, bytes: Bytes, outlet: Outlet<'_>) {
         let line = self.line(qos);
-        line.turns.push_back(Turn::Own(bytes));
-        line.advance(actions);
+        line.turns.push_back(Turn::Own(id, bytes));
+        line.advance(outlet);
+    }
+
+    /// The same for a PUBREC that is not to leave before [`purged`](Self::purged).
+    pub(crate) fn hold(&mut self, id: NonZeroU16, bytes: Bytes) {
+        self.pubrec.turns.push_back(Turn::Held(id, bytes));
+    }
+
+    /// The broker has forgotten what it held under the identifier.
+    pub(crate) fn purged(&mut self, id: NonZeroU16, outlet: Outlet<'_>) {
+        for turn in &mut self.pubrec.turns {
+            if let Turn::Held(held, bytes) = turn
+                && *held == id
+            {
+                *turn = Turn::Own(id, std::mem::take(bytes));
+                break;
+            }
+        }
+        self.pubrec.advance(outlet);
+    }
+
+    /// The client repeated a PUBLISH whose PUBREC is the broker's and has not come: it gets the same
+    /// once more, and in this place.
+    pub(crate) fn repeat(&mut self, id: NonZeroU16) {
+        self.pubrec.turns.push_back(Turn::Again(id));
+    }
+
+    /// The PUBREC for what was repeated has come.
+    pub(crate) fn known(&mut self, id: NonZeroU16, bytes: &Bytes) {
+        for turn in &mut self.pubrec.turns {
+            if matches!(turn, Turn::Again(repeated) if *repeated == id) {
+                *turn = Turn::Own(id, bytes.clone());
+            }
+        }
     }
 
     /// The broker's PUBACK or PUBREC for the id has just been passed on.
-    pub(crate) fn passed(&mut self, qos: QoS, id: NonZeroU16, actions: &mut Actions) {
-        self.line(qos).passed(id, actions);
+    pub(crate) fn passed(&mut self, qos: QoS, id: NonZeroU16, outlet: Outlet<'_>) {
+        self.line(qos).passed(id, outlet);
+    }
+
+    /// The flow is over. A PUBREC for it would be taken for that of the next message.
+    pub(crate) fn forget(&mut self, id: NonZeroU16, outlet: Outlet<'_>) {
+        for turn in &mut self.pubrec.turns {
+            if turn.id() == Some(id) {
+                *turn = Turn::Passed;
+            }
+        }
+        self.pubrec.advance(outlet);
     }
 
     /// How many are outstanding.
@@ -58,10 +110,23 @@ struct Line {
 enum Turn {
     /// The broker's acknowledgement is awaited.
     Broker(NonZeroU16),
-    /// The broker's acknowledgement came out of order and has been passed on.
+    /// The broker's acknowledgement came out of order and has been passed on, or is none any more.
     Passed,
     /// The gate's own.
-    Own(Bytes),
+    Own(NonZeroU16, Bytes),
+    /// The gate's own, and something else has to come first.
+    Held(NonZeroU16, Bytes),
+    /// The broker's once more, when it is known.
+    Again(NonZeroU16),
+}
+
+impl Turn {
+    fn id(&self) -> Option<NonZeroU16> {
+        match self {
+            Self::Broker(id) | Self::Own(id, _) | Self::Held(id, _) | Self::Again(id) => Some(*id),
+            Self::Passed => None,
+        }
+    }
 }
 
 impl Line {
@@ -74,14 +139,14 @@ impl Line {
         self.turns.push_back(Turn::Broker(id));
     }
 
-    fn passed(&mut self, id: NonZeroU16, actions: &mut Actions) {
+    fn passed(&mut self, id: NonZeroU16, outlet: Outlet<'_>) {
         let Some(index) = self.position(id) else {
             return;
         };
         if let Some(turn) = self.turns.get_mut(index) {
             *turn = Turn::Passed;
         }
-        self.advance(actions);
+        self.advance(outlet);
     }
 
     fn position(&self, id: NonZeroU16) -> Option<usize> {
@@ -90,70 +155,19 @@ impl Line {
             .position(|turn| matches!(turn, Turn::Broker(awaited) if *awaited == id))
     }
 
-    fn advance(&mut self, actions: &mut Actions) {
+    fn advance(&mut self, outlet: Outlet<'_>) {
         while let Some(turn) = self.turns.pop_front() {
             match turn {
                 Turn::Passed => {}
-                Turn::Own(bytes) => actions.write_client(bytes),
-                Turn::Broker(_) => {
+                Turn::Own(id, bytes) => {
+                    outlet.actions.write_client(bytes);
+                    outlet.inflight.acknowledged(id);
+                }
+                Turn::Broker(_) | Turn::Held(..) | Turn::Again(_) => {
                     self.turns.push_front(turn);
                     return;
                 }
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::action::Action;
-
-    fn id(value: u16) -> NonZeroU16 {
-        NonZeroU16::new(value).unwrap()
-    }
-
-    fn written(actions: &mut Actions) -> Vec<Bytes> {
-        std::iter::from_fn(|| actions.pop())
-            .map(|action| match action {
-                Action::ToClient(bytes) => bytes,
-                other => panic!("unexpected {other:?}"),
-            })
-            .collect()
-    }
-
-    #[test]
-    fn own_acknowledgement_waits_for_the_brokers_earlier_ones() {
-        let (mut acks, mut actions) = (Acks::default(), Actions::default());
-        acks.expect(QoS::AtLeastOnce, id(1), false);
-        acks.own(QoS::AtLeastOnce, Bytes::from_static(b"two"), &mut actions);
-        acks.expect(QoS::AtLeastOnce, id(3), false);
-        acks.own(QoS::AtLeastOnce, Bytes::from_static(b"four"), &mut actions);
-        assert!(written(&mut actions).is_empty());
-
-        acks.passed(QoS::AtLeastOnce, id(3), &mut actions);
-        assert!(written(&mut actions).is_empty());
-
-        acks.passed(QoS::AtLeastOnce, id(1), &mut actions);
-        assert_eq!(written(&mut actions), ["two", "four"]);
-        assert_eq!(acks.len(), 0);
-    }
-
-    #[test]
-    fn the_two_kinds_do_not_wait_for_each_other() {
-        let (mut acks, mut actions) = (Acks::default(), Actions::default());
-        acks.expect(QoS::ExactlyOnce, id(1), false);
-        acks.own(QoS::AtLeastOnce, Bytes::from_static(b"two"), &mut actions);
-        assert_eq!(written(&mut actions), ["two"]);
-    }
-
-    #[test]
-    fn a_repeated_publish_that_is_answered_once_holds_nothing_up() {
-        let (mut acks, mut actions) = (Acks::default(), Actions::default());
-        acks.expect(QoS::ExactlyOnce, id(1), false);
-        acks.expect(QoS::ExactlyOnce, id(1), true);
-        acks.own(QoS::ExactlyOnce, Bytes::from_static(b"own"), &mut actions);
-        acks.passed(QoS::ExactlyOnce, id(1), &mut actions);
-        assert_eq!(written(&mut actions), ["own"]);
     }
 }

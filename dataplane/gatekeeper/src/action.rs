@@ -43,6 +43,9 @@ pub enum Event {
     /// The fate of a packet or will that was asked about, given under the ticket of its (first)
     /// question. An allowed CONNECT has none but [`Connected`](Self::Connected), or the close.
     Settled(Ticket, Fate),
+    /// The broker delivered a message for which a client with a mount has no name. It went nowhere;
+    /// with QoS above 0 the gate acknowledged it.
+    Undeliverable,
 }
 
 /// What became of a packet.
@@ -56,6 +59,9 @@ pub enum Fate {
     Refused(ReasonCode),
     /// It went nowhere, and the client was told nothing, or a success.
     Dropped,
+    /// It went nowhere, because its Message Expiry Interval passed while it waited; the client was
+    /// told a success.
+    Expired,
     /// It went nowhere, because it ended the connection.
     Closed,
 }
@@ -86,12 +92,18 @@ pub enum Exempt {
     Acknowledgement,
     /// PUBREL: the second half of a PUBLISH that was decided about.
     Release,
+    /// PUBREL of the gate's own: the client's message is refused now, and the broker may hold it from
+    /// a former connection.
+    Purge,
     /// UNSUBSCRIBE: no permission may block leaving [MQTT-3.10.4-1].
     Unsubscribe,
     /// PINGREQ, the client's or the gate's own.
     Ping,
     /// DISCONNECT.
     Disconnect,
+    /// DISCONNECT of the gate's own, for a client that said none: the operator does not want its
+    /// will to be published.
+    SuppressWill,
 }
 
 impl Admitted {

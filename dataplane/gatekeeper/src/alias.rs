@@ -36,7 +36,7 @@ impl AliasTable {
             return if topic.is_empty() {
                 Err(Violation::protocol(
                     "PUBLISH with neither topic name nor topic alias",
-                    "MQTT-3.3.2-1",
+                    "§3.3.2.1",
                 ))
             } else {
                 Ok(topic.clone())
@@ -52,7 +52,7 @@ impl AliasTable {
         if topic.is_empty() {
             self.topics.get(&alias).cloned().ok_or(Violation::protocol(
                 "topic alias that was never set",
-                "MQTT-3.3.2-7",
+                "§3.3.4",
             ))
         } else {
             self.topics.insert(alias, unpinned(topic));

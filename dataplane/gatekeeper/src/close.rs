@@ -1,7 +1,10 @@
 //! The closed vocabulary of endings: one word for log field, metric label and span attribute, who
 //! caused it, and what an MQTT 5 client is told.
 
-use crate::{reason::ReasonCode, verdict::Why, violation::Violation};
+#[cfg(test)]
+mod tests;
+
+use crate::{reason::ReasonCode, rules::Rules, verdict::Why, violation::Violation};
 
 /// Why a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,12 +23,14 @@ pub enum CloseReason {
     UnsupportedVersion,
     /// An enhanced authentication method was asked for.
     BadAuthenticationMethod,
-    /// An empty client identifier without a clean session [MQTT-3.1.3-8].
+    /// An empty client identifier without a clean session [3.1.1: MQTT-3.1.3-8].
     ClientIdentifierRejected,
     /// The client broke the protocol.
     ClientViolation(Violation),
     /// The client stopped reading.
     ClientStalled,
+    /// The client began a packet and did not complete it in time.
+    PacketTimeout,
     /// The broker could not be reached.
     BrokerUnreachable,
     /// The broker did not answer the CONNECT in time.
@@ -42,7 +47,7 @@ pub enum CloseReason {
     BrokerViolation(Violation),
     /// The service denied the CONNECT.
     ConnectDenied,
-    /// The service denied the will.
+    /// The service denied the will, or the operator does: a will on a topic that begins with `$`.
     WillDenied,
     /// The service denied a PUBLISH, and that closes.
     PublishDenied,
@@ -94,6 +99,39 @@ impl Party {
 }
 
 impl CloseReason {
+    /// All the words that [`as_str`](Self::as_str) has.
+    pub const NAMES: [&'static str; 29] = [
+        "client_disconnect",
+        "client_gone",
+        "keep_alive_timeout",
+        "handshake_timeout",
+        "not_mqtt",
+        "unsupported_version",
+        "bad_authentication_method",
+        "client_identifier_rejected",
+        "client_violation",
+        "client_stalled",
+        "packet_timeout",
+        "broker_unreachable",
+        "broker_timeout",
+        "broker_refused",
+        "broker_gone",
+        "broker_disconnect",
+        "broker_unresponsive",
+        "broker_violation",
+        "connect_denied",
+        "will_denied",
+        "publish_denied",
+        "subscribe_denied",
+        "expired",
+        "connect_undecided",
+        "will_undecided",
+        "publish_undecided",
+        "subscribe_undecided",
+        "session_state_invalid",
+        "drain",
+    ];
+
     /// The word for it in logs, spans and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -108,6 +146,7 @@ impl CloseReason {
             Self::ClientIdentifierRejected => "client_identifier_rejected",
             Self::ClientViolation(_) => "client_violation",
             Self::ClientStalled => "client_stalled",
+            Self::PacketTimeout => "packet_timeout",
             Self::BrokerUnreachable => "broker_unreachable",
             Self::BrokerTimeout => "broker_timeout",
             Self::BrokerRefused => "broker_refused",
@@ -142,7 +181,8 @@ impl CloseReason {
             | Self::BadAuthenticationMethod
             | Self::ClientIdentifierRejected
             | Self::ClientViolation(_)
-            | Self::ClientStalled => Party::Client,
+            | Self::ClientStalled
+            | Self::PacketTimeout => Party::Client,
             Self::BrokerUnreachable
             | Self::BrokerTimeout
             | Self::BrokerRefused
@@ -179,6 +219,16 @@ impl CloseReason {
         }
     }
 
+    /// Whether the operator wants no will published after this ending. It is not for the gate to say
+    /// after the client's own DISCONNECT, and cannot be said to a broker that is gone.
+    pub(crate) fn suppresses_will(self, rules: &Rules) -> bool {
+        let too_late = matches!(
+            self,
+            Self::ClientDisconnect | Self::BrokerGone | Self::BrokerDisconnect
+        );
+        !too_late && rules.suppress_will_on.contains(&self.as_str())
+    }
+
     /// The code of the DISCONNECT that an MQTT 5 client hears after its CONNACK; `None` where a
     /// bare close is right, because the client has left, or the broker closed without a word.
     pub(crate) fn disconnect_code(self) -> Option<ReasonCode> {
@@ -186,7 +236,7 @@ impl CloseReason {
             Self::KeepAliveTimeout => Some(ReasonCode::KEEP_ALIVE_TIMEOUT),
             Self::ClientViolation(violation) => Some(violation.code),
             Self::ClientStalled => Some(ReasonCode::QUOTA_EXCEEDED),
-            Self::BrokerUnresponsive | Self::BrokerViolation(_) => {
+            Self::PacketTimeout | Self::BrokerUnresponsive | Self::BrokerViolation(_) => {
                 Some(ReasonCode::UNSPECIFIED_ERROR)
             }
             Self::PublishDenied | Self::SubscribeDenied => Some(ReasonCode::NOT_AUTHORIZED),

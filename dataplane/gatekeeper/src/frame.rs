@@ -79,16 +79,23 @@ pub fn scan(buffer: &mut BytesMut, from: Side, max_packet_size: usize) -> Result
     if buffer.len() < needed {
         return Ok(Scan::Incomplete { needed });
     }
-    Ok(Scan::Frame(Frame {
-        bytes: buffer.split_to(needed).freeze(),
-        kind: header.kind,
-        from,
-        header_len: header.len,
-        minimal: header.minimal,
-    }))
+    Ok(Scan::Frame(
+        header.frame(buffer.split_to(needed).freeze(), from),
+    ))
 }
 
 impl Frame {
+    /// A packet that was cut out before, and may have been written anew since.
+    ///
+    /// # Errors
+    /// If `bytes` are anything but one whole packet with a header that this side may send.
+    pub(crate) fn of_packet(bytes: Bytes, from: Side) -> Result<Self, Violation> {
+        let header = Header::read(&bytes, from, usize::MAX)?
+            .filter(|header| header.len + header.remaining == bytes.len())
+            .ok_or(Violation::malformed("not one packet", "MQTT-4.13.1-1"))?;
+        Ok(header.frame(bytes, from))
+    }
+
     /// The type of the packet.
     #[must_use]
     pub fn kind(&self) -> PacketType {
@@ -152,6 +159,22 @@ impl Frame {
         Err(varint::NOT_MINIMAL)
     }
 
+    /// Refuses DUP on a packet that is no PUBLISH where the version does not have it: only MQTT 3.1
+    /// does. All readers of packets call it.
+    ///
+    /// # Errors
+    /// On MQTT 3.1.1 and 5.0, if the flag is set.
+    pub fn check_dup(&self, version: Version) -> Result<(), Violation> {
+        if version == Version::V31 || !self.has_stray_dup() {
+            return Ok(());
+        }
+        Err(kind::RESERVED_FLAGS)
+    }
+
+    fn has_stray_dup(&self) -> bool {
+        self.kind != PacketType::Publish && self.flags() & kind::DUP != 0
+    }
+
     /// The same, on memory of its own if it is small. A slice keeps the whole block alive that it was
     /// read into; a packet that has to wait must not.
     #[must_use]
@@ -167,16 +190,19 @@ impl Frame {
         }
     }
 
-    /// The packet with a minimal remaining length: the same bytes, or a copy if they were not
-    /// canonical. MQTT 3.1.1 has no rule about it and brokers differ, so they get one form only.
+    /// The packet with a minimal remaining length and without the DUP that only MQTT 3.1 has on
+    /// some packets: the same bytes, or a copy if they were not canonical. MQTT 3.x has no rule
+    /// about the first and brokers differ, so they get one form only.
     #[must_use]
     pub fn into_canonical(self) -> Bytes {
-        if self.minimal {
+        let stray = self.has_stray_dup();
+        if self.minimal && !stray {
             return self.bytes;
         }
         let (header, body) = self.bytes.split_at(self.header_len);
         let mut canonical = BytesMut::with_capacity(self.bytes.len());
-        canonical.extend_from_slice(header.get(..1).unwrap_or_default());
+        let clear = if stray { kind::DUP } else { 0 };
+        canonical.extend(header.iter().take(1).map(|first| first & !clear));
         varint::put(&mut canonical, body.len());
         canonical.put_slice(body);
         canonical.freeze()
@@ -230,5 +256,16 @@ impl Header {
             ));
         }
         Ok(Some(header))
+    }
+
+    /// The packet that begins with this header.
+    fn frame(self, bytes: Bytes, from: Side) -> Frame {
+        Frame {
+            bytes,
+            kind: self.kind,
+            from,
+            header_len: self.len,
+            minimal: self.minimal,
+        }
     }
 }

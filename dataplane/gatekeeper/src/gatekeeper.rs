@@ -186,6 +186,13 @@ impl Gatekeeper {
         });
     }
 
+    /// The client has begun a packet and did not complete it in time.
+    pub fn handle_packet_timeout(&mut self, now: Instant) {
+        self.step(now, |phase, cx| {
+            connect::abort(phase, CloseReason::PacketTimeout, cx)
+        });
+    }
+
     /// This instance is shutting down. What was read is still decided about, within the linger time.
     pub fn handle_drain(&mut self, now: Instant) {
         self.step(now, |phase, cx| match phase {

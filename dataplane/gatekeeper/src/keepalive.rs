@@ -47,6 +47,15 @@ struct Ping {
     sent: Instant,
 }
 
+/// The keep alive within its bound, both in seconds. 0 is none, and so longer than any.
+pub(crate) fn bounded(seconds: u16, bound: u16) -> u16 {
+    match (seconds, bound) {
+        (_, 0) => seconds,
+        (0, _) => bound,
+        _ => seconds.min(bound),
+    }
+}
+
 impl KeepAlive {
     /// `seconds` as in CONNECT or Server Keep Alive; 0 is off. `patience` is the time for a PINGRESP.
     pub(crate) fn new(seconds: u16, patience: Duration, now: Instant) -> Self {
@@ -211,6 +220,20 @@ mod tests {
         keep_alive.set_reads_broker(true, start + seconds(60));
         assert_eq!(keep_alive.due(start + seconds(69)), None);
         assert_eq!(keep_alive.due(start + seconds(70)), Some(Due::BrokerSilent));
+    }
+
+    #[test]
+    fn none_is_longer_than_any() {
+        for (seconds, bound, expected) in [
+            (0, 0, 0),
+            (60, 0, 60),
+            (0, 30, 30),
+            (60, 30, 30),
+            (20, 30, 20),
+            (u16::MAX, u16::MAX, u16::MAX),
+        ] {
+            assert_eq!(bounded(seconds, bound), expected);
+        }
     }
 
     #[test]

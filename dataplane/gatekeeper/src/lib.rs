@@ -28,7 +28,7 @@
 //! * Nothing reaches the broker but an [`Admitted`], which is made from an allow, or for a packet
 //!   kind that is exempt by a rule with a name ([`Exempt`]).
 //! * What is allowed leaves in the order of arrival, byte for byte as it came unless something in it
-//!   had to be replaced (a client identifier, a topic alias, a refused filter).
+//!   had to be replaced (by the service or the operator, or a topic alias, or a refused filter).
 //! * No verdict in time is a failure, and a failure is neither an allow nor told as a denial.
 //! * Everything that is held is bounded, no input panics, and work per byte is bounded.
 //!
@@ -36,25 +36,30 @@
 //!
 //! [`frame`] cuts packets, [`wire`] reads and writes them, [`topic`] knows names and filters,
 //! [`reason`] which code may stand where. [`Gatekeeper`] takes what happens, `connect` leads from
-//! the first byte to the CONNACK, `live` from there to the end; `queue`, `acks`, `alias` and
-//! `keepalive` hold the state of a live session, and `reply` is what the gate says itself.
+//! the first byte to the CONNACK, `live` from there to the end; `queue`, `inflight`, `acks`, `alias`,
+//! `subscriptions` and `keepalive` hold the state of a live session, `change` and `mount` judge what
+//! the service puts in the place of the client's words, and `reply` is what the gate says itself.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod acks;
 mod action;
 mod alias;
+mod change;
 mod close;
 mod connect;
 pub mod frame;
 mod gatekeeper;
+mod inflight;
 mod keepalive;
 mod live;
+mod mount;
 mod question;
 mod queue;
 pub mod reason;
 mod reply;
 mod rules;
+mod subscriptions;
 pub mod topic;
 mod verdict;
 mod violation;

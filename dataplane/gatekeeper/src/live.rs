@@ -1,38 +1,46 @@
 //! A session that the broker has accepted.
 //!
 //! [`uplink`] takes the client's packets into the line, [`release`] lets them out in order as their
-//! verdicts come, [`downlink`] takes what the broker sends.
+//! verdicts come ([`publish`] and [`subscribe`] have both sides of theirs), [`downlink`] takes what
+//! the broker sends. [`mutate`] makes the changes that the service asks for, and [`namespace`] is what
+//! a session with a mount has to keep for them, for [`deliver`] and [`unsubscribe`].
 
+mod deliver;
 mod downlink;
+mod goodbye;
+mod mutate;
+mod namespace;
+mod offer;
+mod publish;
 mod release;
+mod subscribe;
+mod unsubscribe;
 mod uplink;
 
-use std::{
-    collections::{HashMap, HashSet},
-    num::NonZeroU16,
-    time::Instant,
-};
+use std::{collections::HashMap, num::NonZeroU16, time::Instant};
 
 use bytestring::ByteString;
 
 use crate::{
-    acks::Acks,
+    acks::{Acks, Outlet},
     action::{Admitted, Exempt, Fate},
     alias::AliasTable,
     close::CloseReason,
     gatekeeper::{Context, Phase},
+    inflight::Inflight,
     keepalive::{Due, KeepAlive, Owner},
     question::{Ticket, Version},
     queue::Queue,
     reason::ReasonCode,
     reply,
     rules::Limits,
+    subscriptions::Subscriptions,
     verdict::{Deny, Verdict},
     violation::Violation,
     wire::{connack::Connack, connect::Connect, disconnect},
 };
 
-use self::release::SubackPlan;
+use self::{goodbye::SessionExpiry, namespace::Namespace, offer::Offer, subscribe::SubackPlan};
 
 /// PINGREQ packets that may be under way to the broker before the gate stops reading the client.
 const MAX_PINGS: usize = 64;
@@ -47,15 +55,22 @@ pub(crate) struct Live {
     client_takes: usize,
     /// Largest packet that the broker takes [MQTT-3.2.2-15].
     broker_takes: usize,
-    /// Whether the CONNECT asked for a session that outlives the connection.
-    keeps_session: bool,
+    /// How long the session was said to outlive the connection.
+    expiry: SessionExpiry,
+    /// Whether the broker has a will to publish.
+    has_will: bool,
+    /// Whether the broker may hold subscriptions and messages of an earlier connection.
+    resumed: bool,
+    offer: Offer,
     queue: Queue,
+    inflight: Inflight,
     acks: Acks,
     aliases: AliasTable,
     /// SUBSCRIBE packets at the broker, by packet identifier.
     subscribes: HashMap<NonZeroU16, SubackPlan>,
-    /// QoS 2 identifiers whose PUBREC was the gate's: their PUBREL is too.
-    owned: HashSet<NonZeroU16>,
+    subscriptions: Subscriptions,
+    /// Set if the session has a mount.
+    namespace: Option<Box<Namespace>>,
     keep_alive: KeepAlive,
     /// Whether the driver takes packets from the client, as far as it is concerned.
     driver_reads: bool,
@@ -113,26 +128,54 @@ impl From<Violation> for End {
     }
 }
 
+/// What a session begins with.
+pub(crate) struct Start<'a> {
+    /// The CONNECT as the client sent it.
+    pub(crate) asked: &'a Connect,
+    /// The CONNECT as the broker got it.
+    pub(crate) sent: &'a Connect,
+    pub(crate) connack: &'a Connack,
+    /// Seconds; 0 is none. It holds on both legs.
+    pub(crate) keep_alive: u16,
+    /// Whether the broker may hold subscriptions and messages of an earlier connection.
+    pub(crate) resumed: bool,
+    /// The longest session that the broker may be asked for, in seconds.
+    pub(crate) max_session_expiry: u32,
+    /// When the session must end.
+    pub(crate) expires_at: Option<Instant>,
+    /// Where the session's topics begin at the broker.
+    pub(crate) mount: Option<ByteString>,
+}
+
 impl Live {
-    pub(crate) fn new(
-        connect: &Connect,
-        connack: &Connack,
-        expires_at: Option<Instant>,
-        cx: &Context<'_>,
-    ) -> Self {
-        let keep_alive = connack.server_keep_alive.unwrap_or(connect.keep_alive);
+    pub(crate) fn new(start: Start<'_>, cx: &Context<'_>) -> Self {
+        let Start {
+            asked,
+            sent,
+            connack,
+            keep_alive,
+            resumed,
+            max_session_expiry,
+            expires_at,
+            mount,
+        } = start;
         let size = |limit: Option<u32>| limit.map_or(usize::MAX, |limit| limit as usize);
         Self {
-            version: connect.version,
-            explains: connect.properties.request_problem_information,
-            client_takes: size(connect.properties.maximum_packet_size),
+            version: asked.version,
+            explains: asked.properties.request_problem_information,
+            client_takes: size(asked.properties.maximum_packet_size),
             broker_takes: size(connack.maximum_packet_size),
-            keeps_session: connect.properties.session_expiry.unwrap_or(0) > 0,
+            expiry: SessionExpiry::new(asked, sent, max_session_expiry),
+            has_will: sent.will.is_some(),
+            resumed,
+            offer: Offer::new(connack),
             queue: Queue::default(),
+            inflight: Inflight::new(receive_maximum(asked, connack, &cx.rules.limits)),
             acks: Acks::default(),
             aliases: AliasTable::new(cx.rules.limits.topic_alias_maximum),
             subscribes: HashMap::new(),
-            owned: HashSet::new(),
+            subscriptions: Subscriptions::default(),
+            namespace: mount.and_then(|mount| Namespace::new(mount, resumed)),
             keep_alive: KeepAlive::new(keep_alive, cx.rules.deadlines.broker_ping, cx.now),
             driver_reads: true,
             expires_at,
@@ -140,13 +183,21 @@ impl Live {
         }
     }
 
-    /// Whether the session can hold another packet of the client.
+    /// Whether the session can hold another packet of the client. A broker that acknowledges nothing
+    /// would let copies of one message pile up.
     pub(crate) fn wants_client(&self, limits: &Limits) -> bool {
         matches!(self.ending, Ending::Open)
             && self.queue.has_room(limits)
             && self.subscribes.len() < limits.window_packets
             && self.acks.len() < usize::from(u16::MAX)
+            && self.unsubscribing() < limits.window_packets
             && self.keep_alive.pings_outstanding() < MAX_PINGS
+    }
+
+    /// UNSUBSCRIBE packets at the broker, as far as anything has to be kept for them.
+    fn unsubscribing(&self) -> usize {
+        let namespace = self.namespace.as_ref();
+        namespace.map_or(0, |namespace| namespace.unsubscribing())
     }
 
     /// The largest packet that the client was told it may send [MQTT-3.2.2-15].
@@ -252,10 +303,15 @@ impl Live {
     }
 
     /// Ends the session now. The broker leg is closed without a DISCONNECT, so that the broker
-    /// publishes the will [MQTT-3.1.2-8], unless the client's own DISCONNECT has gone before.
+    /// publishes the will [MQTT-3.1.2-8], unless the client's own DISCONNECT has gone before, or the
+    /// operator wants no will after such an ending.
     pub(crate) fn close(mut self: Box<Self>, end: End, cx: &mut Context<'_>) -> Phase {
         for ticket in self.queue.abandon(cx.actions) {
             cx.actions.settled(ticket, Fate::Closed);
+        }
+        if self.has_will && end.reason.suppresses_will(cx.rules) {
+            cx.actions
+                .write_broker(reply::will_suppression(self.version));
         }
         let code = end.code.or_else(|| end.reason.disconnect_code());
         if let (Version::V5, Some(code)) = (self.version, code) {
@@ -265,14 +321,17 @@ impl Live {
         Phase::Closed
     }
 
+    /// What only explains is left out if the client has no room for it [MQTT-3.14.2-3].
     fn farewell(&self, code: ReasonCode, end: &End) -> bytes::Bytes {
-        let server_reference = end.server_reference.as_deref();
-        let full = disconnect::encode_v5(code, end.reason_string.as_deref(), server_reference);
-        if full.len() <= self.client_takes {
-            full
-        } else {
-            disconnect::encode_v5(code, None, None)
-        }
+        let (why, instead) = (
+            end.reason_string.as_deref(),
+            end.server_reference.as_deref(),
+        );
+        [(why, instead), (None, instead)]
+            .into_iter()
+            .map(|(why, instead)| disconnect::encode_v5(code, why, instead))
+            .find(|packet| packet.len() <= self.client_takes)
+            .unwrap_or_else(|| disconnect::encode_v5(code, None, None))
     }
 
     fn ping(&mut self, owner: Owner, cx: &mut Context<'_>) {
@@ -283,5 +342,18 @@ impl Live {
     fn forward(&mut self, admitted: Admitted, cx: &mut Context<'_>) {
         self.keep_alive.told_broker(cx.now);
         cx.actions.write_broker(admitted);
+    }
+}
+
+/// What an MQTT 5 client was told; no other version has it.
+fn receive_maximum(connect: &Connect, connack: &Connack, limits: &Limits) -> Option<u16> {
+    let least = limits.receive_maximum.min(connack.receive_maximum);
+    (connect.version == Version::V5).then_some(least)
+}
+
+fn outlet<'a>(inflight: &'a mut Inflight, cx: &'a mut Context<'_>) -> Outlet<'a> {
+    Outlet {
+        inflight,
+        actions: cx.actions,
     }
 }

@@ -3,17 +3,26 @@
 //! Decisions come in any order, packets leave in the order of arrival: all kinds that matter to the
 //! order (PUBLISH, SUBSCRIBE, UNSUBSCRIBE, PUBREL, DISCONNECT) stand in this one line.
 
+mod answer;
+mod tickets;
+
 use std::{collections::VecDeque, num::NonZeroU16, time::Instant};
 
 use bytes::Bytes;
-use bytestring::ByteString;
 
 use crate::{
     action::Actions,
-    question::{PublishQuestion, QoS, Question, Ticket},
+    question::{QoS, Ticket},
+    reason::ReasonCode,
     rules::Limits,
-    verdict::{Allow, Verdict, Why},
-    wire::{publish::Publish, subscribe::Subscribe},
+    subscriptions::Reservation,
+    verdict::{Allow, Verdict},
+    wire::subscribe::Subscribe,
+};
+
+pub(crate) use self::{
+    answer::{Answer, fitting},
+    tickets::{Tickets, publish_question},
 };
 
 /// The line of one session.
@@ -21,6 +30,7 @@ use crate::{
 pub(crate) struct Queue {
     entries: VecDeque<Entry>,
     bytes: usize,
+    weight: usize,
 }
 
 /// One packet in the line.
@@ -36,6 +46,10 @@ pub(crate) struct Entry {
 #[derive(Debug)]
 pub(crate) enum Packet {
     Publish(PendingPublish),
+    /// A PUBLISH that the gate refuses by itself, with this code.
+    Refused(Message, ReasonCode),
+    /// A PUBLISH with QoS 2 once more: it wants its PUBREC again, and nothing else.
+    Repeat(NonZeroU16),
     Subscribe(PendingSubscribe),
     Unsubscribe(Bytes),
     Pubrel(NonZeroU16, Bytes),
@@ -51,6 +65,15 @@ impl Packet {
             Self::Unsubscribe(bytes) | Self::Pubrel(_, bytes) | Self::Disconnect(bytes) => {
                 bytes.len()
             }
+            Self::Refused(..) | Self::Repeat(_) => 0,
+        }
+    }
+
+    /// What it counts against the packets of the line. Every filter is a question of its own.
+    fn weight(&self) -> usize {
+        match self {
+            Self::Subscribe(pending) => pending.filters.len(),
+            _ => 1,
         }
     }
 }
@@ -73,6 +96,10 @@ pub(crate) struct PendingPublish {
     /// The bytes for the broker: the client's own, or the same packet with its alias resolved.
     pub(crate) outgoing: Bytes,
     pub(crate) answer: Answer,
+    /// When it was read.
+    pub(crate) arrived: Instant,
+    /// Message Expiry Interval in seconds, if it has one.
+    pub(crate) expiry: Option<u32>,
 }
 
 /// A SUBSCRIBE and what is known about each filter.
@@ -82,64 +109,17 @@ pub(crate) struct PendingSubscribe {
     pub(crate) subscribe: Subscribe,
     /// The bytes for the broker if every filter is allowed.
     pub(crate) outgoing: Bytes,
+    /// One per filter: asked about, with its place among the subscriptions, or refused by the gate.
+    pub(crate) filters: Vec<Result<Reservation, ReasonCode>>,
     /// One per filter that was asked about, in the order of the packet.
     pub(crate) answers: Vec<Answer>,
 }
 
-/// The state of one question.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Answer {
-    /// Asked; no answer counts after this time.
-    Pending(Instant),
-    /// Known.
-    Known(Verdict),
-}
-
-impl Answer {
-    /// Takes the verdict unless there is one, or it came too late. The first answer counts.
-    fn settle(&mut self, verdict: Verdict, now: Instant) {
-        if let Self::Pending(until) = *self {
-            *self = Self::Known(if now < until {
-                verdict
-            } else {
-                Verdict::Unavailable(Why::Timeout)
-            });
-        }
-    }
-
-    /// Ends the waiting if time is up. Tells whether it did just now: the question is to be cancelled.
-    fn expire(&mut self, now: Instant) -> bool {
-        let expired = matches!(*self, Self::Pending(until) if until <= now);
-        if expired {
-            *self = Self::Known(Verdict::Unavailable(Why::Timeout));
-        }
-        expired
-    }
-
-    fn is_known(&self) -> bool {
-        matches!(self, Self::Known(_))
-    }
-
-    /// The verdict; a question that nobody has answered is a failure.
-    pub(crate) fn into_verdict(self) -> Verdict {
-        match self {
-            Self::Known(verdict) => verdict,
-            Self::Pending(_) => Verdict::Unavailable(Why::Timeout),
-        }
-    }
-}
-
-impl Message {
-    /// The identifier that the gate would have to keep if it acknowledged a success itself.
-    pub(crate) fn owned_id(self) -> Option<NonZeroU16> {
-        self.id.filter(|_| self.qos == QoS::ExactlyOnce)
-    }
-}
-
 impl Queue {
-    /// Whether another packet may come in. The last one may exceed the bytes by its own size.
+    /// Whether another packet may come in. The last one may exceed the bytes by its own size, and the
+    /// packets by its own filters.
     pub(crate) fn has_room(&self, limits: &Limits) -> bool {
-        self.entries.len() < limits.window_packets && self.bytes < limits.window_bytes
+        self.weight < limits.window_packets && self.bytes < limits.window_bytes
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -149,6 +129,7 @@ impl Queue {
     pub(crate) fn push(&mut self, ticket: Ticket, packet: Packet) {
         let size = packet.size();
         self.bytes += size;
+        self.weight += packet.weight();
         self.entries.push_back(Entry {
             ticket,
             size,
@@ -192,6 +173,7 @@ impl Queue {
         if head.answers().all(|(_, answer)| answer.is_known()) {
             let entry = self.entries.pop_front()?;
             self.bytes -= entry.size;
+            self.weight -= entry.packet.weight();
             Some(entry.packet)
         } else {
             None
@@ -207,7 +189,11 @@ impl Queue {
         match &self.entries.front()?.packet {
             Packet::Publish(publish) => pending(&publish.answer),
             Packet::Subscribe(subscribe) => subscribe.answers.iter().filter_map(pending).max(),
-            Packet::Unsubscribe(_) | Packet::Pubrel(..) | Packet::Disconnect(_) => None,
+            Packet::Refused(..)
+            | Packet::Repeat(_)
+            | Packet::Unsubscribe(_)
+            | Packet::Pubrel(..)
+            | Packet::Disconnect(_) => None,
         }
     }
 
@@ -227,6 +213,7 @@ impl Queue {
             }
         }
         self.bytes = 0;
+        self.weight = 0;
         asked
     }
 }
@@ -238,66 +225,15 @@ impl Entry {
         let answers = match &mut self.packet {
             Packet::Publish(pending) => std::slice::from_mut(&mut pending.answer),
             Packet::Subscribe(pending) => pending.answers.as_mut_slice(),
-            Packet::Unsubscribe(_) | Packet::Pubrel(..) | Packet::Disconnect(_) => &mut [],
+            Packet::Refused(..)
+            | Packet::Repeat(_)
+            | Packet::Unsubscribe(_)
+            | Packet::Pubrel(..)
+            | Packet::Disconnect(_) => &mut [],
         };
         answers
             .iter_mut()
             .enumerate()
             .map(move |(index, answer)| (first.filter(index), answer))
-    }
-}
-
-/// An allow of another kind than the question's is no allow.
-pub(crate) fn fitting(verdict: Verdict, expected: &Allow) -> Verdict {
-    match verdict {
-        Verdict::Allow(allow)
-            if std::mem::discriminant(&allow) != std::mem::discriminant(expected) =>
-        {
-            Verdict::Unavailable(Why::InvalidResult)
-        }
-        other => other,
-    }
-}
-
-/// Hands out the tickets of a session.
-#[derive(Debug)]
-pub(crate) struct Tickets {
-    next: Ticket,
-}
-
-impl Tickets {
-    pub(crate) fn new() -> Self {
-        Self { next: Ticket(1) }
-    }
-
-    /// The ticket that comes next, without taking it.
-    pub(crate) fn peek(&self) -> Ticket {
-        self.next
-    }
-
-    /// Asks a question under as many tickets as it needs.
-    pub(crate) fn ask(&mut self, question: Question, actions: &mut Actions) -> Ticket {
-        let first = self.next;
-        let count = match &question {
-            Question::Subscribe(subscribe) => subscribe.filters.len(),
-            Question::Connect(_) | Question::Will(_) | Question::Publish(_) => 1,
-        };
-        self.next = first.filter(count);
-        actions.ask(first, question);
-        first
-    }
-}
-
-/// The question about a PUBLISH, with the topic that it means.
-pub(crate) fn publish_question(publish: &Publish, topic: ByteString) -> PublishQuestion {
-    PublishQuestion {
-        topic,
-        qos: publish.qos,
-        retain: publish.retain,
-        dup: publish.dup,
-        payload_size: publish.payload.len(),
-        content_type: publish.content_type.clone(),
-        response_topic: publish.response_topic.clone(),
-        user_properties: publish.user_properties.clone(),
     }
 }

@@ -33,6 +33,12 @@ impl ReasonCode {
         self.0
     }
 
+    /// Whether it sends the client to another server, which a Server Reference may name (§4.11).
+    #[must_use]
+    pub const fn names_another_server(self) -> bool {
+        matches!(self, Self::USE_ANOTHER_SERVER | Self::SERVER_MOVED)
+    }
+
     /// Whether it reports a failure: 0x80 or above (MQTT 5.0 §2.4).
     #[must_use]
     pub const fn is_refusal(self) -> bool {

@@ -11,10 +11,11 @@ use bytestring::ByteString;
 use mqttbytes::{v4, v5};
 
 use crate::{
+    action::{Admitted, Exempt},
     question::{QoS, Version},
     reason::{Origin, ReasonCode},
     verdict::Deny,
-    wire::text,
+    wire::{disconnect, text},
 };
 
 /// A refusal on its way to the wire: the code that was meant, before it is mapped to one that the
@@ -86,19 +87,42 @@ pub(crate) fn publish_ack(
     }
 }
 
-/// PUBCOMP of the gate, for a PUBREL whose PUBREC was the gate's too.
-pub(crate) fn pubcomp(version: Version, id: NonZeroU16) -> Bytes {
+/// PUBCOMP of the gate, for a PUBREL whose PUBREC was the gate's too, or that belongs to nothing:
+/// there is a code for that on MQTT 5.
+pub(crate) fn pubcomp(version: Version, id: NonZeroU16, code: ReasonCode) -> Bytes {
     let pkid = id.get();
     match version {
         Version::V31 | Version::V311 => encode(|buffer| v4::PubComp::new(pkid).write(buffer)),
-        Version::V5 => encode(|buffer| v5::PubComp::new(pkid).write(buffer)),
+        Version::V5 => {
+            let mut packet = v5::PubComp::new(pkid);
+            if code == ReasonCode::PACKET_IDENTIFIER_NOT_FOUND {
+                packet.reason = v5::PubCompReason::PacketIdentifierNotFound;
+            }
+            encode(|buffer| packet.write(buffer))
+        }
     }
+}
+
+/// PUBREL of the gate, for a message that the broker may hold and the client gave up. It has the same
+/// bytes in all versions.
+pub(crate) fn pubrel(id: NonZeroU16) -> Bytes {
+    encode(|buffer| v4::PubRel::new(id.get()).write(buffer))
 }
 
 /// PINGREQ of the gate.
 pub(crate) const PINGREQ: Bytes = Bytes::from_static(&[0xC0, 0x00]);
 
-/// SUBACK of the gate for a SUBSCRIBE of which nothing went to the broker, one code per filter.
+/// DISCONNECT of the gate for a broker that is not to publish the will [MQTT-3.14.4-3].
+pub(crate) fn will_suppression(version: Version) -> Admitted {
+    let bytes = match version {
+        Version::V31 | Version::V311 => Bytes::from_static(&[0xE0, 0x00]),
+        Version::V5 => disconnect::encode_v5(ReasonCode::SUCCESS, None, None),
+    };
+    Admitted::exempt(Exempt::SuppressWill, bytes)
+}
+
+/// SUBACK of the gate for a SUBSCRIBE of which nothing went to the broker, one code per filter, in
+/// the words of the version ([`code_for_client`](crate::wire::suback::code_for_client)).
 pub(crate) fn suback(
     version: Version,
     id: NonZeroU16,
@@ -107,7 +131,7 @@ pub(crate) fn suback(
 ) -> Bytes {
     match version {
         Version::V31 | Version::V311 => {
-            let codes = codes.iter().map(|_| v4::SubscribeReasonCode::Failure);
+            let codes = codes.iter().map(|code| suback_code_v3(*code));
             let packet = v4::SubAck::new(id.get(), codes.collect());
             encode(|buffer| packet.write(buffer))
         }
@@ -166,6 +190,16 @@ fn pubrec_reason(code: ReasonCode) -> v5::PubRecReason {
     }
 }
 
+fn suback_code_v3(code: ReasonCode) -> v4::SubscribeReasonCode {
+    use v4::SubscribeReasonCode as Code;
+    match code {
+        ReasonCode::SUCCESS => Code::Success(mqttbytes::QoS::AtMostOnce),
+        ReasonCode::GRANTED_QOS_1 => Code::Success(mqttbytes::QoS::AtLeastOnce),
+        ReasonCode::GRANTED_QOS_2 => Code::Success(mqttbytes::QoS::ExactlyOnce),
+        _ => Code::Failure,
+    }
+}
+
 fn suback_reason(code: ReasonCode) -> v5::SubscribeReasonCode {
     use v5::SubscribeReasonCode as Reason;
     match code {
@@ -204,8 +238,16 @@ mod tests {
             ack(Version::V5, one, ReasonCode::SUCCESS),
             &[0x40, 2, 1, 2][..]
         );
-        assert_eq!(pubcomp(Version::V311, id()), &[0x70, 2, 1, 2][..]);
-        assert_eq!(pubcomp(Version::V5, id()), &[0x70, 2, 1, 2][..]);
+        let success = ReasonCode::SUCCESS;
+        let unknown = ReasonCode::PACKET_IDENTIFIER_NOT_FOUND;
+        for version in [Version::V311, Version::V5] {
+            assert_eq!(pubcomp(version, id(), success), &[0x70, 2, 1, 2][..]);
+        }
+        let bytes = pubcomp(Version::V311, id(), unknown);
+        assert_eq!(bytes, &[0x70, 2, 1, 2][..]);
+        let bytes = pubcomp(Version::V5, id(), unknown);
+        assert_eq!(bytes, &[0x70, 3, 1, 2, 0x92][..]);
+        assert_eq!(pubrel(id()), &[0x62, 2, 1, 2][..]);
     }
 
     #[test]
@@ -254,6 +296,10 @@ mod tests {
             );
             let bytes = suback(Version::V311, id(), &[mapped], None);
             assert_eq!(bytes, &[0x90, 3, 1, 2, 0x80][..], "{code}");
+        }
+        for granted in 0..3 {
+            let bytes = suback(Version::V31, id(), &[ReasonCode::new(granted)], None);
+            assert_eq!(bytes, &[0x90, 3, 1, 2, granted][..]);
         }
     }
 }

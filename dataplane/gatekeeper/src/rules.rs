@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::wire::FilterLimits;
+use crate::wire::{FilterLimits, properties::UserPropertyLimits};
 
 /// Settings that all sessions of a listener share.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct Rules {
     /// What a denied PUBLISH does, unless the service asks for something else.
     pub on_publish_denied: OnDenied,
     /// What a denied PUBLISH does on MQTT 3.1.1, which has no negative acknowledgement
-    /// [MQTT-3.3.5-2].
+    /// [3.1.1: MQTT-3.3.5-2].
     pub on_publish_denied_v3: OnDeniedV3,
     /// What becomes of a SUBSCRIBE with a denied filter, unless the service asks for something else.
     pub on_subscribe_denied: OnDenied,
@@ -66,7 +66,8 @@ pub struct Limits {
     pub max_packet_size: usize,
     /// Largest packet from the broker in bytes, header included.
     pub max_downlink_packet_size: usize,
-    /// Packets of one session that may wait for their turn.
+    /// Packets of one session that may wait for their turn; a SUBSCRIBE counts as many as it has
+    /// filters.
     pub window_packets: usize,
     /// Bytes of one session that may wait for their turn.
     pub window_bytes: usize,
@@ -85,7 +86,7 @@ pub struct Limits {
     /// Bytes of the user properties in one packet of the client.
     pub max_user_property_bytes: usize,
     /// PUBLISH packets with QoS above 0 that an MQTT 5 client may have unacknowledged; the broker's
-    /// own Receive Maximum may lower it [MQTT-3.3.4-9]. Never 0.
+    /// own Receive Maximum may lower it [MQTT-3.3.4-7]. Never 0.
     pub receive_maximum: u16,
     /// Longest keep alive of an MQTT 5 client in seconds: one that asks for more, or for none, gets
     /// this as Server Keep Alive [MQTT-3.2.2-21]. 0 is no bound. 3.x has no word for it.
@@ -99,17 +100,18 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            max_connect_size: 64 * 1024,
+            // Each of its strings may have 65,535 bytes.
+            max_connect_size: 384 * 1024,
             max_packet_size: 1024 * 1024,
             max_downlink_packet_size: 16 * 1024 * 1024,
             window_packets: 512,
             window_bytes: 1024 * 1024,
             topic_alias_maximum: 32,
-            max_filters: 64,
-            max_topic_levels: 128,
+            max_filters: 256,
+            max_topic_levels: 200,
             max_filter_wildcards: 16,
             max_subscriptions: 1024,
-            max_user_properties: 64,
+            max_user_properties: 128,
             max_user_property_bytes: 16 * 1024,
             receive_maximum: 1024,
             max_keep_alive: 3600,
@@ -125,6 +127,14 @@ impl Limits {
         FilterLimits {
             max_filters: self.max_filters,
             max_levels: self.max_topic_levels,
+        }
+    }
+
+    /// The part that concerns user properties.
+    pub(crate) fn user_properties(&self) -> UserPropertyLimits {
+        UserPropertyLimits {
+            max_count: self.max_user_properties,
+            max_bytes: self.max_user_property_bytes,
         }
     }
 }
@@ -172,7 +182,7 @@ pub enum OnDenied {
     Disconnect,
 }
 
-/// What a denied PUBLISH with QoS above 0 does on MQTT 3.1.1. Both are conformant [MQTT-3.3.5-2].
+/// What a denied PUBLISH with QoS above 0 does on MQTT 3.1.1. Both are conformant [3.1.1: MQTT-3.3.5-2].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnDeniedV3 {
     /// Acknowledge as a success and forward nothing, as Mosquitto does.

@@ -40,7 +40,7 @@ pub fn check_topic_name_or_empty(topic: &str) -> Result<(), Violation> {
 
 /// As [`check_topic_name_or_empty`] for a string that a cursor has read, and so checked, already.
 pub(crate) fn check_no_wildcards(topic: &str) -> Result<(), Violation> {
-    if topic.bytes().any(|byte| matches!(byte, b'+' | b'#')) {
+    if wildcards(topic) > 0 {
         return Err(Violation::malformed(
             "wildcard in a topic name",
             "MQTT-3.3.2-2",
@@ -53,6 +53,15 @@ pub(crate) fn check_no_wildcards(topic: &str) -> Result<(), Violation> {
 #[must_use]
 pub fn levels(topic: &str) -> usize {
     topic.bytes().filter(|&byte| byte == b'/').count() + 1
+}
+
+/// How many wildcards a topic filter has.
+#[must_use]
+pub fn wildcards(filter: &str) -> usize {
+    filter
+        .bytes()
+        .filter(|byte| matches!(byte, b'+' | b'#'))
+        .count()
 }
 
 /// Refuses a topic name with more than `max` levels: well formed, but not accepted.

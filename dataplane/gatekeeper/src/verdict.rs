@@ -99,7 +99,8 @@ pub struct ConnectAllow {
     pub max_session_expiry: Option<u32>,
     /// Where the session's topics begin at the broker, with a `/` at its end: the client does not see
     /// it. The service puts it in front of topics and filters, the gate takes it from deliveries.
-    /// `None`: filters are not rewritten.
+    /// It does not begin with `$`. A filter that is not rewritten must not match what stands below it,
+    /// nor its name without the `/`. `None`: filters are not rewritten.
     pub mount: Option<ByteString>,
     /// When the session must end. `None`: no limit.
     pub expires_at: Option<Instant>,

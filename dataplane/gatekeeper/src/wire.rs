@@ -10,6 +10,7 @@
 //! frame    scan(&mut BytesMut, Side, max_packet_size) -> Result<Scan, Violation>
 //!          Scan     { Frame(Frame), Incomplete { needed } }
 //!          Frame    kind() from() flags() body() bytes() len() is_minimal() check_minimal(Version)
+//!                   check_dup(Version)
 //!                   into_canonical(self) -> Bytes
 //!          Side     { Client, Broker }   .sender() -> reason::Sender
 //!          PacketType { Connect .. Auth }
@@ -27,24 +28,32 @@
 //!          Property { one variant per property }   RawProperties: as_bytes() is_empty()
 //!                   with(&[Property]) -> Result<Self, TooLong>   without(&[u8 id]) -> Self
 //!                   explanation(reason_string, server_reference) -> Self
+//!                   check_user_properties(UserPropertyLimits)   user_properties() -> (count, bytes)
 //! connect     read(&Frame) -> Result<Connect, ConnectError>       Connect::encode(client_id)
 //!             -> Result<Bytes, TooLong>; encodes the fields as they are now
 //!             ConnectError { NotMqtt, UnsupportedVersion { level }, EmptyClientId,
 //!                            Violation { version: Option<Version>, violation } }
 //! connack     read(&Frame, Version) -> Connack    Connack::with_gate_limits(&GateLimits)
+//!             -> RawProperties   Connack::hide(server_reference, assigned_client_id)
+//!             encode_within(session_present, code, &RawProperties, client_takes) -> Option<Bytes>
 //!             encode_v3(session_present, return_code)
 //!             encode_v5(session_present, code, &RawProperties) -> Result<Bytes, TooLong>
 //!             encode_refusal_v5(code, reason_string, server_reference)
-//! publish     read(&Frame, Version) -> Publish    Publish::encode_with_topic(topic)
-//!             -> Result<Bytes, TooLong>
+//! publish     read(&Frame, Version) -> Publish    Publish::encode()   ::encode_with_topic(topic)
+//!             -> Result<Bytes, TooLong>           Publish::has_true_format()
+//!             with_message_expiry(&Bytes, seconds) -> Bytes
 //! ack         read(&Frame, Version) -> Ack        PUBACK, PUBREC, PUBREL, PUBCOMP
-//! subscribe   read(&Frame, Version, FilterLimits) -> Subscribe   Subscribe::encode_subset(keep)
-//!             -> Option<Bytes>
+//! subscribe   read(&Frame, Version, FilterLimits) -> Subscribe   Subscribe::encode(&[Outgoing])
+//!             -> Result<Option<Bytes>, TooLong>
+//!             Outgoing { Omitted, AsSent, Changed { filter, qos } }
 //! suback      read(&Frame, Version) -> Suback
 //!             encode(Version, id, &RawProperties, codes) -> Result<Bytes, TooLong>
 //! unsubscribe read(&Frame, Version, FilterLimits) -> Unsubscribe
+//!             Unsubscribe::encode_with(filters) -> Result<Bytes, TooLong>
 //! unsuback    read(&Frame, Version) -> Unsuback
+//!             encode_v5(id, &RawProperties, codes) -> Result<Bytes, TooLong>
 //! disconnect  read(&Frame, Version) -> Disconnect   Disconnect::without_session_expiry()
+//!             Disconnect::with_session_expiry(seconds)   Disconnect::for_client(pass_reference)
 //!             encode_v5(code, reason_string, server_reference)
 //! auth        read(&Frame, Version) -> Auth
 //! ```
@@ -78,7 +87,7 @@ use crate::violation::Violation;
 
 use cursor::Cursor;
 
-pub use properties::{Property, RawProperties};
+pub use properties::{Property, RawProperties, UserPropertyLimits};
 
 /// A field, or a whole packet, is too long for its length field, and was not written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -100,8 +109,8 @@ pub struct FilterLimits {
 impl Default for FilterLimits {
     fn default() -> Self {
         Self {
-            max_filters: 64,
-            max_levels: 128,
+            max_filters: 256,
+            max_levels: 200,
         }
     }
 }
@@ -116,6 +125,7 @@ fn open<'a>(
         return Err(Violation::protocol("packet of another type", "§2.1.2"));
     }
     frame.check_minimal(version)?;
+    frame.check_dup(version)?;
     Ok(Cursor::over_body(frame))
 }
 

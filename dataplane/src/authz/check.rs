@@ -6,6 +6,8 @@ use bytestring::ByteString;
 use tokio::time::Instant;
 use tracing::Span;
 
+use crate::mount::Template;
+
 use super::hook::Hook;
 
 /// One question to the authorization service.
@@ -30,6 +32,8 @@ pub struct Context {
     pub who: Arc<Who>,
     /// Topic name of a PUBLISH or will, filter of a SUBSCRIBE; empty for CONNECT. For the decision log.
     pub topic: ByteString,
+    /// Where the topics of the client begin, if it is let in. CONNECT only.
+    pub mount: Option<Arc<Template>>,
 }
 
 /// Who asks, for the decision log. One per session, shared by its checks.

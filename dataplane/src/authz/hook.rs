@@ -208,8 +208,8 @@ impl Hook for Will {
         open!(result, publish_result)
     }
 
-    fn grant(allow: Self::Allow, _rules: &Rules) -> Result<(Allow, Option<Identity>), Cause> {
-        wire::grant_publish(&allow)
+    fn grant(allow: Self::Allow, rules: &Rules) -> Result<(Allow, Option<Identity>), Cause> {
+        wire::grant_publish(allow, rules)
     }
 
     fn stack(stacks: &Stacks) -> &Stack<Self> {
@@ -241,8 +241,8 @@ impl Hook for Publish {
         open!(result, publish_result)
     }
 
-    fn grant(allow: Self::Allow, _rules: &Rules) -> Result<(Allow, Option<Identity>), Cause> {
-        wire::grant_publish(&allow)
+    fn grant(allow: Self::Allow, rules: &Rules) -> Result<(Allow, Option<Identity>), Cause> {
+        wire::grant_publish(allow, rules)
     }
 
     fn stack(stacks: &Stacks) -> &Stack<Self> {
@@ -279,8 +279,8 @@ impl Hook for Subscribe {
         open!(result, subscribe_result)
     }
 
-    fn grant(allow: Self::Allow, _rules: &Rules) -> Result<(Allow, Option<Identity>), Cause> {
-        wire::grant_subscribe(&allow)
+    fn grant(allow: Self::Allow, rules: &Rules) -> Result<(Allow, Option<Identity>), Cause> {
+        wire::grant_subscribe(allow, rules)
     }
 
     fn stack(stacks: &Stacks) -> &Stack<Self> {

@@ -26,6 +26,7 @@ use super::{
     decision_log::{DecisionLog, Line},
     failure::Failure,
     hook::{Hook, HookKind},
+    mutations::Hints,
     wire::Outcome,
 };
 
@@ -41,6 +42,7 @@ pub struct Observe<S> {
 pub(super) struct Observer {
     pub(super) counters: Arc<Counters>,
     pub(super) log: DecisionLog,
+    pub(super) hints: Hints,
 }
 
 impl<S> Observe<S> {
@@ -179,6 +181,7 @@ impl Observation {
             Err(failure) => {
                 counters.add_failure(failure.cause.why());
                 self.observer.counters.protocol_errors.add(&failure.cause);
+                self.observer.hints.tell(self.hook, &failure.cause);
             }
         }
     }

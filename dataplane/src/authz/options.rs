@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::Uri;
 
-use super::hook::HookKind;
+use super::{hook::HookKind, mutations::Mutations};
 
 /// Settings of [`Authz`](super::Authz).
 #[derive(Debug, Clone)]
@@ -51,13 +51,6 @@ pub struct HookOptions {
     pub deadline: Duration,
     /// Most checks in one call.
     pub max_items: usize,
-}
-
-/// What the service may change on the way. Everything else turns an allow into a failure.
-#[derive(Debug, Clone)]
-pub struct Mutations {
-    /// Client identifier towards the broker: keeps users out of each other's sessions.
-    pub broker_client_id: bool,
 }
 
 /// How the decision log (target `decision`) looks. Denials are at INFO, failures at WARN.
@@ -109,9 +102,7 @@ impl Default for AuthzOptions {
             overflow_wait: Duration::from_millis(1),
             queue_checks: 10_000,
             queue_bytes: 32 * 1024 * 1024,
-            mutations: Mutations {
-                broker_client_id: true,
-            },
+            mutations: Mutations::default(),
             max_session_state: 1024,
             decision_log: DecisionLog {
                 allows_at_info: false,

@@ -34,6 +34,7 @@ pub(super) fn context(topic: &str, time_limit: Duration) -> Context {
             principal: "alice".to_owned(),
         }),
         topic: topic.into(),
+        mount: None,
     }
 }
 

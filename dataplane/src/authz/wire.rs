@@ -1,18 +1,21 @@
 //! Reads the answers of the service. What it sends is as hostile as what a client sends: nothing here
 //! panics, everything is bounded, and whatever is not clearly a yes is none.
 
-use std::time::{Duration, Instant, SystemTime};
+mod grant;
 
 use bytestring::ByteString;
-use gatekeeper::{Allow, Deny, DenyAction, ReasonCode, Verdict};
+use gatekeeper::{Deny, DenyAction, ReasonCode, Verdict};
 use tidegate_proto::v1;
 
 use super::{
-    decision::{Decision, Facts, Identity, MAX_ANNOTATIONS},
+    decision::{Decision, Facts, MAX_ANNOTATIONS},
     failure::{Cause, Failure, shortened},
     hook::Hook,
-    options::{AuthzOptions, Mutations},
+    mutations::Mutations,
+    options::AuthzOptions,
 };
+
+pub(super) use self::grant::{grant_connect, grant_publish, grant_subscribe};
 
 /// The end of one check, as far as the service has a say in it.
 pub(super) type Outcome = Result<Decision, Box<Failure>>;
@@ -173,140 +176,9 @@ fn said(text: String) -> Option<ByteString> {
     (!text.is_empty() && is_mqtt_string(&text)).then(|| text.into())
 }
 
-/// What an allow of CONNECT grants.
-pub(super) fn grant_connect(
-    allow: v1::ConnectAllow,
-    rules: &Rules,
-) -> Result<(Allow, Option<Identity>), Cause> {
-    // Every field by name: one that is added to the contract has to be decided upon here.
-    let v1::ConnectAllow {
-        principal,
-        session_state,
-        expires_at,
-        broker_client_id,
-        broker_username,
-        broker_password,
-        drop_will,
-        max_session_expiry_seconds,
-        force_clean_start,
-        limits,
-    } = allow;
-    for (is_set, field) in [
-        (broker_username.is_some(), "broker_username"),
-        (broker_password.is_some(), "broker_password"),
-        (drop_will, "drop_will"),
-        (
-            max_session_expiry_seconds.is_some(),
-            "max_session_expiry_seconds",
-        ),
-        (force_clean_start, "force_clean_start"),
-        (
-            limits.is_some_and(|limits| limits != v1::SessionLimits::default()),
-            "limits",
-        ),
-        (
-            broker_client_id.is_some() && !rules.mutations.broker_client_id,
-            "broker_client_id",
-        ),
-    ] {
-        if is_set {
-            return Err(Cause::MutationNotPermitted(field));
-        }
-    }
-    if broker_client_id
-        .as_ref()
-        .is_some_and(|id| id.is_empty() || !is_mqtt_string(id))
-    {
-        return Err(Cause::MutationInvalid("broker_client_id"));
-    }
-    if principal.len() > MAX_PRINCIPAL {
-        return Err(Cause::InvalidAllow("principal is longer than 1024 bytes"));
-    }
-    if session_state.len() > rules.max_session_state {
-        return Err(Cause::InvalidAllow("session_state is too large"));
-    }
-    let expires_at = expires_at.map(expiry).transpose()?;
-    let allow = gatekeeper::ConnectAllow {
-        broker_client_id: broker_client_id.map(ByteString::from),
-        expires_at,
-        ..gatekeeper::ConnectAllow::default()
-    };
-    let identity = Identity {
-        principal,
-        session_state,
-    };
-    Ok((Allow::Connect(Box::new(allow)), Some(identity)))
-}
-
-/// Longest principal in bytes.
-const MAX_PRINCIPAL: usize = 1024;
-
-/// What an allow of PUBLISH, or of a will, grants. Changes are not permitted yet.
-pub(super) fn grant_publish(allow: &v1::PublishAllow) -> Result<(Allow, Option<Identity>), Cause> {
-    let v1::PublishAllow {
-        topic,
-        payload,
-        retain,
-        user_property_keys_to_remove,
-        user_properties_to_add,
-        payload_format_indicator,
-    } = allow;
-    refuse_changes(&[
-        (topic.is_some(), "topic"),
-        (payload.is_some(), "payload"),
-        (retain.is_some(), "retain"),
-        (
-            !user_property_keys_to_remove.is_empty(),
-            "user_property_keys_to_remove",
-        ),
-        (!user_properties_to_add.is_empty(), "user_properties_to_add"),
-        (
-            payload_format_indicator.is_some(),
-            "payload_format_indicator",
-        ),
-    ])?;
-    Ok((Allow::PUBLISH, None))
-}
-
-/// What an allow of one filter grants. Changes are not permitted yet.
-pub(super) fn grant_subscribe(
-    allow: &v1::SubscribeAllow,
-) -> Result<(Allow, Option<Identity>), Cause> {
-    let v1::SubscribeAllow {
-        max_qos,
-        topic_filter,
-    } = allow;
-    refuse_changes(&[
-        (max_qos.is_some(), "max_qos"),
-        (topic_filter.is_some(), "topic_filter"),
-    ])?;
-    Ok((Allow::SUBSCRIBE, None))
-}
-
-fn refuse_changes(fields: &[(bool, &'static str)]) -> Result<(), Cause> {
-    match fields.iter().find(|(is_set, _)| *is_set) {
-        Some((_, field)) => Err(Cause::MutationNotPermitted(field)),
-        None => Ok(()),
-    }
-}
-
-/// A time of day as a time of our own clock.
-fn expiry(at: prost_types::Timestamp) -> Result<Instant, Cause> {
-    let invalid = Cause::InvalidAllow("expires_at is not a time");
-    let at = SystemTime::try_from(at).map_err(|_| invalid)?;
-    let left = at
-        .duration_since(SystemTime::now())
-        .map_err(|_| Cause::InvalidAllow("expires_at is in the past"))?;
-    // An instant holds some centuries only, and a timestamp reaches to the year 9999.
-    Ok(Instant::now() + left.min(A_CENTURY))
-}
-
-const A_CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
-
-/// Whether MQTT can carry the text as a UTF-8 string, and brokers do not choke on it
-/// (`[MQTT-1.5.4-2]`; control characters and non-characters are a SHOULD NOT).
+/// Whether MQTT can carry the text as a UTF-8 string, by the same rules as what clients send.
 fn is_mqtt_string(text: &str) -> bool {
-    text.len() <= usize::from(u16::MAX) && !text.chars().any(char::is_control)
+    text.len() <= usize::from(u16::MAX) && gatekeeper::wire::text::check(text).is_ok()
 }
 
 #[cfg(test)]

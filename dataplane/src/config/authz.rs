@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tidegate_settings::text;
 
+use super::Permit;
+
 /// The authorization service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -130,7 +132,7 @@ pub enum OnDeny {
     Disconnect,
 }
 
-/// What a denial does to a PUBLISH with QoS above 0 on MQTT 3.1.1 [MQTT-3.3.5-2].
+/// What a denial does to a PUBLISH with QoS above 0 on MQTT 3.1.1 [3.1.1: MQTT-3.3.5-2].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnDenyV3 {
@@ -148,20 +150,4 @@ pub enum OnFailure {
     Reject,
     /// Close the connection, on MQTT 5 with DISCONNECT 0x83.
     Disconnect,
-}
-
-/// What the service may change on the way.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Permit {
-    /// The client identifier towards the broker. It keeps users out of each other's sessions.
-    pub broker_client_id: bool,
-}
-
-impl Default for Permit {
-    fn default() -> Self {
-        Self {
-            broker_client_id: true,
-        }
-    }
 }

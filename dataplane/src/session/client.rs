@@ -4,14 +4,17 @@ use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::SystemTime};
 
 use bytestring::ByteString;
 use gatekeeper::{
-    ConnectQuestion, FilterQuestion, PublishQuestion, Secret, SubscribeQuestion, Ticket,
+    ConnectQuestion, FilterQuestion, PublishQuestion, Rules, Secret, SubscribeQuestion, Ticket,
     UserProperty, Version,
 };
 use tidegate_proto::v1;
 
-use crate::authz::{Identity, Who};
+use crate::{
+    authz::{Identity, Who},
+    mount::Template,
+};
 
-/// Where a connection came in.
+/// Where a connection came in, and what holds there.
 #[derive(Debug, Clone)]
 pub struct Origin {
     /// Name of the listener.
@@ -20,6 +23,10 @@ pub struct Origin {
     pub attributes: Arc<HashMap<String, String>>,
     /// What the client speaks.
     pub transport: v1::Transport,
+    /// What the operator decided.
+    pub rules: Arc<Rules>,
+    /// Where the topics of its clients begin at the broker.
+    pub mount: Option<Arc<Template>>,
     /// The client's address.
     pub peer: SocketAddr,
 }

@@ -1,6 +1,9 @@
 //! The loop of a session: look at everything in one fixed order, tell the gatekeeper what happened,
 //! do what it wants done.
 
+mod acting;
+mod reading;
+
 use std::{
     future::poll_fn,
     io,
@@ -12,29 +15,22 @@ use std::{
 
 use bytestring::ByteString;
 use futures_util::future::BoxFuture;
-use gatekeeper::{
-    Action, CloseReason, Event as GateEvent, Gatekeeper, Question, Side, Ticket, Upstream, Verdict,
-};
-use tidegate_proto::v1;
+use gatekeeper::{CloseReason, Gatekeeper, Side, Ticket, Upstream, Verdict};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::{Instant, Sleep, sleep_until, timeout},
 };
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
-use tracing::{Instrument, Span, debug, info};
 
-use super::{Origin, Shared, asks::Asks, client::Client, trace::Spans};
-use crate::{
-    authz::{Check, Context, Decision, Hook, HookKind, hook},
-    framing::Leg,
-    upstream::Dial,
-};
-
-/// Frames of one side that are taken before the other side, and other tasks, get their turn.
-const FRAMES_PER_TURN: usize = 20;
+use super::{Origin, Shared, asks::Asks, client::Client, trace::Spans, unsettled::Unsettled};
+use crate::{authz::Decision, framing::Leg, mount::Template, upstream::Dial};
 
 /// For the last bytes to be written, and for the peer to see the end.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+/// The rate at which a client has to send a packet at least, in bytes per second, once the deadline of
+/// small ones is over.
+const SLOWEST: usize = 64 * 1024;
 
 /// How long a timer runs that nobody set.
 const FAR_AWAY: Duration = Duration::from_secs(3600);
@@ -49,7 +45,10 @@ pub(super) struct Driver<S, D: Dial, U> {
     /// Waits for room in a lane to the service that is full; meanwhile the client is not read.
     lane: Option<BoxFuture<'static, ()>>,
     client: Client,
+    /// Where its topics begin at the broker.
+    mount: Option<Arc<Template>>,
     spans: Spans,
+    unsettled: Unsettled,
     timer: Pin<Box<Sleep>>,
     drain: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     undecided: Option<U>,
@@ -88,14 +87,16 @@ where
         let now = Instant::now();
         let spare_client_id = ByteString::from(format!("auto-{session_id}"));
         Self {
-            gate: Gatekeeper::new(Arc::clone(&shared.rules), spare_client_id, now.into_std()),
+            gate: Gatekeeper::new(Arc::clone(&origin.rules), spare_client_id, now.into_std()),
             client_leg: Leg::new(Side::Client, stream),
             broker_leg: None,
             dialling: None,
             asks: Asks::default(),
             lane: None,
             client: Client::new(session_id, origin),
+            mount: origin.mount.clone(),
             spans: Spans::default(),
+            unsettled: Unsettled::new(Arc::clone(&shared.metrics.packets)),
             timer: Box::pin(sleep_until(now + FAR_AWAY)),
             drain: Some(Box::pin(drain.cancelled_owned())),
             undecided: Some(undecided),
@@ -123,85 +124,10 @@ where
             tokio::task::coop::consume_budget().await;
         };
         self.spans.close(reason);
-        self.log_end(&origin, reason);
+        self.shared.metrics.sessions.closed(reason);
+        self.shared.log.closed(self.client.who(), &origin, reason);
         self.finish().await;
         reason
-    }
-
-    /// Takes what both sides have sent, as far as it is wanted. Tells whether more is there.
-    fn take_frames(&mut self) -> bool {
-        // The broker first: its CONNACK opens the way for what the client has sent already.
-        let reads_broker = self.client_leg.takes_more();
-        self.gate.handle_reading(Side::Broker, reads_broker, now());
-        let broker_more = reads_broker && self.take_frames_of(Side::Broker);
-
-        let reads_client = self.reads_client();
-        self.gate.handle_reading(Side::Client, reads_client, now());
-        let client_more = reads_client && self.take_frames_of(Side::Client);
-        self.tell_ends();
-        broker_more || client_more
-    }
-
-    /// Whether there is room for what a packet of the client may cause: bytes for the broker, an
-    /// answer for the client, checks for the service.
-    fn reads_client(&mut self) -> bool {
-        let authz = &self.shared.authz;
-        // A CONNECT has a lane of its own, which refuses it in words if it is full.
-        if self.lane.is_none() && self.gate.is_live() {
-            let full = [HookKind::Publish, HookKind::Subscribe]
-                .into_iter()
-                .find(|hook| !authz.is_ready(*hook));
-            self.lane = full.map(|hook| {
-                let authz = authz.clone();
-                let ready: BoxFuture<'static, ()> =
-                    Box::pin(async move { authz.ready(hook).await });
-                ready
-            });
-        }
-        self.lane.is_none()
-            && self.client_leg.takes_more()
-            && self.broker_leg.as_ref().is_none_or(Leg::takes_more)
-    }
-
-    /// Takes what this side has sent, as far as there is room for what it may cause for the client.
-    /// Tells whether more may be there.
-    fn take_frames_of(&mut self, side: Side) -> bool {
-        for _ in 0..FRAMES_PER_TURN {
-            if !self.gate.wants_read(side) || !self.client_leg.takes_more() {
-                return false;
-            }
-            let max_size = self.gate.max_packet_size(side);
-            let next = match (side, &mut self.broker_leg) {
-                (Side::Client, _) => self.client_leg.next_frame(max_size),
-                (Side::Broker, Some(broker_leg)) => broker_leg.next_frame(max_size),
-                (Side::Broker, None) => return false,
-            };
-            match next {
-                Ok(Some(frame)) => self.gate.handle_frame(side, frame, now()),
-                Ok(None) => return false,
-                Err(violation) => {
-                    self.gate.handle_violation(side, violation, now());
-                    return false;
-                }
-            }
-            self.perform();
-        }
-        true
-    }
-
-    /// Tells the gatekeeper of connections that have ended, once all that came before is taken: a
-    /// client may send CONNECT, PUBLISH and DISCONNECT in one go, and leave.
-    fn tell_ends(&mut self) {
-        let wanted = self.gate.wants_read(Side::Client);
-        if self.client_leg.take_end(wanted) {
-            self.gate.handle_eof(Side::Client, now());
-        }
-        let wanted = self.gate.wants_read(Side::Broker);
-        if let Some(broker_leg) = &mut self.broker_leg
-            && broker_leg.take_end(wanted)
-        {
-            self.gate.handle_eof(Side::Broker, now());
-        }
     }
 
     fn set_timer(&mut self) {
@@ -210,6 +136,7 @@ where
         let next = [
             self.gate.poll_timeout().map(Instant::from_std),
             stalled(self.client_leg.stalled_since()),
+            self.packet_due(),
             stalled(self.broker_leg.as_ref().and_then(Leg::stalled_since)),
         ]
         .into_iter()
@@ -219,6 +146,16 @@ where
         if self.timer.deadline() != next {
             self.timer.as_mut().reset(next);
         }
+    }
+
+    /// When the packet that the client has begun has to be whole. The CONNECT, and what may have come
+    /// with it, has other deadlines.
+    fn packet_due(&self) -> Option<Instant> {
+        let (begun_at, size) = self.client_leg.unfinished()?;
+        let transfer = Duration::from_secs(1).mul_f64(size as f64 / SLOWEST as f64);
+        self.gate
+            .is_live()
+            .then(|| begun_at + self.shared.packet_deadline + transfer)
     }
 
     /// Everything that can happen, in the order in which it is looked at.
@@ -282,14 +219,17 @@ where
                 self.gate.handle_upstream(Upstream::Ready, now());
             }
             Event::Dialled(Err(error)) => {
-                info!(%error, "the broker cannot be reached");
+                self.shared.log.broker_unreachable(&error);
                 self.gate.handle_upstream(Upstream::Failed, now());
             }
             Event::Timeout => {
                 let stalled = |since: Option<Instant>| {
                     since.is_some_and(|since| since.elapsed() >= self.shared.write_stall)
                 };
-                if stalled(self.client_leg.stalled_since()) {
+                let is_late = self.packet_due().is_some_and(|due| due <= Instant::now());
+                if is_late {
+                    self.gate.handle_packet_timeout(now());
+                } else if stalled(self.client_leg.stalled_since()) {
                     self.gate.handle_stall(now());
                 } else if stalled(self.broker_leg.as_ref().and_then(Leg::stalled_since)) {
                     self.gate.handle_eof(Side::Broker, now());
@@ -321,120 +261,6 @@ where
         self.perform();
     }
 
-    /// Does what the gatekeeper wants done, in its order.
-    fn perform(&mut self) {
-        while let Some(action) = self.gate.poll_action() {
-            match action {
-                Action::Ask(ticket, question) => self.ask(ticket, question),
-                Action::Cancel(ticket) => self.asks.cancel(ticket),
-                Action::Dial => {
-                    self.undecided = None;
-                    let span = dial_span(&self.spans.setup());
-                    self.dialling = Some(Box::pin(self.shared.upstream.dial().instrument(span)));
-                }
-                Action::ToBroker(admitted) => {
-                    if let Some(broker_leg) = &mut self.broker_leg {
-                        broker_leg.push(admitted.into_bytes());
-                    }
-                }
-                Action::ToClient(bytes) => self.client_leg.push(bytes),
-                Action::Note(GateEvent::Connected { session_present }) => {
-                    self.spans.connected();
-                    let who = self.client.who();
-                    debug!(
-                        session = who.session_id,
-                        client_id = who.client_id,
-                        principal = who.principal,
-                        session_present,
-                        "session connected"
-                    );
-                }
-                Action::Note(GateEvent::Settled(ticket, fate)) => self.spans.settle(ticket, fate),
-                Action::Close(reason) => {
-                    self.undecided = None;
-                    self.closed = Some(reason);
-                }
-            }
-        }
-    }
-
-    fn ask(&mut self, ticket: Ticket, question: Question) {
-        let who = Arc::clone(self.client.who());
-        let span = self.spans.open(
-            ticket,
-            &question,
-            &who.session_id,
-            &who.client_id,
-            &self.shared.sampling,
-        );
-        match question {
-            Question::Connect(connect) => {
-                let message = self.client.connect_check(ticket, *connect);
-                self.send::<hook::Connect>(ticket, message, span, ByteString::new());
-            }
-            Question::Will(will) => {
-                let topic = will.topic.clone();
-                let origin = v1::PublishOrigin::Will;
-                let message = self.client.publish_check(ticket, will, origin);
-                self.send::<hook::Will>(ticket, message, span, topic);
-            }
-            Question::Publish(publish) => {
-                let topic = publish.topic.clone();
-                let origin = v1::PublishOrigin::Client;
-                let message = self.client.publish_check(ticket, publish, origin);
-                self.send::<hook::Publish>(ticket, message, span, topic);
-            }
-            Question::Subscribe(subscribe) => {
-                let checks: Vec<_> = self.client.subscribe_checks(ticket, subscribe).collect();
-                for (ticket, message) in checks {
-                    let filter = ByteString::from(message.topic_filter.as_str());
-                    self.send::<hook::Subscribe>(ticket, message, span.clone(), filter);
-                }
-            }
-        }
-    }
-
-    fn send<H: Hook>(&mut self, ticket: Ticket, message: H::Check, span: Span, topic: ByteString) {
-        let authz = &self.shared.authz;
-        let context = Context {
-            deadline: Instant::now() + authz.time_limit(H::KIND),
-            span,
-            who: Arc::clone(self.client.who()),
-            topic,
-        };
-        self.asks
-            .push(ticket, authz.ask::<H>(Check { message, context }));
-    }
-
-    fn log_end(&self, origin: &Origin, reason: CloseReason) {
-        let who = self.client.who();
-        let detail = reason.detail().map(tracing::field::display);
-        macro_rules! log_end {
-            ($level:ident) => {
-                $level!(
-                    session = who.session_id,
-                    client_id = who.client_id,
-                    principal = who.principal,
-                    listener = &*origin.listener,
-                    peer = %origin.peer,
-                    reason = reason.as_str(),
-                    party = reason.party().as_str(),
-                    detail,
-                    "session closed"
-                )
-            };
-        }
-        match reason {
-            // The everyday endings, and those of peers that are no MQTT clients.
-            CloseReason::ClientDisconnect
-            | CloseReason::ClientGone
-            | CloseReason::Drain
-            | CloseReason::NotMqtt
-            | CloseReason::HandshakeTimeout => log_end!(debug),
-            _ => log_end!(info),
-        }
-    }
-
     /// Writes what is left to both sides, and closes them.
     async fn finish(mut self) {
         // Others may be waiting for the room that it was promised.
@@ -448,18 +274,6 @@ where
         // Whoever does not take it within this time does without it.
         let _ = timeout(FAREWELL, futures_util::future::join(client, broker)).await;
     }
-}
-
-fn dial_span(setup: &Span) -> Span {
-    if setup.is_disabled() {
-        return Span::none();
-    }
-    tracing::info_span!(
-        target: tidegate_telemetry::TRACE_TARGET,
-        parent: setup,
-        "broker.connect",
-        otel.kind = "client",
-    )
 }
 
 /// The gatekeeper's time is tokio's, so that tests can stop it.

@@ -9,6 +9,8 @@ use gatekeeper::{
 use tidegate_telemetry::{Sampler, TRACE_TARGET, link_traceparent, traceparent};
 use tracing::{Span, field::Empty, info_span};
 
+use crate::metrics::fate_word;
+
 /// How many packets of a kind are traced.
 #[derive(Debug, Clone, Default)]
 pub struct Sampling {
@@ -155,14 +157,4 @@ fn subscribe_span(subscribe: &SubscribeQuestion, session_id: &str, client_id: &s
 
 fn record_code(span: &Span, code: ReasonCode) {
     span.record("mqtt.reason_code", code.get());
-}
-
-fn fate_word(fate: Fate) -> &'static str {
-    match fate {
-        Fate::Forwarded => "forwarded",
-        Fate::ForwardedInPart => "forwarded_in_part",
-        Fate::Refused(_) => "refused",
-        Fate::Dropped => "dropped",
-        Fate::Closed => "closed",
-    }
 }

@@ -100,6 +100,10 @@ impl<'a> Reader<'a> {
         self.take(count);
     }
 
+    pub(super) fn skip_if_there(&mut self, count: usize) {
+        self.skip(count.min(self.0.len()));
+    }
+
     pub(super) fn take(&mut self, count: usize) -> &'a [u8] {
         let (taken, rest) = self.0.split_at(count);
         self.0 = rest;

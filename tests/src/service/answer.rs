@@ -2,11 +2,13 @@
 
 use std::{future::Future, pin::Pin, time::Duration};
 
-use tidegate_proto::v1::{Deny, DenyAction, Failure, FailureCode, ReasonCode};
+use tidegate_proto::v1::{
+    ConnectAllow, Deny, DenyAction, Failure, FailureCode, PublishAllow, ReasonCode, SubscribeAllow,
+};
 use tokio::{sync::watch, time};
 use tonic::{Code, Status};
 
-use super::hooks::{Ask, Decision};
+use super::hooks::{Ask, Change, Decision};
 
 /// An answer to one check. The first group is what a service should say, the second what it should
 /// not: none of those may open the gate.
@@ -16,6 +18,8 @@ pub enum Answer {
     Allow,
     /// Yes, and use this client id towards the broker. CONNECT only; a plain yes elsewhere.
     AllowAs(String),
+    /// Yes, with changes. For a check of another hook it is no decision.
+    Change(Change),
     /// No.
     Deny(Deny),
     /// I can't tell.
@@ -84,6 +88,7 @@ impl Answer {
                 Self::Allow => vec![result(Some(Decision::Allow))],
                 Self::AllowAs(client_id) => vec![result(Some(Decision::AllowAs(client_id)))],
                 Self::Rewrite(text) => vec![result(Some(Decision::Rewrite(text)))],
+                Self::Change(change) => vec![result(Some(Decision::Change(change)))],
                 Self::Deny(deny) => vec![result(Some(Decision::Deny(deny)))],
                 Self::Fail(code) => vec![result(Some(Decision::Failure(Failure {
                     code: code.into(),
@@ -96,6 +101,24 @@ impl Answer {
                 Self::Status(code) => return Err(Status::new(code, "as the script says")),
             })
         })
+    }
+}
+
+impl From<ConnectAllow> for Answer {
+    fn from(allow: ConnectAllow) -> Self {
+        Self::Change(Change::Connect(Box::new(allow)))
+    }
+}
+
+impl From<PublishAllow> for Answer {
+    fn from(allow: PublishAllow) -> Self {
+        Self::Change(Change::Publish(Box::new(allow)))
+    }
+}
+
+impl From<SubscribeAllow> for Answer {
+    fn from(allow: SubscribeAllow) -> Self {
+        Self::Change(Change::Subscribe(allow))
     }
 }
 

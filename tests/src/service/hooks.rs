@@ -55,6 +55,18 @@ impl Check {
         matches!(self, Self::Publish(check) if check.origin() == PublishOrigin::Will)
     }
 
+    /// The check of a CONNECT.
+    ///
+    /// # Panics
+    /// If it is another.
+    #[must_use]
+    pub fn connect(&self) -> &ConnectCheck {
+        match self {
+            Self::Connect(check) => check,
+            other => panic!("not the check of a CONNECT: {other:?}"),
+        }
+    }
+
     /// The session that it belongs to.
     ///
     /// # Panics
@@ -76,8 +88,20 @@ pub(super) enum Decision {
     Allow,
     AllowAs(String),
     Rewrite(String),
+    Change(Change),
     Deny(Deny),
     Failure(Failure),
+}
+
+/// A yes with whatever the contract lets a service say with it.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// To a CONNECT.
+    Connect(Box<ConnectAllow>),
+    /// To a PUBLISH or a will.
+    Publish(Box<PublishAllow>),
+    /// To one filter.
+    Subscribe(SubscribeAllow),
 }
 
 /// The check of one hook, and how its result is made.
@@ -109,18 +133,22 @@ impl Ask for ConnectCheck {
         let allow = ConnectAllow::default();
         ConnectResult {
             metadata: metadata(item_id),
-            decision: decision.map(|decision| match decision {
-                Decision::Allow => D::Allow(allow),
-                Decision::AllowAs(client_id) => D::Allow(ConnectAllow {
-                    broker_client_id: Some(client_id),
-                    ..allow
-                }),
-                Decision::Rewrite(username) => D::Allow(ConnectAllow {
-                    broker_username: Some(username),
-                    ..allow
-                }),
-                Decision::Deny(deny) => D::Deny(deny),
-                Decision::Failure(failure) => D::Failure(failure),
+            decision: decision.and_then(|decision| {
+                Some(match decision {
+                    Decision::Allow => D::Allow(allow),
+                    Decision::AllowAs(client_id) => D::Allow(ConnectAllow {
+                        broker_client_id: Some(client_id),
+                        ..allow
+                    }),
+                    Decision::Rewrite(username) => D::Allow(ConnectAllow {
+                        broker_username: Some(username),
+                        ..allow
+                    }),
+                    Decision::Change(Change::Connect(allow)) => D::Allow(*allow),
+                    Decision::Change(_) => return None,
+                    Decision::Deny(deny) => D::Deny(deny),
+                    Decision::Failure(failure) => D::Failure(failure),
+                })
             }),
         }
     }
@@ -144,14 +172,18 @@ impl Ask for PublishCheck {
         use publish_result::Decision as D;
         PublishResult {
             metadata: metadata(item_id),
-            decision: decision.map(|decision| match decision {
-                Decision::Allow | Decision::AllowAs(_) => D::Allow(PublishAllow::default()),
-                Decision::Rewrite(topic) => D::Allow(PublishAllow {
-                    topic: Some(topic),
-                    ..PublishAllow::default()
-                }),
-                Decision::Deny(deny) => D::Deny(deny),
-                Decision::Failure(failure) => D::Failure(failure),
+            decision: decision.and_then(|decision| {
+                Some(match decision {
+                    Decision::Allow | Decision::AllowAs(_) => D::Allow(PublishAllow::default()),
+                    Decision::Rewrite(topic) => D::Allow(PublishAllow {
+                        topic: Some(topic),
+                        ..PublishAllow::default()
+                    }),
+                    Decision::Change(Change::Publish(allow)) => D::Allow(*allow),
+                    Decision::Change(_) => return None,
+                    Decision::Deny(deny) => D::Deny(deny),
+                    Decision::Failure(failure) => D::Failure(failure),
+                })
             }),
         }
     }
@@ -175,14 +207,18 @@ impl Ask for SubscribeCheck {
         use subscribe_result::Decision as D;
         SubscribeResult {
             metadata: metadata(item_id),
-            decision: decision.map(|decision| match decision {
-                Decision::Allow | Decision::AllowAs(_) => D::Allow(SubscribeAllow::default()),
-                Decision::Rewrite(filter) => D::Allow(SubscribeAllow {
-                    topic_filter: Some(filter),
-                    ..SubscribeAllow::default()
-                }),
-                Decision::Deny(deny) => D::Deny(deny),
-                Decision::Failure(failure) => D::Failure(failure),
+            decision: decision.and_then(|decision| {
+                Some(match decision {
+                    Decision::Allow | Decision::AllowAs(_) => D::Allow(SubscribeAllow::default()),
+                    Decision::Rewrite(filter) => D::Allow(SubscribeAllow {
+                        topic_filter: Some(filter),
+                        ..SubscribeAllow::default()
+                    }),
+                    Decision::Change(Change::Subscribe(allow)) => D::Allow(allow),
+                    Decision::Change(_) => return None,
+                    Decision::Deny(deny) => D::Deny(deny),
+                    Decision::Failure(failure) => D::Failure(failure),
+                })
             }),
         }
     }

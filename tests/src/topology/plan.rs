@@ -26,7 +26,7 @@ pub struct Plan {
 
 #[derive(Debug)]
 pub(super) enum BrokerPlan {
-    Mosquitto,
+    Mosquitto(Vec<String>),
     Recorder,
     At(SocketAddr),
 }
@@ -70,6 +70,14 @@ impl Plan {
         self
     }
 
+    /// Uses a real broker, with these lines in its configuration.
+    #[must_use]
+    pub fn mosquitto(mut self, lines: &[&str]) -> Self {
+        let lines = lines.iter().map(|&line| line.to_owned()).collect();
+        self.broker = BrokerPlan::Mosquitto(lines);
+        self
+    }
+
     /// Uses whatever is at this address as the broker.
     #[must_use]
     pub fn broker_at(mut self, address: SocketAddr) -> Self {
@@ -108,6 +116,8 @@ impl Plan {
 
         let settings = Settings::for_gate(&format!("mqtt://{broker_address}"), &endpoint);
         let settings = sample_all(send_traces(settings, traces.as_deref()), traces.is_some());
+        // Both the reference and `Answer::AllowAs` keep users out of each other's sessions by it.
+        let settings = settings.set("authz.permit.broker_client_id", true);
         let settings = self
             .settings
             .into_iter()
@@ -126,8 +136,8 @@ impl Plan {
 impl BrokerPlan {
     fn start(self) -> (Broker, SocketAddr) {
         match self {
-            Self::Mosquitto => {
-                let mosquitto = Mosquitto::start();
+            Self::Mosquitto(lines) => {
+                let mosquitto = Mosquitto::start_with(&lines);
                 let address = mosquitto.address();
                 (Broker::Mosquitto(mosquitto), address)
             }

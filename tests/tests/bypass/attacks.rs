@@ -12,7 +12,7 @@ pub(crate) type Attack = (String, Vec<u8>);
 pub(crate) fn malformed(version: Version) -> Vec<Attack> {
     let mut attacks = Vec::new();
     attacks.extend(lengths(version));
-    attacks.extend(empty_packets());
+    attacks.extend(empty_packets(version));
     attacks.extend(publishes(version));
     attacks.extend(subscribes(version));
     attacks.extend(of_the_wrong_side(version));
@@ -97,7 +97,7 @@ fn no_properties(version: Version) -> &'static [u8] {
     version.pick(&[], &[0])
 }
 
-/// Remaining lengths that some read and some do not. In MQTT 3.1.1 only the fifth byte is wrong.
+/// Remaining lengths that some read and some do not. Before MQTT 5 only the fifth byte is wrong.
 fn lengths(version: Version) -> Vec<Attack> {
     let packets = [
         ("PUBLISH", Publish::new("t", "x").encode(version)),
@@ -131,7 +131,7 @@ pub(crate) fn stretched(packet: &[u8], width: usize) -> Vec<u8> {
 }
 
 /// Packets without a body that have one, or flags that they must not have.
-fn empty_packets() -> Vec<Attack> {
+fn empty_packets(version: Version) -> Vec<Attack> {
     let smuggled = [0x30, 0x03, 0x00, 0x01, b'a'];
     let mut attacks = vec![
         named("PINGREQ with a PUBLISH inside", frame(0xC0, &smuggled)),
@@ -146,7 +146,9 @@ fn empty_packets() -> Vec<Attack> {
             format!("DISCONNECT with flags {flags:x}"),
             vec![0xE0 | flags, 0x00],
         ));
-        if flags != 2 {
+        // MQTT 3.1 has DUP on them.
+        let legal: &[u8] = version.pick_of_three(&[0x2, 0xA], &[0x2], &[0x2]);
+        if !legal.contains(&flags) {
             attacks.push((
                 format!("SUBSCRIBE with flags {flags:x}"),
                 vec![0x80 | flags, 0x06, 0x00, 0x01, 0x00, 0x01, b'a', 0x00],
@@ -311,7 +313,7 @@ fn of_the_wrong_side(version: Version) -> Vec<Attack> {
         named("PUBACK with half an id", vec![0x40, 0x01, 0x01]),
     ];
     match version {
-        Version::V311 => attacks.extend([
+        Version::V31 | Version::V311 => attacks.extend([
             named("DISCONNECT with a body", vec![0xE0, 0x01, 0x00]),
             named("PUBACK with a reason", vec![0x40, 0x03, 0x00, 0x01, 0x00]),
             named(
@@ -423,47 +425,43 @@ pub(crate) fn connects(version: Version) -> Vec<Attack> {
         frame(0x10, &[&head[..], payload].concat())
     };
     let id = string("id");
-    let level = version as u8;
+    let (name, level) = (version.protocol_name(), version as u8);
+    let (other_name, other_level) =
+        version.pick_of_three(("MQTT", 4), ("MQIsdp", 3), ("MQIsdp", 3));
     let mut attacks = vec![
         named("another protocol", connect("MQTX", level, 0x02, &id)),
         named(
-            "the old name with a new level",
-            connect("MQIsdp", level, 0x02, &id),
+            "another version's name",
+            connect(other_name, level, 0x02, &id),
         ),
-        named("level 6", connect("MQTT", 6, 0x02, &id)),
-        named("a bridge", connect("MQTT", level | 0x80, 0x02, &id)),
-        named("the reserved flag", connect("MQTT", level, 0x03, &id)),
+        named(
+            "another version's level",
+            connect(name, other_level, 0x02, &id),
+        ),
+        named("level 2", connect(name, 2, 0x02, &id)),
+        named("level 6", connect(name, 6, 0x02, &id)),
+        named("a bridge", connect(name, level | 0x80, 0x02, &id)),
+        named("the reserved flag", connect(name, level, 0x03, &id)),
         named(
             "a will at QoS 3",
             connect(
-                "MQTT",
+                name,
                 level,
                 0x1E,
                 &[&id[..], no_properties(version), &string("w"), &string("")].concat(),
             ),
         ),
-        named("QoS of no will", connect("MQTT", level, 0x0A, &id)),
-        named("RETAIN of no will", connect("MQTT", level, 0x22, &id)),
-        named(
-            "a user name that is not there",
-            connect("MQTT", level, 0x82, &id),
-        ),
+        named("QoS of no will", connect(name, level, 0x0A, &id)),
+        named("RETAIN of no will", connect(name, level, 0x22, &id)),
         named(
             "a user name without a flag",
-            connect("MQTT", level, 0x02, &[&id[..], &string("user")].concat()),
+            connect(name, level, 0x02, &[&id[..], &string("user")].concat()),
         ),
-        named(
-            "a password that is not there",
-            connect("MQTT", level, 0xC2, &[&id[..], &string("user")].concat()),
-        ),
-        named(
-            "a will that is not there",
-            connect("MQTT", level, 0x06, &id),
-        ),
+        named("a will that is not there", connect(name, level, 0x06, &id)),
         named(
             "a PUBLISH as its tail",
             connect(
-                "MQTT",
+                name,
                 level,
                 0x02,
                 &[&id[..], &[0x30, 0x03, 0x00, 0x01, b'a']].concat(),
@@ -471,40 +469,67 @@ pub(crate) fn connects(version: Version) -> Vec<Attack> {
         ),
         named(
             "flags",
-            [&[0x1F], &connect("MQTT", level, 0x02, &id)[1..]].concat(),
+            [&[0x1F], &connect(name, level, 0x02, &id)[1..]].concat(),
         ),
-        named("no client id", connect("MQTT", level, 0x02, &[])),
+        named("no client id", connect(name, level, 0x02, &[])),
         named("nothing", vec![0x10, 0x00]),
     ];
+    if version != Version::V31 {
+        attacks.push(named(
+            "a user name that is not there",
+            connect(name, level, 0x82, &id),
+        ));
+        let login = [&id[..], &string("user")].concat();
+        attacks.push(named(
+            "a password that is not there",
+            connect(name, level, 0xC2, &login),
+        ));
+    }
     for text in BAD_TEXT {
         attacks.push((
             format!("client id {text:02x?}"),
-            connect("MQTT", level, 0x02, &string(text)),
+            connect(name, level, 0x02, &string(text)),
         ));
         let login = [&id[..], &string(text), &string("password")].concat();
         attacks.push((
             format!("user name {text:02x?}"),
-            connect("MQTT", level, 0xC2, &login),
+            connect(name, level, 0xC2, &login),
         ));
         let will = [&id[..], no_properties(version), &string(text), &string("")].concat();
         attacks.push((
             format!("will topic {text:02x?}"),
-            connect("MQTT", level, 0x06, &will),
+            connect(name, level, 0x06, &will),
         ));
     }
     for topic in ["", "#", "a/+"] {
         let will = [&id[..], no_properties(version), &string(topic), &string("")].concat();
         attacks.push((
             format!("will topic {topic:?}"),
-            connect("MQTT", level, 0x06, &will),
+            connect(name, level, 0x06, &will),
+        ));
+    }
+    if version != Version::V5 {
+        attacks.push(named(
+            "a password without a user name",
+            connect(name, level, 0x42, &[&id[..], &string("p")].concat()),
+        ));
+        attacks.push(named(
+            "half a user name",
+            connect(name, level, 0x82, &[&id[..], &[0, 4, b'u']].concat()),
+        ));
+        attacks.push(named(
+            "half a length",
+            connect(name, level, 0x82, &[&id[..], &[0]].concat()),
         ));
     }
     match version {
-        Version::V311 => {
+        Version::V31 => {
             attacks.push(named(
-                "a password without a user name",
-                connect("MQTT", level, 0x42, &[&id[..], &string("p")].concat()),
+                "an empty client id",
+                connect(name, level, 0x02, &string("")),
             ));
+        }
+        Version::V311 => {
             attacks.push(named(
                 "MQTT 5 that says 3.1.1",
                 [

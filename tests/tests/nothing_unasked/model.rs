@@ -98,7 +98,7 @@ pub(crate) struct Model {
 
 impl Model {
     pub(crate) fn random(rng: &mut Rng, version: Version) -> Self {
-        // In MQTT 3.1.1 a failure ends the connection, so that most runs should have none.
+        // Before MQTT 5 a failure ends the connection, so that most runs should have none.
         let failures = version == Version::V5 || rng.u8(0..4) == 0;
         let count = rng.usize(1..80);
         let sent = (1..=count).map(|number| Sent::random(rng, version, number, failures));
@@ -235,9 +235,17 @@ impl Sent {
         }
     }
 
-    /// MQTT 3.1.1 has no other way to say that nobody decided about a message.
+    /// Before MQTT 5 there is no other way to say that nobody decided about a message, and in MQTT
+    /// 3.1 not about a filter either.
     fn ends_connection(&self, version: Version) -> bool {
-        matches!(self, Self::Publish { qos: 1.., fate, .. } if fate.is_failure() && version == Version::V311)
+        match self {
+            Self::Publish { qos: 1.., fate, .. } => fate.is_failure() && version != Version::V5,
+            Self::Subscribe { filters, .. } => {
+                let failed = filters.iter().any(|(_, _, fate)| fate.is_failure());
+                failed && version == Version::V31
+            }
+            _ => false,
+        }
     }
 
     fn answer(&self, version: Version) -> Option<Step> {
@@ -259,7 +267,8 @@ impl Sent {
             Self::Subscribe { id, filters } => {
                 let code = |(_, qos, fate): &(String, u8, Fate)| match fate {
                     Fate::Allow => *qos,
-                    Fate::Deny => version.pick(0x80, 0x87),
+                    // MQTT 3.1 can't say no.
+                    Fate::Deny => version.pick_of_three(*qos, 0x80, 0x87),
                     _ => version.pick(0x80, 0x83),
                 };
                 Some((Kind::Suback, *id, filters.iter().map(code).collect()))

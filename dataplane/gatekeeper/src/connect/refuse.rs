@@ -9,7 +9,7 @@ use crate::{
     gatekeeper::{Context, Phase},
     question::Version,
     reason::{Origin, ReasonCode},
-    reply::Refusal,
+    reply::{self, Refusal},
     verdict::{Deny, Why},
     wire::{connack, connect::ConnectError},
 };
@@ -24,7 +24,14 @@ pub(crate) fn abort(phase: Phase, reason: CloseReason, cx: &mut Context<'_>) -> 
             abort_heard(&deciding.hello, reason, cx)
         }
         Phase::Dialling(dialling) => abort_heard(&dialling.hello, reason, cx),
-        Phase::AwaitConnack(waiting) => abort_heard(&waiting.hello, reason, cx),
+        Phase::AwaitConnack(waiting) => {
+            let sent = &waiting.admission.outgoing;
+            if sent.will.is_some() && reason.suppresses_will(cx.rules) {
+                cx.actions
+                    .write_broker(reply::will_suppression(sent.version));
+            }
+            abort_heard(&waiting.hello, reason, cx)
+        }
         Phase::Live(live) => live.close(reason.into(), cx),
         Phase::Closed => Phase::Closed,
     }
@@ -43,7 +50,7 @@ pub(super) fn abort_heard(hello: &Hello, reason: CloseReason, cx: &mut Context<'
         CloseReason::ClientViolation(violation) => violation.code,
         _ => ReasonCode::SERVER_UNAVAILABLE,
     };
-    Refusal::failure(code).send(hello.connect.version, reason, cx)
+    Refusal::failure(code).send(hello.recipient(), reason, cx)
 }
 
 /// Ends a session that nobody decided about: a failure, never heard as a denial.
@@ -60,7 +67,7 @@ pub(super) fn undecided(
     } else {
         Refusal::failure(ReasonCode::SERVER_UNAVAILABLE)
     };
-    refusal.send(hello.connect.version, reason(why), cx)
+    refusal.send(hello.recipient(), reason(why), cx)
 }
 
 /// Answers a CONNECT that could not be read.
@@ -70,51 +77,69 @@ pub(super) fn refuse_unread(error: ConnectError, cx: &mut Context<'_>) -> Phase 
         ConnectError::UnsupportedVersion { level } => {
             // In the form that the client can read; bridges set the highest bit [MQTT-3.1.2-2].
             let shape = match level {
-                6..0x80 => Version::V5,
+                5..0x80 => Version::V5,
                 _ => Version::V311,
             };
             Refusal::failure(ReasonCode::UNSUPPORTED_PROTOCOL_VERSION).send(
-                shape,
+                Recipient::unknown(shape),
                 CloseReason::UnsupportedVersion,
                 cx,
             )
         }
         ConnectError::EmptyClientId => Refusal::failure(ReasonCode::CLIENT_IDENTIFIER_NOT_VALID)
-            .send(Version::V311, CloseReason::ClientIdentifierRejected, cx),
+            .send(
+                Recipient::unknown(Version::V311),
+                CloseReason::ClientIdentifierRejected,
+                cx,
+            ),
         ConnectError::Violation { version, violation } => {
             let reason = CloseReason::ClientViolation(violation);
             match version {
-                Some(version) => Refusal::failure(violation.code).send(version, reason, cx),
+                Some(version) => {
+                    Refusal::failure(violation.code).send(Recipient::unknown(version), reason, cx)
+                }
                 None => close_unheard(reason, cx),
             }
         }
     }
 }
 
+/// Whom a CONNACK is written for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Recipient {
+    pub(super) version: Version,
+    /// Maximum Packet Size, if it has one [MQTT-3.1.2-24].
+    pub(super) takes: Option<u32>,
+}
+
+impl Recipient {
+    /// Of whom no more is known than this.
+    fn unknown(version: Version) -> Self {
+        Self {
+            version,
+            takes: None,
+        }
+    }
+
+    /// The largest packet that it takes.
+    pub(super) fn limit(self) -> usize {
+        self.takes.map_or(usize::MAX, |size| size as usize)
+    }
+}
+
 impl Refusal {
-    /// Sends the CONNACK, if there is one with this code in the client's version, and closes.
-    pub(super) fn send(self, version: Version, reason: CloseReason, cx: &mut Context<'_>) -> Phase {
-        let connack = match version {
+    /// Sends the CONNACK, if there is one with this code in the client's version and of a size that
+    /// it takes, and closes.
+    pub(super) fn send(self, to: Recipient, reason: CloseReason, cx: &mut Context<'_>) -> Phase {
+        let connack = match to.version {
             Version::V31 | Version::V311 => self.connack_v3(),
-            Version::V5 => Some(self.connack_v5()),
+            Version::V5 => self.connack_v5(to.limit()),
         };
         if let Some(connack) = connack {
             cx.actions.write_client(connack);
         }
         cx.actions.close(reason);
         Phase::Closed
-    }
-
-    /// Explains nothing if that makes the packet larger than the client takes [MQTT-3.2.2-19].
-    pub(super) fn within(self, client_takes: Option<u32>) -> Self {
-        if client_takes.is_none_or(|size| self.connack_v5().len() <= size as usize) {
-            return self;
-        }
-        Self {
-            reason_string: None,
-            server_reference: None,
-            ..self
-        }
     }
 
     fn connack_v3(&self) -> Option<Bytes> {
@@ -129,11 +154,16 @@ impl Refusal {
         code.map(|code| connack::encode_v3(false, code))
     }
 
-    fn connack_v5(&self) -> Bytes {
-        connack::encode_refusal_v5(
-            self.code.for_connack(),
+    /// What only explains is left out if there is no room for it [MQTT-3.2.2-19]; where to go instead
+    /// is the last to go.
+    fn connack_v5(&self, limit: usize) -> Option<Bytes> {
+        let (why, instead) = (
             self.reason_string.as_deref(),
             self.server_reference.as_deref(),
-        )
+        );
+        [(why, instead), (None, instead), (None, None)]
+            .into_iter()
+            .map(|(why, instead)| connack::encode_refusal_v5(self.code.for_connack(), why, instead))
+            .find(|connack| connack.len() <= limit)
     }
 }

@@ -3,6 +3,12 @@
 use super::Side;
 use crate::violation::Violation;
 
+/// DUP, in the flags of the fixed header.
+pub(super) const DUP: u8 = 0b1000;
+
+pub(super) const RESERVED_FLAGS: Violation =
+    Violation::malformed("reserved flags of the fixed header", "MQTT-2.1.3-1");
+
 /// The types of MQTT 5.0 table 2-1; the discriminant is the number on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -86,16 +92,14 @@ impl PacketType {
     pub(super) fn check_flags(self, flags: u8) -> Result<(), Violation> {
         let expected = match self {
             Self::Publish => return check_publish_flags(flags),
-            Self::Pubrel | Self::Subscribe | Self::Unsubscribe => 0b0010,
+            // The DUP of MQTT 3.1: Frame::check_dup looks at it once the version is known.
+            Self::Pubrel | Self::Subscribe | Self::Unsubscribe => 0b0010 | flags & DUP,
             _ => 0,
         };
         if flags == expected {
             return Ok(());
         }
-        Err(Violation::malformed(
-            "reserved flags of the fixed header",
-            "MQTT-2.1.3-1",
-        ))
+        Err(RESERVED_FLAGS)
     }
 
     /// A ping with a body is how packets are smuggled past a proxy that frames differently than the
@@ -109,7 +113,7 @@ impl PacketType {
 }
 
 fn check_publish_flags(flags: u8) -> Result<(), Violation> {
-    let (dup, qos) = (flags & 0b1000 != 0, flags >> 1 & 0b11);
+    let (dup, qos) = (flags & DUP != 0, flags >> 1 & 0b11);
     if qos == 3 {
         return Err(Violation::malformed("PUBLISH with QoS 3", "MQTT-3.3.1-4"));
     }

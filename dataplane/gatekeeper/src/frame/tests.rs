@@ -21,7 +21,8 @@ fn judgement(first: u8, from: Side) -> u8 {
     };
     let flags_are_legal = match kind {
         3 => ![0b0110, 0b0111, 0b1110, 0b1111, 0b1000, 0b1001].contains(&flags),
-        6 | 8 | 10 => flags == 2,
+        // With DUP on MQTT 3.1: which version it is, the scanner does not know.
+        6 | 8 | 10 => [0b0010, 0b1010].contains(&flags),
         _ => flags == 0,
     };
     match (kind, allowed.contains(&kind), flags_are_legal) {
@@ -32,6 +33,7 @@ fn judgement(first: u8, from: Side) -> u8 {
     }
 }
 
+/// [MQTT-3.14.1-1] [MQTT-3.15.1-1] [3.1.1: MQTT-2.2.2-1] [3.1.1: MQTT-2.2.2-2]
 #[test]
 fn every_first_byte_is_judged_by_type_flags_and_sender() {
     for from in SIDES {
@@ -164,6 +166,26 @@ fn a_length_in_more_bytes_than_needed_is_known_and_put_right() {
     assert_eq!(empty.into_canonical().as_ref(), [0xC0, 0]);
 }
 
+/// DUP on SUBSCRIBE, UNSUBSCRIBE and PUBREL is a word of MQTT 3.1, and stays at the gate.
+#[test]
+fn a_stray_dup_is_known_and_put_right() {
+    for first in [0x6A, 0x8A, 0xAA] {
+        for length in [&[2][..], &[0x82, 0]] {
+            let bytes = [&[first], length, &[0, 1]].concat();
+            let frame = frame(Side::Client, &bytes);
+            assert_eq!(frame.check_dup(Version::V31), Ok(()));
+            assert_eq!(code(frame.check_dup(Version::V311)), Some(0x81));
+            assert_eq!(code(frame.check_dup(Version::V5)), Some(0x81));
+            let canonical = [first & 0xF7, 2, 0, 1];
+            assert_eq!(frame.into_canonical().as_ref(), canonical);
+        }
+    }
+    let publish = [0x3A, 5, 0, 1, b'a', 0, 1];
+    let frame = frame(Side::Client, &publish);
+    assert_eq!(frame.check_dup(Version::V5), Ok(()));
+    assert_eq!(frame.into_canonical().as_ref(), publish);
+}
+
 #[test]
 fn a_frame_does_not_show_its_bytes() {
     let shown = format!("{:?}", frame(Side::Client, &packet(0x30, b"\0\x06secret")));
@@ -174,4 +196,23 @@ fn a_frame_does_not_show_its_bytes() {
 fn sides_have_the_roles_of_the_standard() {
     assert_eq!(Side::Client.sender(), Sender::Client);
     assert_eq!(Side::Broker.sender(), Sender::Server);
+}
+
+#[test]
+fn a_packet_that_was_cut_before_is_a_frame_again() {
+    let bytes = packet(0x32, b"\0\x01a\0\x07payload");
+    let cut = frame(Side::Client, &bytes);
+    assert_eq!(
+        Frame::of_packet(bytes.clone().into(), Side::Client),
+        Ok(cut)
+    );
+    let refused = |bytes: &[u8]| {
+        let bytes = Bytes::copy_from_slice(bytes);
+        Frame::of_packet(bytes, Side::Client).is_err()
+    };
+    assert!(refused(&[]) && refused(&[0x30]) && refused(&[0x30, 0x80]));
+    assert!(refused(&bytes[..bytes.len() - 1]));
+    assert!(refused(&[bytes.as_slice(), b"x"].concat()));
+    // What only a server sends, and reserved flags.
+    assert!(refused(&[0xD0, 0]) && refused(&[0x36, 2, 0, 0]));
 }

@@ -4,14 +4,16 @@ use crate::{
     close::CloseReason,
     frame::{Frame, PacketType},
     gatekeeper::{Context, Phase},
+    inflight::{Completion, Request},
     keepalive::Owner,
     question::{QoS, Version},
     reason::ReasonCode,
+    reply,
     violation::Violation,
-    wire::{RawProperties, ack, disconnect, suback, unsuback},
+    wire::{RawProperties, ack, disconnect, suback},
 };
 
-use super::{End, Live};
+use super::{End, Live, outlet};
 
 impl Live {
     pub(crate) fn handle_broker_frame(
@@ -28,21 +30,18 @@ impl Live {
 
     fn take_broker_frame(&mut self, frame: Frame, cx: &mut Context<'_>) -> Result<(), End> {
         match frame.kind() {
-            PacketType::Publish => {
-                frame.check_minimal(self.version).map_err(broker_fault)?;
-                cx.actions.write_client(frame.into_canonical());
-            }
+            PacketType::Publish => self.deliver(frame, cx)?,
             PacketType::Puback => self.pass_ack(QoS::AtLeastOnce, frame, cx)?,
             PacketType::Pubrec => self.pass_ack(QoS::ExactlyOnce, frame, cx)?,
-            PacketType::Pubrel | PacketType::Pubcomp => {
-                ack::read(&frame, self.version).map_err(broker_fault)?;
-                cx.actions.write_client(frame.into_canonical());
+            PacketType::Pubcomp => self.take_pubcomp(frame, cx)?,
+            PacketType::Pubrel => {
+                let ack = ack::read(&frame, self.version).map_err(broker_fault)?;
+                if !self.completes_withheld(&ack, cx) {
+                    cx.actions.write_client(frame.into_canonical());
+                }
             }
             PacketType::Suback => self.complete_suback(frame, cx)?,
-            PacketType::Unsuback => {
-                unsuback::read(&frame, self.version).map_err(broker_fault)?;
-                cx.actions.write_client(frame.into_canonical());
-            }
+            PacketType::Unsuback => self.complete_unsuback(frame, cx)?,
             PacketType::Pingresp => {
                 frame.check_minimal(self.version).map_err(broker_fault)?;
                 if self.keep_alive.pong() == Some(Owner::Client) {
@@ -50,14 +49,16 @@ impl Live {
                 }
             }
             PacketType::Disconnect if self.version == Version::V5 => {
-                disconnect::read(&frame, self.version).map_err(broker_fault)?;
-                cx.actions.write_client(frame.into_canonical());
+                let goodbye = disconnect::read(&frame, self.version).map_err(broker_fault)?;
+                let passed = goodbye.for_client(cx.rules.pass_server_reference);
+                cx.actions
+                    .write_client(passed.unwrap_or_else(|| frame.into_canonical()));
                 return Err(CloseReason::BrokerDisconnect.into());
             }
             _ => {
                 return Err(broker_fault(Violation::protocol(
                     "packet that this broker may not send now",
-                    "MQTT-2.1.2",
+                    "§2.1.2",
                 )));
             }
         }
@@ -67,8 +68,34 @@ impl Live {
     /// An acknowledgement of the broker, and those of the gate that waited behind it.
     fn pass_ack(&mut self, qos: QoS, frame: Frame, cx: &mut Context<'_>) -> Result<(), End> {
         let ack = ack::read(&frame, self.version).map_err(broker_fault)?;
+        let id = ack.packet_id;
         cx.actions.write_client(frame.into_canonical());
-        self.acks.passed(qos, ack.packet_id, cx.actions);
+        match qos {
+            QoS::ExactlyOnce if self.inflight.pubrec(id, ack.code) => {
+                let again = reply::publish_ack(self.version, qos, id, ack.code, None);
+                self.acks.known(id, &again);
+            }
+            QoS::ExactlyOnce => {}
+            QoS::AtLeastOnce | QoS::AtMostOnce => self.inflight.puback(id),
+        }
+        self.acks.passed(qos, id, outlet(&mut self.inflight, cx));
+        Ok(())
+    }
+
+    fn take_pubcomp(&mut self, frame: Frame, cx: &mut Context<'_>) -> Result<(), End> {
+        let id = ack::read(&frame, self.version)
+            .map_err(broker_fault)?
+            .packet_id;
+        match self.inflight.pubcomp(id) {
+            Completion::Pass { owed } => {
+                cx.actions.write_client(frame.into_canonical());
+                if owed {
+                    self.acks.forget(id, outlet(&mut self.inflight, cx));
+                }
+            }
+            // Whatever its code: the broker holds nothing now. The client never sent a PUBREL.
+            Completion::Purged => self.acks.purged(id, outlet(&mut self.inflight, cx)),
+        }
         Ok(())
     }
 
@@ -82,31 +109,29 @@ impl Live {
                 "MQTT-3.8.4-2",
             )));
         };
-        if suback.codes.len() != plan.forwarded() {
+        if suback.codes.len() != plan.forwarded.len() {
             return Err(broker_fault(Violation::protocol(
                 "SUBACK with another number of codes than filters",
                 "MQTT-3.8.4-6",
             )));
         }
-        if plan.forwarded() == plan.slots.len() {
+        self.inflight
+            .request_answered(suback.packet_id, Request::Subscribe);
+        for (reserved, code) in plan.forwarded.iter().zip(&suback.codes) {
+            let granted = !ReasonCode::new(*code).is_refusal();
+            self.subscriptions.settle(*reserved, granted);
+        }
+        if let Some(namespace) = &mut self.namespace {
+            namespace.subscribed(suback.packet_id, &suback.codes);
+        }
+        let codes = plan.merge(self.version, &suback.codes);
+        if codes == suback.codes {
             cx.actions.write_client(frame.into_canonical());
             return Ok(());
         }
-        let mut granted = suback.codes.iter().copied();
-        let codes: Vec<u8> = plan
-            .slots
-            .into_iter()
-            .filter_map(|slot| match slot {
-                Some(refused) => Some(self.suback_code(refused)),
-                None => granted.next(),
-            })
-            .collect();
         let encode = |properties: &RawProperties| {
             suback::encode(self.version, suback.packet_id, properties, &codes).map_err(|_| {
-                broker_fault(Violation::too_large(
-                    "SUBACK beyond all bounds",
-                    "MQTT-3.2.2-15",
-                ))
+                broker_fault(Violation::too_large("SUBACK beyond all bounds", "§2.1.4"))
             })
         };
         let mut bytes = encode(&suback.raw_properties)?;
@@ -116,15 +141,8 @@ impl Live {
         cx.actions.write_client(bytes);
         Ok(())
     }
-
-    fn suback_code(&self, refused: ReasonCode) -> u8 {
-        match self.version {
-            Version::V31 | Version::V311 => 0x80,
-            Version::V5 => refused.get(),
-        }
-    }
 }
 
-fn broker_fault(violation: Violation) -> End {
+pub(super) fn broker_fault(violation: Violation) -> End {
     CloseReason::BrokerViolation(violation).into()
 }

@@ -6,16 +6,12 @@ use crate::{
     action::{Admitted, Exempt},
     frame::{Frame, PacketType},
     gatekeeper::{Context, Phase},
+    inflight::Request,
     keepalive::Owner,
-    question::{FilterQuestion, Question, SubscribeQuestion},
-    queue::{Answer, Message, Packet, PendingPublish, PendingSubscribe, publish_question},
-    topic::{self, Parsed},
+    question::Version,
+    queue::Packet,
     violation::Violation,
-    wire::{
-        ack, auth, disconnect, publish,
-        subscribe::{self, Subscribe},
-        unsubscribe,
-    },
+    wire::{RawProperties, ack, auth, unsubscribe},
 };
 
 use super::{End, Ending, Live};
@@ -44,17 +40,18 @@ impl Live {
             PacketType::Subscribe => self.take_subscribe(frame, cx),
             PacketType::Unsubscribe => self.take_unsubscribe(frame, cx),
             PacketType::Pubrel => {
-                let id = self.read_ack(&frame)?;
-                let packet = Packet::Pubrel(id, frame.into_canonical());
-                self.stand_in_line(packet, cx);
+                let id = self.read_ack(&frame, cx)?;
+                self.inflight.releasing(id);
+                self.stand_in_line(Packet::Pubrel(id, frame.into_canonical()), cx);
                 Ok(())
             }
             // The client's answers to what the broker sent do not wait for decisions about what the
             // client sends: the broker's flow control hangs on them.
             PacketType::Puback | PacketType::Pubrec | PacketType::Pubcomp => {
-                self.read_ack(&frame)?;
+                let (kind, id) = (frame.kind(), self.read_ack(&frame, cx)?);
                 let bytes = frame.into_canonical();
                 self.forward(Admitted::exempt(Exempt::Acknowledgement, bytes), cx);
+                self.client_acknowledged(kind, id, cx);
                 Ok(())
             }
             // Passed on, so that the PINGRESP proves the whole way.
@@ -72,81 +69,47 @@ impl Live {
             | PacketType::Suback
             | PacketType::Unsuback
             | PacketType::Pingresp => {
-                Err(Violation::protocol("packet that only a server sends", "MQTT-2.1.2").into())
+                Err(Violation::protocol("packet that only a server sends", "§2.1.2").into())
             }
         }
     }
 
-    fn take_publish(&mut self, frame: Frame, cx: &mut Context<'_>) -> Result<(), End> {
-        let publish = publish::read(&frame, self.version)?;
-        let name = self.aliases.resolve(&publish.topic, publish.topic_alias)?;
-        topic::check_levels(&name, cx.rules.limits.max_topic_levels)?;
-        let outgoing = if publish.topic_alias.is_none() {
-            frame.into_canonical()
-        } else {
-            publish
-                .encode_with_topic(&name)
-                .map_err(|_| Violation::too_large("packet with its alias resolved", "§3.3.2.3.4"))?
-        };
-        let question = Question::Publish(publish_question(&publish, name));
-        let ticket = cx.tickets.ask(question, cx.actions);
-        let pending = PendingPublish {
-            ticket,
-            message: Message {
-                qos: publish.qos,
-                dup: publish.dup,
-                id: publish.packet_id,
-            },
-            outgoing,
-            answer: Answer::Pending(cx.now + cx.rules.deadlines.publish),
-        };
-        self.queue.push(ticket, Packet::Publish(pending));
-        Ok(())
-    }
-
-    fn take_subscribe(&mut self, frame: Frame, cx: &mut Context<'_>) -> Result<(), End> {
-        let subscribe = subscribe::read(&frame, self.version, cx.rules.limits.filters())?;
-        let outgoing = frame.into_canonical();
-        let question = subscribe_question(&subscribe);
-        let count = question.filters.len();
-        let ticket = if count == 0 {
-            cx.tickets.peek()
-        } else {
-            cx.tickets.ask(Question::Subscribe(question), cx.actions)
-        };
-        let until = cx.now + cx.rules.deadlines.subscribe;
-        let pending = PendingSubscribe {
-            ticket,
-            subscribe,
-            outgoing,
-            answers: vec![Answer::Pending(until); count],
-        };
-        self.queue.push(ticket, Packet::Subscribe(pending));
-        Ok(())
-    }
-
     fn take_unsubscribe(&mut self, frame: Frame, cx: &mut Context<'_>) -> Result<(), End> {
-        unsubscribe::read(&frame, self.version, cx.rules.limits.filters())?;
+        let unsubscribe = unsubscribe::read(&frame, self.version, cx.rules.limits.filters())?;
+        check_user_properties(&unsubscribe.raw_properties, cx)?;
+        let id = unsubscribe.packet_id;
+        if self.is_sent_again(&frame, id, Request::Unsubscribe) {
+            return Ok(());
+        }
+        self.inflight.request(id, Request::Unsubscribe)?;
+        for filter in &unsubscribe.filters {
+            self.subscriptions.leave(filter.full());
+        }
         self.stand_in_line(Packet::Unsubscribe(frame.into_canonical()), cx);
         Ok(())
     }
 
     fn take_disconnect(&mut self, frame: Frame, cx: &mut Context<'_>) -> Result<(), End> {
-        let goodbye = disconnect::read(&frame, self.version)?;
-        if goodbye.session_expiry.is_some_and(|expiry| expiry > 0) && !self.keeps_session {
-            return Err(Violation::protocol(
-                "DISCONNECT raises the session expiry interval from 0",
-                "MQTT-3.14.2-2",
-            )
-            .into());
-        }
-        self.stand_in_line(Packet::Disconnect(frame.into_canonical()), cx);
+        let goodbye = self.goodbye(frame, cx)?;
+        self.stand_in_line(Packet::Disconnect(goodbye), cx);
         self.ending = Ending::Leaving;
         Ok(())
     }
 
-    fn read_ack(&self, frame: &Frame) -> Result<NonZeroU16, Violation> {
-        ack::read(frame, self.version).map(|ack| ack.packet_id)
+    fn read_ack(&self, frame: &Frame, cx: &Context<'_>) -> Result<NonZeroU16, Violation> {
+        let ack = ack::read(frame, self.version)?;
+        check_user_properties(&ack.raw_properties, cx)?;
+        Ok(ack.packet_id)
+    }
+
+    /// MQTT 3.1 lets a client send a SUBSCRIBE or an UNSUBSCRIBE again, with DUP. The answer to the
+    /// first one is under way, and answers both.
+    pub(super) fn is_sent_again(&self, frame: &Frame, id: NonZeroU16, request: Request) -> bool {
+        const DUP: u8 = 0b1000;
+
+        self.version == Version::V31
+            && frame.flags() & DUP != 0
+            && self.inflight.is_request(id, request)
     }
 
     fn refuse_auth(&self, frame: &Frame) -> Violation {
@@ -157,30 +120,15 @@ impl Live {
     }
 
     /// Lets a packet wait for its turn that nobody is asked about.
-    fn stand_in_line(&mut self, packet: Packet, cx: &Context<'_>) {
+    pub(super) fn stand_in_line(&mut self, packet: Packet, cx: &Context<'_>) {
         self.queue.push(cx.tickets.peek(), packet);
     }
 }
 
-/// One question per filter that is left to the service.
-fn subscribe_question(subscribe: &Subscribe) -> SubscribeQuestion {
-    let filters = subscribe
-        .filters
-        .iter()
-        .filter_map(|subscription| match &subscription.parsed {
-            Parsed::Filter(filter) => Some(FilterQuestion {
-                filter: filter.filter.clone(),
-                share_name: filter.share_name.clone(),
-                qos: subscription.qos,
-                no_local: subscription.no_local,
-                retain_as_published: subscription.retain_as_published,
-                retain_handling: subscription.retain_handling,
-            }),
-            Parsed::Refused(_) => None,
-        })
-        .collect();
-    SubscribeQuestion {
-        filters,
-        user_properties: subscribe.user_properties.clone(),
-    }
+/// Only MQTT 5 has any.
+pub(super) fn check_user_properties(
+    properties: &RawProperties,
+    cx: &Context<'_>,
+) -> Result<(), Violation> {
+    properties.check_user_properties(cx.rules.limits.user_properties())
 }

@@ -119,6 +119,7 @@ fn a_refusal_that_is_legal_stays_what_it_is() {
     }
 }
 
+/// [3.1.1: MQTT-3.2.2-6]
 #[test]
 fn refusals_become_what_the_table_says() {
     // Code, CONNACK, its v3 form after a denial and after a failure, PUBACK, SUBACK, DISCONNECT.

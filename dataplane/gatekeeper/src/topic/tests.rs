@@ -18,6 +18,7 @@ fn refused(full: &str) -> Result<Parsed, Violation> {
     Ok(Parsed::Refused(full.into()))
 }
 
+/// [MQTT-4.7.3-3] [3.1.1: MQTT-4.7.3-3]
 #[test]
 fn topic_names_are_strings_without_wildcards() {
     let longest = "a".repeat(65_535);
@@ -61,6 +62,7 @@ fn topic_names_are_strings_without_wildcards() {
     assert_eq!(check_topic_name_or_empty(""), Ok(()));
 }
 
+/// [MQTT-4.7.3-4] [3.1.1: MQTT-4.7.3-4]
 #[test]
 fn plain_filters_are_taken_as_they_are() {
     for full in [

@@ -119,6 +119,7 @@ mod tests {
         }
     }
 
+    /// [MQTT-3.4.2-1] [MQTT-3.5.2-1] [MQTT-3.6.2-1] [MQTT-3.7.2-1]
     #[test]
     fn codes_are_those_of_the_packet_and_its_sender() {
         for (first, _, carrier) in KINDS {

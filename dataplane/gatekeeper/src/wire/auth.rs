@@ -97,6 +97,7 @@ mod tests {
         assert_eq!(code(read(&frame, Version::V311)), Some(0x81));
     }
 
+    /// [MQTT-3.15.2-1]
     #[test]
     fn codes_are_those_of_the_sender() {
         for value in 0..=u8::MAX {

@@ -10,11 +10,11 @@ use super::cursor::Cursor;
 use super::properties::{Place, Reader};
 use super::{Property, RawProperties, open};
 use crate::frame::{Frame, PacketType, Side};
-use crate::question::{QoS, Version};
+use crate::question::{QoS, Secret, Version};
 use crate::reason::{Place as Carrier, ReasonCode, Sender};
 use crate::violation::Violation;
 
-pub use encode::{GateLimits, encode_refusal_v5, encode_v3, encode_v5};
+pub use encode::{GateLimits, encode_refusal_v5, encode_v3, encode_v5, encode_within};
 
 /// A broker's CONNACK. What it does not say has the default of the standard.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +51,8 @@ pub struct Connack {
     pub server_keep_alive: Option<u16>,
     /// Authentication Method.
     pub auth_method: Option<ByteString>,
+    /// Authentication Data.
+    pub auth_data: Option<Secret>,
     /// Server Reference: a broker's private name, most often.
     pub server_reference: Option<ByteString>,
     /// All properties, as sent.
@@ -158,6 +160,7 @@ impl Connack {
             shared_subscription_available: true,
             server_keep_alive: None,
             auth_method: None,
+            auth_data: None,
             server_reference: None,
             raw_properties: RawProperties::default(),
         }
@@ -199,6 +202,7 @@ impl Connack {
             }
             Property::ServerKeepAlive(seconds) => self.server_keep_alive = Some(seconds),
             Property::AuthenticationMethod(method) => self.auth_method = Some(method),
+            Property::AuthenticationData(data) => self.auth_data = Some(data),
             Property::ServerReference(reference) => self.server_reference = Some(reference),
             _ => {}
         }

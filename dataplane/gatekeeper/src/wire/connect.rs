@@ -1,5 +1,6 @@
 //! CONNECT (§3.1).
 
+mod edit;
 mod encode;
 mod error;
 mod flags;
@@ -25,7 +26,10 @@ pub use will::Will;
 pub struct Connect {
     /// Protocol version.
     pub version: Version,
-    /// Clean Start; Clean Session on MQTT 3.1.1.
+    /// Whether the flags announced just what was there. On MQTT 3.1 they need not; such a packet is
+    /// to be written anew, as not all brokers know that.
+    pub flags_agree: bool,
+    /// Clean Start; Clean Session on MQTT 3.x.
     pub clean_start: bool,
     /// Keep alive in seconds; 0 is off.
     pub keep_alive: u16,
@@ -37,7 +41,7 @@ pub struct Connect {
     pub password: Option<Secret>,
     /// Will.
     pub will: Option<Will>,
-    /// Properties; the defaults of the standard on MQTT 3.1.1.
+    /// Properties; the defaults of the standard on MQTT 3.x.
     pub properties: ConnectProperties,
 }
 
@@ -88,8 +92,14 @@ pub fn read(frame: &Frame) -> Result<Connect, ConnectError> {
             violation,
         })?;
 
-    // [3.1.1: MQTT-3.1.3-8]: there is no session that a nameless client could come back to.
-    if version.is_v3() && connect.client_id.is_empty() && !connect.clean_start {
+    // [3.1.1: MQTT-3.1.3-8]: there is no session that a nameless client could come back to. MQTT 3.1
+    // knows no nameless clients; of its bound of 23 characters nothing is made here.
+    let needs_name = match version {
+        Version::V31 => true,
+        Version::V311 => !connect.clean_start,
+        Version::V5 => false,
+    };
+    if needs_name && connect.client_id.is_empty() {
         return Err(ConnectError::EmptyClientId);
     }
     Ok(connect)
@@ -108,6 +118,7 @@ fn read_version(cursor: &mut Cursor<'_>) -> Result<Version, ConnectError> {
     }
     let level = cursor.u8().map_err(before_version)?;
     match (name.as_ref(), level) {
+        (b"MQIsdp", 3) => Ok(Version::V31),
         (b"MQTT", 4) => Ok(Version::V311),
         (b"MQTT", 5) => Ok(Version::V5),
         _ => Err(ConnectError::UnsupportedVersion { level }),
@@ -127,12 +138,19 @@ fn read_rest(mut cursor: Cursor<'_>, version: Version, from: Side) -> Result<Con
         Some(will) => Some(Will::read(&mut cursor, will, version, from)?),
         None => None,
     };
-    let username = flags.username.then(|| cursor.text()).transpose()?;
-    let password = flags.password.then(|| cursor.binary()).transpose()?;
+    // MQTT 3.1 lets a string be missing that its flag announces, at the end of the packet.
+    let is_there = |flag: bool, cursor: &Cursor<'_>| {
+        flag && (version != Version::V31 || cursor.remaining() > 0)
+    };
+    let has_username = is_there(flags.username, &cursor);
+    let username = has_username.then(|| cursor.text()).transpose()?;
+    let has_password = is_there(flags.password, &cursor);
+    let password = has_password.then(|| cursor.binary()).transpose()?;
     cursor.finish()?;
 
     Ok(Connect {
         version,
+        flags_agree: has_username == flags.username && has_password == flags.password,
         clean_start: flags.clean_start,
         keep_alive,
         client_id,

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::{text, varint};
-use crate::frame::Frame;
+use crate::frame::{Frame, Side};
 use crate::violation::Violation;
 
 const TRUNCATED: Violation =
@@ -18,6 +18,8 @@ pub(crate) struct Cursor<'a> {
     bytes: &'a Bytes,
     at: usize,
     end: usize,
+    /// What is only advised against in a string is let be.
+    lenient: bool,
 }
 
 impl<'a> Cursor<'a> {
@@ -27,13 +29,16 @@ impl<'a> Cursor<'a> {
             bytes,
             at: 0,
             end: bytes.len(),
+            lenient: false,
         }
     }
 
-    /// Over what follows the fixed header.
+    /// Over what follows the fixed header. A broker may pass on characters that are only advised
+    /// against: were they taken for a breach, one retained message would keep its subscribers out.
     pub(crate) fn over_body(frame: &'a Frame) -> Self {
         Self {
             at: frame.header_len(),
+            lenient: frame.from() == Side::Broker,
             ..Self::over(frame.bytes())
         }
     }
@@ -90,7 +95,11 @@ impl<'a> Cursor<'a> {
     pub(crate) fn text(&mut self) -> Result<ByteString, Violation> {
         let text = ByteString::try_from(self.binary()?)
             .map_err(|_| Violation::malformed("a string is not UTF-8", "MQTT-1.5.4-1"))?;
-        text::check(&text)?;
+        if self.lenient {
+            text::check_nul(&text)?;
+        } else {
+            text::check(&text)?;
+        }
         Ok(text)
     }
 
@@ -100,6 +109,7 @@ impl<'a> Cursor<'a> {
             bytes: self.bytes,
             at: self.at,
             end: self.advance(len)?,
+            lenient: self.lenient,
         };
         Ok(part)
     }

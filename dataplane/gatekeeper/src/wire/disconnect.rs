@@ -4,9 +4,9 @@ use bytes::{BufMut, Bytes};
 use bytestring::ByteString;
 
 use super::cursor::Cursor;
-use super::properties::{Place, Reader, SESSION_EXPIRY_INTERVAL};
+use super::properties::{Place, Reader, SERVER_REFERENCE, SESSION_EXPIRY_INTERVAL};
 use super::write::Packet;
-use super::{Property, RawProperties, open};
+use super::{Property, RawProperties, TooLong, open};
 use crate::frame::{Frame, PacketType, Side};
 use crate::question::Version;
 use crate::reason::{Place as Carrier, ReasonCode};
@@ -55,7 +55,8 @@ pub fn read(frame: &Frame, version: Version) -> Result<Disconnect, Violation> {
     Ok(disconnect)
 }
 
-/// Writes a DISCONNECT of the gate's own. Texts that no packet can carry are left out.
+/// Writes a DISCONNECT of the gate's own. Texts that no packet can carry are left out, and so is a
+/// Server Reference with a code that does not go with one.
 ///
 /// The length of the properties is always written, though it may be left out when there are none:
 /// there are clients that cannot read the short form.
@@ -68,7 +69,17 @@ pub fn encode_v5(
     let mut packet = Packet::new(FIRST_BYTE, 16);
     let out = packet.body();
     out.put_u8(code.get());
+    let server_reference = server_reference.filter(|_| code.names_another_server());
     RawProperties::explanation(reason_string, server_reference).put(out);
+    packet.finish_bounded()
+}
+
+/// With properties that were all in one packet before.
+fn encode(code: ReasonCode, properties: &RawProperties) -> Bytes {
+    let mut packet = Packet::new(FIRST_BYTE, 5 + properties.as_bytes().len());
+    let out = packet.body();
+    out.put_u8(code.get());
+    properties.put(out);
     packet.finish_bounded()
 }
 
@@ -78,12 +89,35 @@ impl Disconnect {
     #[must_use]
     pub fn without_session_expiry(&self) -> Bytes {
         let rest = self.raw_properties.without(&[SESSION_EXPIRY_INTERVAL]);
-        let mut packet = Packet::new(FIRST_BYTE, 5 + rest.as_bytes().len());
-        let out = packet.body();
-        out.put_u8(self.code.get());
-        rest.put(out);
-        // It was all in one packet before.
-        packet.finish_bounded()
+        encode(self.code, &rest)
+    }
+
+    /// The packet with another Session Expiry Interval in the place of the client's.
+    ///
+    /// # Errors
+    /// If there was none, and the properties grow beyond all bounds.
+    pub fn with_session_expiry(&self, seconds: u32) -> Result<Bytes, TooLong> {
+        let changed = Property::SessionExpiryInterval(seconds);
+        let properties = self.raw_properties.with(&[changed])?;
+        Ok(encode(self.code, &properties))
+    }
+
+    /// A broker's packet as the client may have it: without the Server Reference unless it is to
+    /// pass, and with a code of table 3-10. `None`: as it came.
+    #[must_use]
+    pub fn for_client(&self, pass_server_reference: bool) -> Option<Bytes> {
+        let code = self.code.for_disconnect();
+        let code = if self.code.is_refusal() {
+            code
+        } else {
+            self.code
+        };
+        let hides = self.server_reference.is_some() && !pass_server_reference;
+        if code == self.code && !hides {
+            return None;
+        }
+        let hidden: &[u8] = if hides { &[SERVER_REFERENCE] } else { &[] };
+        Some(encode(code, &self.raw_properties.without(hidden)))
     }
 
     /// Code and properties. Both may be left out, or the properties with their length
@@ -185,6 +219,7 @@ mod tests {
         assert!(read(&client(0xE0, &[0x8C]), Version::V5).is_err());
     }
 
+    /// [MQTT-3.14.2-2]
     #[test]
     fn some_properties_belong_to_one_side() {
         let expiry = [&[0], section(&[0x11, 0, 0, 0, 9]).as_slice()].concat();
@@ -219,8 +254,37 @@ mod tests {
     }
 
     #[test]
+    fn the_session_expiry_can_be_lowered() {
+        let properties = [&[0x1F], field("x").as_slice(), &[0x11, 0, 0, 0, 9]].concat();
+        let body = [&[4], section(&properties).as_slice()].concat();
+        let found = read(&client(0xE0, &body), Version::V5).unwrap();
+        let bytes = found.with_session_expiry(5).unwrap();
+        let mut expected = [&[0xE0, 11], body.as_slice()].concat();
+        *expected.last_mut().unwrap() = 5;
+        assert_eq!(bytes.as_ref(), expected);
+    }
+
+    #[test]
+    fn a_brokers_reference_and_its_odd_code_stay_behind() {
+        let reference = [&[0x1C], field("b").as_slice()].concat();
+        let body = [&[0x9C], section(&reference).as_slice()].concat();
+        let found = read(&broker(0xE0, &body), Version::V5).unwrap();
+        assert_eq!(found.for_client(true), None);
+        let bytes = found.for_client(false).unwrap();
+        assert_eq!(bytes.as_ref(), [0xE0, 2, 0x9C, 0]);
+        for value in (0..=u8::MAX).filter(|&value| may_send(Side::Broker, ReasonCode::new(value))) {
+            let found = read(&broker(0xE0, &[value]), Version::V5).unwrap();
+            let odd = value == 0x8C;
+            let expected = odd.then(|| Bytes::from_static(&[0xE0, 2, 0x87, 0]));
+            assert_eq!(found.for_client(false), expected, "{value:#04x}");
+        }
+    }
+
+    #[test]
     fn the_gates_own_has_the_long_form() {
         let bytes = encode_v5(ReasonCode::NOT_AUTHORIZED, None, None);
+        assert_eq!(bytes.as_ref(), [0xE0, 2, 0x87, 0]);
+        let bytes = encode_v5(ReasonCode::NOT_AUTHORIZED, None, Some("b"));
         assert_eq!(bytes.as_ref(), [0xE0, 2, 0x87, 0]);
         let bytes = encode_v5(ReasonCode::SERVER_MOVED, Some("x"), Some("b"));
         let expected = [0xE0, 10, 0x9D, 8, 0x1F, 0, 1, b'x', 0x1C, 0, 1, b'b'];

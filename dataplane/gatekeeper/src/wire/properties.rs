@@ -6,6 +6,7 @@ mod raw;
 mod table;
 #[cfg(test)]
 mod tests;
+mod user;
 
 use super::cursor::Cursor;
 use crate::frame::Side;
@@ -14,13 +15,23 @@ use crate::violation::Violation;
 pub use raw::RawProperties;
 pub(super) use table::Place;
 pub use table::Property;
+pub use user::{UserPropertyLimits, check_user_properties};
 
-/// How many user properties a client may put into one section. Each costs the gate, the service and
-/// the broker memory out of proportion to its five bytes.
-pub const MAX_USER_PROPERTIES: usize = 64;
+/// How many user properties of one section are read from a client, whatever the operator allows.
+/// Each costs the gate, the service and the broker memory out of proportion to its five bytes.
+pub const MAX_USER_PROPERTIES: usize = 1024;
 
+pub(crate) const PAYLOAD_FORMAT_INDICATOR: u8 = 0x01;
+pub(super) const MESSAGE_EXPIRY_INTERVAL: u8 = 0x02;
+pub(crate) const RESPONSE_TOPIC: u8 = 0x08;
+pub(crate) const RESPONSE_INFORMATION: u8 = 0x1A;
 pub(super) const SESSION_EXPIRY_INTERVAL: u8 = 0x11;
+pub(super) const ASSIGNED_CLIENT_IDENTIFIER: u8 = 0x12;
+pub(super) const SERVER_REFERENCE: u8 = 0x1C;
+pub(super) const REASON_STRING: u8 = 0x1F;
+pub(super) const TOPIC_ALIAS_MAXIMUM: u8 = 0x22;
 pub(super) const TOPIC_ALIAS: u8 = 0x23;
+pub(super) const USER_PROPERTY: u8 = 0x26;
 
 /// Reads a property section, one property at a time, and never beyond its declared length: whoever
 /// does takes the next field for a property, or the payload for a topic.
@@ -89,7 +100,7 @@ impl<'a> Reader<'a> {
         self.user_properties_left = self
             .user_properties_left
             .checked_sub(1)
-            .ok_or(Violation::quota("too many user properties", "§2.2.2.2"))?;
+            .ok_or(user::TOO_MANY)?;
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! PUBLISH (§3.3).
 
 mod encode;
+mod expiry;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,8 @@ use crate::frame::{Frame, PacketType, Side};
 use crate::question::{QoS, UserProperty, Version};
 use crate::topic;
 use crate::violation::Violation;
+
+pub use expiry::with_message_expiry;
 
 /// A PUBLISH.
 #[derive(Clone, PartialEq, Eq)]
@@ -35,6 +38,8 @@ pub struct Publish {
     pub packet_id: Option<NonZeroU16>,
     /// Topic Alias. Whether it is within the maximum, and known, is for the session to say.
     pub topic_alias: Option<NonZeroU16>,
+    /// Payload Format Indicator, if sent: whether the payload is said to be UTF-8.
+    pub payload_format_indicator: Option<bool>,
     /// Message Expiry Interval in seconds, if sent.
     pub message_expiry: Option<u32>,
     /// Content Type.
@@ -73,6 +78,7 @@ pub fn read(frame: &Frame, version: Version) -> Result<Publish, Violation> {
         topic,
         packet_id,
         topic_alias: None,
+        payload_format_indicator: None,
         message_expiry: None,
         content_type: None,
         response_topic: None,
@@ -89,12 +95,21 @@ pub fn read(frame: &Frame, version: Version) -> Result<Publish, Violation> {
 }
 
 impl Publish {
+    /// Whether the payload is what its Payload Format Indicator says (§3.3.2.3.2).
+    #[must_use]
+    pub fn has_true_format(&self) -> bool {
+        self.payload_format_indicator != Some(true) || std::str::from_utf8(&self.payload).is_ok()
+    }
+
     fn read_properties(&mut self, cursor: &mut Cursor<'_>, from: Side) -> Result<(), Violation> {
         let (mut reader, raw) = Reader::open(cursor, Place::PUBLISH, from)?;
         self.raw_properties = raw;
         while let Some(property) = reader.next()? {
             match property {
                 Property::TopicAlias(alias) => self.topic_alias = NonZeroU16::new(alias),
+                Property::PayloadFormatIndicator(flag) => {
+                    self.payload_format_indicator = Some(flag == 1);
+                }
                 Property::MessageExpiryInterval(seconds) => self.message_expiry = Some(seconds),
                 Property::ContentType(text) => self.content_type = Some(text),
                 Property::ResponseTopic(topic) => self.response_topic = Some(topic),

@@ -8,7 +8,7 @@ use super::properties::{Place, skim};
 use super::write::Packet;
 use super::{RawProperties, TooLong, open, packet_id};
 use crate::frame::{Frame, PacketType};
-use crate::question::Version;
+use crate::question::{QoS, Version};
 use crate::reason::{Place as Carrier, ReasonCode, Sender};
 use crate::violation::Violation;
 
@@ -22,7 +22,8 @@ pub struct Suback {
     /// All properties, as sent.
     pub raw_properties: RawProperties,
     /// One code per filter that was asked for, in order ([MQTT-3.8.4-6]); at least one, and each
-    /// one that a SUBACK of the version may carry.
+    /// one that a SUBACK of the version may carry. On MQTT 3.1 that is one of 3.1.1: brokers send
+    /// 0x80 there too, and [`code_for_client`] has to say it in other words.
     pub codes: Bytes,
 }
 
@@ -78,6 +79,21 @@ pub fn encode(
     packet.finish()
 }
 
+/// The code of one filter in the words of the client's version, whoever came up with it.
+///
+/// MQTT 3.1.1 has one word for a refusal, 0x80. MQTT 3.1 has none: a refused filter is told as
+/// granted with the QoS that was asked for, and nothing will ever come of it.
+#[must_use]
+pub fn code_for_client(version: Version, code: u8, requested: QoS) -> u8 {
+    const FAILURE: u8 = 0x80;
+
+    match version {
+        Version::V31 if code >= FAILURE => requested as u8,
+        Version::V311 if code >= FAILURE => FAILURE,
+        _ => code,
+    }
+}
+
 fn is_legal(code: u8, version: Version) -> bool {
     match version {
         Version::V31 | Version::V311 => matches!(code, 0x00..=0x02 | 0x80),
@@ -113,6 +129,23 @@ mod tests {
         assert_eq!(code(&[0, 7, 0], Version::V5), Some(0x81));
         assert_eq!(code(&[0, 7], Version::V5), Some(0x81));
         assert_eq!(code(&[0, 0, 0], Version::V311), Some(0x82));
+    }
+
+    #[test]
+    fn a_refusal_is_told_in_the_words_of_the_version() {
+        for requested in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
+            let told = |version, code| code_for_client(version, code, requested);
+            for code in 0x80..=u8::MAX {
+                assert_eq!(told(Version::V31, code), requested as u8);
+                assert_eq!(told(Version::V311, code), 0x80);
+                assert_eq!(told(Version::V5, code), code);
+            }
+            for granted in 0..=2 {
+                for version in [Version::V31, Version::V311, Version::V5] {
+                    assert_eq!(told(version, granted), granted);
+                }
+            }
+        }
     }
 
     #[test]

@@ -1,22 +1,22 @@
 //! SUBSCRIBE (§3.8).
 
+mod encode;
 #[cfg(test)]
 mod tests;
 
 use std::num::NonZeroU16;
 
-use bytes::{BufMut, Bytes};
+use bytes::Bytes;
 
 use super::cursor::Cursor;
 use super::properties::{Place, Reader};
-use super::write::Packet;
 use super::{FilterLimits, Property, RawProperties, open, packet_id};
 use crate::frame::{Frame, PacketType, Side};
 use crate::question::{QoS, UserProperty, Version};
 use crate::topic::{self, Parsed, TopicFilter};
 use crate::violation::Violation;
 
-const FIRST_BYTE: u8 = 0x82;
+pub use encode::Outgoing;
 
 /// A SUBSCRIBE.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,36 +89,6 @@ pub fn read(frame: &Frame, version: Version, limits: FilterLimits) -> Result<Sub
 }
 
 impl Subscribe {
-    /// Writes the packet with those filters only whose index `keep` names: the same packet
-    /// identifier and properties, and the filters as they were sent. `None` if nothing is left, for
-    /// a SUBSCRIBE without a filter is none.
-    #[must_use]
-    pub fn encode_subset(&self, keep: impl Fn(usize) -> bool) -> Option<Bytes> {
-        let mut kept = self
-            .filters
-            .iter()
-            .enumerate()
-            .filter(|(index, _)| keep(*index))
-            .map(|(_, subscription)| &subscription.raw)
-            .peekable();
-        kept.peek()?;
-
-        let mut packet = Packet::new(FIRST_BYTE, self.size_hint());
-        let out = packet.body();
-        out.put_u16(self.packet_id.get());
-        if self.version == Version::V5 {
-            self.raw_properties.put(out);
-        }
-        kept.for_each(|raw| out.put_slice(raw));
-        // It was all in one packet before.
-        Some(packet.finish_bounded())
-    }
-
-    fn size_hint(&self) -> usize {
-        let filters: usize = self.filters.iter().map(|filter| filter.raw.len()).sum();
-        6 + self.raw_properties.as_bytes().len() + filters
-    }
-
     fn read_properties(&mut self, cursor: &mut Cursor<'_>, from: Side) -> Result<(), Violation> {
         let (mut reader, raw) = Reader::open(cursor, Place::SUBSCRIBE, from)?;
         self.raw_properties = raw;

@@ -22,9 +22,23 @@ pub fn check(text: &str) -> Result<(), Violation> {
     text.chars().try_for_each(check_char)
 }
 
+/// Refuses what is forbidden, and nothing that is only advised against.
+///
+/// # Errors
+/// At U+0000: 0x81.
+pub(crate) fn check_nul(text: &str) -> Result<(), Violation> {
+    if text.contains('\0') {
+        Err(NUL)
+    } else {
+        Ok(())
+    }
+}
+
+const NUL: Violation = Violation::malformed("U+0000 in a string", "MQTT-1.5.4-2");
+
 fn check_char(char: char) -> Result<(), Violation> {
     if char == '\0' {
-        return Err(Violation::malformed("U+0000 in a string", "MQTT-1.5.4-2"));
+        return Err(NUL);
     }
     if char.is_control() {
         return Err(Violation::malformed(

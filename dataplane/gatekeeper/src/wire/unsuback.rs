@@ -2,14 +2,17 @@
 
 use std::num::NonZeroU16;
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes};
 
 use super::properties::{Place, skim};
-use super::{RawProperties, open, packet_id};
+use super::write::Packet;
+use super::{RawProperties, TooLong, open, packet_id};
 use crate::frame::{Frame, PacketType};
 use crate::question::Version;
 use crate::reason::{Place as Carrier, ReasonCode, Sender};
 use crate::violation::Violation;
+
+const FIRST_BYTE: u8 = 0xB0;
 
 /// A broker's UNSUBACK.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +61,24 @@ pub fn read(frame: &Frame, version: Version) -> Result<Unsuback, Violation> {
     })
 }
 
+/// Writes an UNSUBACK of MQTT 5.0: the broker's codes, merged. On 3.x there are none to merge.
+///
+/// # Errors
+/// If the packet would be larger than any packet may be.
+pub fn encode_v5(
+    packet_id: NonZeroU16,
+    raw_properties: &RawProperties,
+    codes: &[u8],
+) -> Result<Bytes, TooLong> {
+    let capacity = 6 + raw_properties.as_bytes().len() + codes.len();
+    let mut packet = Packet::new(FIRST_BYTE, capacity);
+    let out = packet.body();
+    out.put_u16(packet_id.get());
+    raw_properties.put(out);
+    out.put_slice(codes);
+    packet.finish()
+}
+
 fn is_legal(code: u8) -> bool {
     ReasonCode::new(code).is_legal(Carrier::Unsuback, Sender::Server)
 }
@@ -65,7 +86,8 @@ fn is_legal(code: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::tests::support::broker;
+    use crate::frame::Side;
+    use crate::wire::tests::support::{broker, frame};
 
     fn code(body: &[u8], version: Version) -> Option<u8> {
         let found = read(&broker(0xB0, body), version);
@@ -79,6 +101,7 @@ mod tests {
         assert_eq!(code(&[0, 0], Version::V311), Some(0x82));
     }
 
+    /// [MQTT-3.11.3-2]
     #[test]
     fn v5_has_at_least_one_code() {
         assert_eq!(code(&[0, 7, 0], Version::V5), Some(0x81));
@@ -87,6 +110,18 @@ mod tests {
             let legal = ReasonCode::new(value).is_legal(Carrier::Unsuback, Sender::Server);
             let expected = if legal { None } else { Some(0x82) };
             assert_eq!(code(&[0, 7, 0, 0x11, value], Version::V5), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_read_is_written_in_the_same_bytes() {
+        for bytes in [
+            &[0xB0, 5, 0, 7, 0, 0, 0x11][..],
+            &[0xB0, 9, 0, 7, 4, 0x1F, 0, 1, b'x', 0x87, 0],
+        ] {
+            let found = read(&frame(Side::Broker, bytes), Version::V5).unwrap();
+            let written = encode_v5(found.packet_id, &found.raw_properties, &found.codes);
+            assert_eq!(written.unwrap().as_ref(), bytes);
         }
     }
 }

@@ -2,16 +2,23 @@
 
 use std::num::NonZeroU16;
 
+use bytes::{BufMut, Bytes};
+
 use super::properties::{Place, skim};
-use super::{FilterLimits, RawProperties, open, packet_id};
+use super::write::{Packet, put_binary};
+use super::{FilterLimits, RawProperties, TooLong, open, packet_id};
 use crate::frame::{Frame, PacketType};
 use crate::question::Version;
 use crate::topic::{Parsed, TopicFilter};
 use crate::violation::Violation;
 
+const FIRST_BYTE: u8 = 0xA2;
+
 /// An UNSUBSCRIBE.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unsubscribe {
+    /// Protocol version.
+    pub version: Version,
     /// Packet identifier.
     pub packet_id: NonZeroU16,
     /// At least one filter, in the order of the packet.
@@ -53,16 +60,40 @@ pub fn read(
         filters.push(filter);
     }
     Ok(Unsubscribe {
+        version,
         packet_id,
         filters,
         raw_properties,
     })
 }
 
+impl Unsubscribe {
+    /// Writes the packet with these filters, of which there is at least one, in the place of its own.
+    /// Packet identifier and properties stay.
+    ///
+    /// # Errors
+    /// If a filter is longer than 65,535 bytes, or the packet than any packet may be.
+    pub fn encode_with<'a>(
+        &self,
+        filters: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Bytes, TooLong> {
+        let mut packet = Packet::new(FIRST_BYTE, 64);
+        let out = packet.body();
+        out.put_u16(self.packet_id.get());
+        if self.version == Version::V5 {
+            self.raw_properties.put(out);
+        }
+        for filter in filters {
+            put_binary(out, "topic filter", filter.as_bytes())?;
+        }
+        packet.finish()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::tests::support::{client, field};
+    use crate::wire::tests::support::{client, field, packet};
 
     fn try_read(version: Version, filters: &[u8]) -> Result<Unsubscribe, Violation> {
         let properties: &[u8] = match version {
@@ -109,5 +140,27 @@ mod tests {
         let body = [&[0, 7, 2, 0x0B, 1], field("a").as_slice()].concat();
         let found = read(&client(0xA2, &body), Version::V5, FilterLimits::default());
         assert_eq!(found.unwrap_err().code.get(), 0x81);
+    }
+
+    #[test]
+    fn other_filters_can_be_written_in_their_place() {
+        for (version, properties) in [
+            (Version::V311, &[][..]),
+            (Version::V5, &[5, 0x26, 0, 0, 0, 0]),
+        ] {
+            let body = |filters: &[&str]| {
+                let filters: Vec<u8> = filters.iter().flat_map(field).collect();
+                [&[0, 7], properties, &filters].concat()
+            };
+            let sent = client(0xA2, &body(&["a", "b"]));
+            let found = read(&sent, version, FilterLimits::default()).unwrap();
+            let others = ["t/a", "a", "b"];
+            let written = found.encode_with(others).unwrap();
+            assert_eq!(written.as_ref(), packet(0xA2, &body(&others)));
+
+            let longest = "x".repeat(65_535);
+            assert!(found.encode_with([longest.as_str()]).is_ok());
+            assert!(found.encode_with([format!("{longest}x").as_str()]).is_err());
+        }
     }
 }

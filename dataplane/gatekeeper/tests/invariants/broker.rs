@@ -11,6 +11,9 @@ use super::{
     write::{self, Publish},
 };
 
+/// Clean Start, in the flags of a CONNECT.
+const CLEAN: u8 = 1 << 1;
+
 /// What the broker does later.
 #[derive(Debug, Clone)]
 pub(crate) enum Deed {
@@ -51,7 +54,7 @@ impl Broker {
     /// What the broker does about a packet, and when.
     pub(crate) fn receive(&mut self, packet: &Packet, now: u64) -> Option<(u64, Deed)> {
         match packet {
-            Packet::Connect(_) => self.greet(now),
+            Packet::Connect(connect) => self.greet(connect.flags & CLEAN != 0, now),
             Packet::Publish(publish) => match (publish.qos, publish.id) {
                 (1, Some(id)) => self.acknowledge(PUBACK, id, now),
                 (2, Some(id)) => self.acknowledge(PUBREC, id, now),
@@ -105,7 +108,7 @@ impl Broker {
         write::packet(0xE0, &[0x8E])
     }
 
-    fn greet(&mut self, now: u64) -> Option<(u64, Deed)> {
+    fn greet(&mut self, clean: bool, now: u64) -> Option<(u64, Deed)> {
         let v5 = self.version == Version::V5;
         let send = |bytes| Some((now, Deed::Send(bytes)));
         match self.greeting.clone() {
@@ -114,6 +117,9 @@ impl Broker {
                 maximum_packet_size,
                 topic_alias_maximum,
                 server_keep_alive,
+                receive_maximum,
+                keeps_session,
+                withholds,
             } => {
                 let mut section = vec![0x26, 0, 1, b'k', 0, 1, b'v'];
                 if let Some(size) = maximum_packet_size {
@@ -128,8 +134,16 @@ impl Broker {
                     section.push(0x13);
                     section.extend(seconds.to_be_bytes());
                 }
+                if let Some(maximum) = receive_maximum {
+                    section.push(0x21);
+                    section.extend(maximum.to_be_bytes());
+                }
+                if let Some(property) = withholds {
+                    section.extend([property, 0]);
+                }
                 section.extend(write::text_property(0x1A, "info"));
-                let bytes = write::connack(self.version, false, 0, &section);
+                let present = keeps_session && !clean;
+                let bytes = write::connack(self.version, present, 0, &section);
                 Some((now + delay, Deed::Send(bytes)))
             }
             Greeting::Refuse(code) => {

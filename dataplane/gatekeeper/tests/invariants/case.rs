@@ -86,6 +86,11 @@ pub(crate) enum Greeting {
         maximum_packet_size: Option<u32>,
         topic_alias_maximum: Option<u16>,
         server_keep_alive: Option<u16>,
+        receive_maximum: Option<u16>,
+        /// Whether it kept a session, if the client wants one.
+        keeps_session: bool,
+        /// The property of what it does not offer.
+        withholds: Option<u8>,
     },
     Refuse(u8),
     /// A refusal in the form of MQTT 3.1.1.
@@ -116,10 +121,23 @@ pub(crate) enum Op {
         /// Leave the topic to the alias, if it is set.
         by_alias: bool,
         properties: bool,
+        /// As if a former connection had sent it already.
+        dup: bool,
+        /// Message Expiry Interval.
+        expiry: Option<u32>,
+        /// Payload Format Indicator, and whether it is true.
+        format: Option<bool>,
         size: usize,
     },
     /// The nth PUBLISH that is not acknowledged yet, again, with DUP.
     Repeat(usize),
+    /// Something else under the nth identifier in use.
+    Reuse {
+        nth: usize,
+        what: Reused,
+    },
+    /// A PUBLISH, whatever Receive Maximum says.
+    Overrun,
     Subscribe(Vec<(u8, u8)>),
     Unsubscribe(u8),
     Ping,
@@ -153,6 +171,20 @@ pub(crate) enum Op {
         ticket: usize,
         answer: Answer,
     },
+}
+
+/// What comes under an identifier in use.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Reused {
+    Publish(u8),
+    /// The same message with another payload.
+    Payload,
+    /// The same message, though it may have been released.
+    Copy,
+    /// A PUBREL, though there may have been no PUBREC.
+    Release,
+    Subscribe,
+    Unsubscribe,
 }
 
 /// What the service does about a question.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use gatekeeper::Version;
 
 use super::{
-    case::{Case, First, Greeting, Hello, Op},
+    case::{Case, First, Greeting, Hello, Op, Reused},
     packet::{PUBACK, PUBCOMP, PUBREC, PUBREL, Packet},
     write::{self, Publish},
 };
@@ -62,8 +62,11 @@ pub(crate) struct Client {
     version: Version,
     alias_maximum: u16,
     max_packet_size: usize,
+    receive_maximum: usize,
     flows: BTreeMap<u16, Flow>,
     repeated: HashSet<u16>,
+    /// The last PUBLISH under each identifier.
+    last: HashMap<u16, Vec<u8>>,
     aliases: HashMap<u16, String>,
     damage: Option<(usize, u8)>,
     /// Whether a violation may be found in what was sent.
@@ -82,11 +85,25 @@ impl Client {
             ) => *size as usize,
             _ => usize::MAX,
         };
+        let broker_receives = match &case.greeting {
+            Greeting::Accept {
+                receive_maximum: Some(maximum),
+                ..
+            } => *maximum,
+            _ => u16::MAX,
+        };
         Self {
             version: case.version,
             alias_maximum: case.rules.limits.topic_alias_maximum,
             max_packet_size: case.rules.limits.max_packet_size.min(broker_takes),
+            receive_maximum: case
+                .rules
+                .limits
+                .receive_maximum
+                .min(broker_receives)
+                .into(),
             flows: BTreeMap::new(),
+            last: HashMap::new(),
             repeated: HashSet::new(),
             aliases: HashMap::new(),
             damage: None,
@@ -105,6 +122,7 @@ impl Client {
             username: Some("alice".to_owned()),
             password: Some("secret".to_owned()),
             properties: properties(hello),
+            ..write::Connect::default()
         };
         self.illegal |= self.version == Version::V311 && hello.empty_id && !hello.clean;
         match &case.first {
@@ -143,6 +161,16 @@ impl Client {
         let bytes = match op {
             Op::Publish { .. } => self.publish(op),
             Op::Repeat(nth) => self.repeat(*nth),
+            Op::Reuse { nth, what } => self.reuse(*nth, *what),
+            Op::Overrun => {
+                let publish = Publish {
+                    topic: "a".to_owned(),
+                    qos: 1,
+                    id: self.free_id(),
+                    ..Publish::default()
+                };
+                self.start(&publish)
+            }
             Op::Subscribe(filters) => self.subscribe(filters),
             Op::Unsubscribe(filter) => {
                 let id = self.take_id(Flow::Unsubscribe);
@@ -150,7 +178,10 @@ impl Client {
             }
             Op::Ping => write::PINGREQ.to_vec(),
             // One that is in use would be the real thing.
-            Op::Release(id) if !self.flows.contains_key(id) => write::ack(PUBREL, *id),
+            Op::Release(id) if !self.flows.contains_key(id) => {
+                self.flows.insert(*id, Flow::Release);
+                write::ack(PUBREL, *id)
+            }
             Op::Acknowledge(id) => write::ack(PUBACK, *id),
             Op::Disconnect(code) => write::disconnect(self.version, *code),
             Op::Illegal(which) => {
@@ -217,11 +248,17 @@ impl Client {
             alias,
             by_alias,
             properties,
+            dup,
+            expiry,
+            format,
             size,
         } = op
         else {
             return Vec::new();
         };
+        if *qos > 0 && !self.has_quota() {
+            return Vec::new();
+        }
         let mut topic = topic_of(*topic);
         let mut section = Vec::new();
         let alias =
@@ -239,28 +276,74 @@ impl Client {
             section.extend(write::text_property(0x03, "text/plain"));
             section.extend([0x26, 0, 1, b'k', 0, 1, b'v']);
         }
-        let mut publish = Publish {
+        if let Some(seconds) = expiry {
+            section.push(0x02);
+            section.extend(seconds.to_be_bytes());
+        }
+        let mut payload = vec![b'p'; *size];
+        if let Some(is_true) = format {
+            section.extend([0x01, 1]);
+            payload.extend((!is_true).then_some(0xFF));
+        }
+        let publish = Publish {
             topic,
             qos: *qos,
             retain: *retain,
+            dup: *dup && *qos > 0,
+            id: if *qos > 0 { self.free_id() } else { 0 },
             properties: section,
-            payload: vec![b'p'; *size],
-            ..Publish::default()
+            payload,
         };
-        if *qos > 0 {
-            publish.id = self.free_id();
-            let bytes = publish.write(self.version);
-            self.flows
-                .insert(publish.id, Flow::Publish { qos: *qos, bytes });
-        }
-        publish.write(self.version)
+        self.start(&publish)
     }
 
-    /// Only on MQTT 3.1.1: since MQTT 5.0 it is done after a reconnect only [MQTT-4.4.0-1].
-    fn repeat(&mut self, nth: usize) -> Vec<u8> {
-        if self.version == Version::V5 {
-            return Vec::new();
+    /// Sends a message, which is outstanding from now on.
+    fn start(&mut self, publish: &Publish) -> Vec<u8> {
+        let bytes = publish.write(self.version);
+        if publish.qos > 0 {
+            let flow = Flow::Publish {
+                qos: publish.qos,
+                bytes: bytes.clone(),
+            };
+            self.flows.insert(publish.id, flow);
+            self.last.insert(publish.id, bytes.clone());
         }
+        bytes
+    }
+
+    /// Whether Receive Maximum lets another message out.
+    fn has_quota(&self) -> bool {
+        let is_message = |flow: &&Flow| matches!(flow, Flow::Publish { .. } | Flow::Release);
+        let messages = self.flows.values().filter(is_message).count();
+        self.version != Version::V5 || messages < self.receive_maximum
+    }
+
+    /// Something else under an identifier in use. It is for the shadow to say whether that is wrong:
+    /// the gate may know that it is free.
+    fn reuse(&mut self, nth: usize, what: Reused) -> Vec<u8> {
+        let Some(id) = self.flows.keys().nth(nth).copied() else {
+            return Vec::new();
+        };
+        self.repeated.insert(id);
+        let last = self.last.get(&id).cloned().unwrap_or_default();
+        match what {
+            Reused::Payload => extended(last),
+            Reused::Copy => last,
+            Reused::Release => write::ack(PUBREL, id),
+            Reused::Publish(qos) => Publish {
+                topic: "re/used".to_owned(),
+                qos,
+                id,
+                ..Publish::default()
+            }
+            .write(self.version),
+            Reused::Subscribe => write::subscribe(self.version, id, &[("re/used", 1)]),
+            Reused::Unsubscribe => write::unsubscribe(self.version, id, &["re/used"]),
+        }
+    }
+
+    /// On MQTT 5.0 too, where it is done after a reconnect only [MQTT-4.4.0-1]: the gate does not mind.
+    fn repeat(&mut self, nth: usize) -> Vec<u8> {
         let mut waiting = self.flows.iter().filter_map(|(id, flow)| match flow {
             Flow::Publish { bytes, .. } => Some((*id, bytes.clone())),
             _ => None,
@@ -352,6 +435,15 @@ impl Client {
             _ => publish("a\0b", &[]),
         }
     }
+}
+
+/// The same PUBLISH with another byte of payload.
+fn extended(packet: Vec<u8>) -> Vec<u8> {
+    let Some((&first, rest)) = packet.split_first() else {
+        return packet;
+    };
+    let digits = rest.iter().take_while(|byte| **byte >= 0x80).count();
+    write::packet(first, &[&rest[digits + 1..], b"x"].concat())
 }
 
 fn topic_of(which: u8) -> String {

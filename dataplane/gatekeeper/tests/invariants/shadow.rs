@@ -11,9 +11,12 @@ mod client;
 mod endings;
 mod fates;
 mod handshake;
+mod inflight;
 mod input;
 mod keepalive;
 mod line;
+mod offer;
+mod subscriptions;
 mod table;
 
 use std::{
@@ -38,9 +41,12 @@ use self::{
     acks::Acks,
     asks::Asks,
     handshake::Handshake,
+    inflight::Inflight,
     input::Told,
     keepalive::KeepAlive,
     line::{Line, Slots},
+    offer::Offer,
+    subscriptions::Subscriptions,
     table::Code,
 };
 
@@ -60,6 +66,10 @@ struct Step {
     acks: Vec<Vec<u8>>,
     /// Whether a packet that could still be decided was given up.
     gave_up: bool,
+    /// Whether a packet ended the session, and nothing behind it has its turn.
+    given_up: bool,
+    /// What the client's packet deserves, if it asks for what it may not.
+    misuse: Option<u8>,
 }
 
 #[derive(Debug)]
@@ -68,6 +78,14 @@ struct Merge {
     slots: Slots,
     codes: Vec<u8>,
     properties: packet::Properties,
+}
+
+/// A SUBSCRIBE that the broker has not answered.
+#[derive(Debug)]
+struct AtBroker {
+    slots: Slots,
+    /// The filters that it got, and their numbers.
+    forwarded: Vec<(String, usize)>,
 }
 
 /// The model of one session.
@@ -90,9 +108,13 @@ pub(crate) struct Shadow {
     handshake: Handshake,
     line: Line,
     acks: Acks,
-    /// QoS 2 identifiers whose PUBREC was the gate's.
-    owned: Vec<u16>,
-    subscribes: HashMap<u16, Slots>,
+    inflight: Inflight,
+    subscribes: HashMap<u16, AtBroker>,
+    subscriptions: Subscriptions,
+    offer: Offer,
+    receive_maximum: usize,
+    /// Whether the broker may know of messages from a former connection.
+    resumed: bool,
     settled: Vec<Ticket>,
     keep_alive: KeepAlive,
     driver_reads: bool,
@@ -133,8 +155,12 @@ impl Shadow {
             handshake: Handshake::default(),
             line: Line::default(),
             acks: Acks::default(),
-            owned: Vec::new(),
+            inflight: Inflight::default(),
             subscribes: HashMap::new(),
+            subscriptions: Subscriptions::default(),
+            offer: Offer::default(),
+            receive_maximum: usize::MAX,
+            resumed: false,
             settled: Vec::new(),
             keep_alive: KeepAlive::default(),
             driver_reads: true,
@@ -180,6 +206,7 @@ impl Shadow {
             self.keep_alive.not_silent(now);
         }
         self.take(input)?;
+        self.pass_unasked();
         for action in actions {
             self.look_at(action, input)?;
         }
@@ -229,6 +256,9 @@ impl Shadow {
                 Ok(())
             }
             Action::Note(Event::Settled(ticket, fate)) => self.settled(*ticket, *fate),
+            Action::Note(Event::Undeliverable) => {
+                Err("no session has a mount, and a delivery is withheld".to_owned())
+            }
             Action::Close(reason) => {
                 self.step.closed = true;
                 ensure!(!self.asks.is_waiting(), "a question outlives the end");
@@ -253,7 +283,7 @@ impl Shadow {
         let until = self.now + u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
         self.asks.put(ticket, count, Hook::of(question), until)?;
         if self.live {
-            self.line.asked(ticket, question, self.version)
+            self.line.asked(ticket, question)
         } else {
             let frame = self.step.frame.take();
             self.handshake.asked(ticket, question, frame, &self.asks)
@@ -294,13 +324,13 @@ impl Shadow {
         let limits = &self.rules.limits;
         let line = &self.line;
         if let Some(head) = line.arrivals.front() {
-            let ripe = head.is_ripe(&self.asks, self.version);
+            let ripe = head.is_ripe(&self.asks);
             ensure!(!ripe, "{:?} could leave and stays", head.packet);
         }
-        let (count, bytes) = (line.arrivals.len(), line.bytes());
+        let (count, bytes) = (line.weight(), line.bytes());
         ensure!(
-            count <= limits.window_packets,
-            "{count} packets in the line"
+            count < limits.window_packets + limits.max_filters,
+            "{count} packets and filters in the line"
         );
         let largest = limits.max_packet_size + usize::from(u16::MAX);
         ensure!(

@@ -6,7 +6,8 @@ use gatekeeper::{Deadlines, Limits, OnDenied, OnDeniedV3, OnFailed, Rules, Versi
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
 use super::case::{
-    Admission, Answer, BrokerId, Case, Dial, First, Greeting, Hello, How, Op, Reply, Says, Step,
+    Admission, Answer, BrokerId, Case, Dial, First, Greeting, Hello, How, Op, Reply, Reused, Says,
+    Step,
 };
 
 /// How much goes wrong.
@@ -82,17 +83,36 @@ fn rules(mood: Mood) -> impl Strategy<Value = Rules> {
         select(vec![1 << 20, 1 << 20, 300, 64, 1]),
         select(vec![32, 32, 2, 0]),
         select(vec![1 << 20, 1 << 20, 400]),
+        select(vec![1024, 1024, 3, 1]),
+        select(vec![1024, 1024, 3]),
+        select(vec![16, 16, 1, 0]),
+        select(vec![0, 0, 1, 3600]),
+        select(vec![u32::MAX, u32::MAX, 30, 0]),
     );
-    let limits =
-        windows.prop_map(
-            |(window_packets, window_bytes, alias, max_packet_size)| Limits {
-                window_packets,
-                window_bytes,
-                topic_alias_maximum: alias,
-                max_packet_size,
-                ..Limits::default()
-            },
-        );
+    let limits = windows.prop_map(
+        |(
+            window_packets,
+            window_bytes,
+            alias,
+            max_packet_size,
+            receive_maximum,
+            max_subscriptions,
+            max_filter_wildcards,
+            max_keep_alive,
+            max_session_expiry,
+        )| Limits {
+            window_packets,
+            window_bytes,
+            topic_alias_maximum: alias,
+            max_packet_size,
+            receive_maximum,
+            max_subscriptions,
+            max_filter_wildcards,
+            max_keep_alive,
+            max_session_expiry,
+            ..Limits::default()
+        },
+    );
     let denied = || also(mood, Just(OnDenied::Reject), 30, Just(OnDenied::Disconnect));
     let denied_v3 = also(
         mood,
@@ -101,25 +121,27 @@ fn rules(mood: Mood) -> impl Strategy<Value = Rules> {
         Just(OnDeniedV3::Disconnect),
     );
     let failed = || also(mood, Just(OnFailed::Reject), 50, Just(OnFailed::Disconnect));
-    (limits, denied(), denied_v3, denied(), failed(), failed()).prop_map(
-        |(limits, publish, publish_v3, subscribe, publish_failed, subscribe_failed)| Rules {
+    let patience = select(vec![100, 100, 100, 2500]);
+    let failures = (failed(), failed());
+    (limits, patience, denied(), denied_v3, denied(), failures).prop_map(
+        |(limits, patience, publish, publish_v3, subscribe, failures)| Rules {
             limits,
-            deadlines: deadlines(),
+            deadlines: deadlines(patience),
             on_publish_denied: publish,
             on_publish_denied_v3: publish_v3,
             on_subscribe_denied: subscribe,
-            on_publish_failed: publish_failed,
-            on_subscribe_failed: subscribe_failed,
+            on_publish_failed: failures.0,
+            on_subscribe_failed: failures.1,
             ..Rules::default()
         },
     )
 }
 
-fn deadlines() -> Deadlines {
+fn deadlines(publish: u64) -> Deadlines {
     Deadlines {
         handshake: Duration::from_secs(1),
         connect: Duration::from_millis(500),
-        publish: Duration::from_millis(100),
+        publish: Duration::from_millis(publish),
         subscribe: Duration::from_millis(200),
         broker_connect: Duration::from_secs(1),
         broker_ping: Duration::from_secs(1),
@@ -142,8 +164,8 @@ fn hellos() -> impl Strategy<Value = Hello> {
         select(vec![0, 0, 1, 2, 60]),
         prop::bool::weighted(0.2),
         prop::bool::weighted(0.1),
-        prop::bool::weighted(0.8),
-        select(vec![None, Some(20), Some(200)]),
+        prop::bool::weighted(0.6),
+        select(vec![None, None, Some(20), Some(45), Some(200)]),
         prop::bool::weighted(0.7),
         select(vec![None, Some(0), Some(60)]),
     )
@@ -206,15 +228,32 @@ fn greetings(mood: Mood) -> impl Strategy<Value = Greeting> {
         select(vec![None, Some(60), Some(250), Some(1 << 21)]),
         select(vec![None, Some(0), Some(7)]),
         select(vec![None, None, None, Some(1)]),
+        select(vec![None, None, Some(1), Some(4)]),
+        prop::bool::weighted(0.7),
+        also(
+            mood,
+            Just(None),
+            10,
+            select(vec![0x24, 0x25, 0x28, 0x29, 0x2A]).prop_map(Some),
+        ),
     )
         .prop_map(
-            |(delay, maximum_packet_size, topic_alias_maximum, server_keep_alive)| {
-                Greeting::Accept {
-                    delay,
-                    maximum_packet_size,
-                    topic_alias_maximum,
-                    server_keep_alive,
-                }
+            |(
+                delay,
+                maximum_packet_size,
+                topic_alias_maximum,
+                server_keep_alive,
+                receive_maximum,
+                keeps_session,
+                withholds,
+            )| Greeting::Accept {
+                delay,
+                maximum_packet_size,
+                topic_alias_maximum,
+                server_keep_alive,
+                receive_maximum,
+                keeps_session,
+                withholds,
             },
         );
     let others = prop_oneof![
@@ -240,7 +279,7 @@ fn steps(mood: Mood) -> impl Strategy<Value = Step> {
 fn ops(mood: Mood) -> impl Strategy<Value = Op> {
     let orderly = prop_oneof![
         60 => publishes(),
-        8 => (0..8usize).prop_map(Op::Repeat),
+        10 => (0..8usize).prop_map(Op::Repeat),
         20 => vec((0..12u8, 0..=2u8), 1..5).prop_map(Op::Subscribe),
         6 => (0..12u8).prop_map(Op::Unsubscribe),
         8 => Just(Op::Ping),
@@ -253,6 +292,8 @@ fn ops(mood: Mood) -> impl Strategy<Value = Op> {
     let fatal = prop_oneof![
         2 => select(vec![0, 4, 0x80, 0x93, 0x99]).prop_map(Op::Disconnect),
         2 => any::<u8>().prop_map(Op::Illegal),
+        16 => (0..4usize, reused()).prop_map(|(nth, what)| Op::Reuse { nth, what }),
+        2 => Just(Op::Overrun),
         1 => vec(any::<u8>(), 1..20).prop_map(Op::Garbage),
         2 => (0..40usize, 1..=255u8).prop_map(|(at, xor)| Op::Damage { at, xor }),
         1 => Just(Op::ClientLeaves),
@@ -262,7 +303,7 @@ fn ops(mood: Mood) -> impl Strategy<Value = Op> {
         1 => Just(Op::Drain),
         1 => Just(Op::Stall),
     ];
-    also(mood, orderly, 6, fatal)
+    also(mood, orderly, 9, fatal)
 }
 
 fn publishes() -> impl Strategy<Value = Op> {
@@ -273,19 +314,38 @@ fn publishes() -> impl Strategy<Value = Op> {
         option::weighted(0.5, 1..4u16),
         prop::bool::weighted(0.7),
         prop::bool::weighted(0.2),
+        prop::bool::weighted(0.2),
+        option::weighted(0.25, 0..6u32),
+        option::weighted(0.1, any::<bool>()),
         sizes(),
     )
         .prop_map(
-            |(topic, qos, retain, alias, by_alias, properties, size)| Op::Publish {
-                topic,
-                qos,
-                retain,
-                alias,
-                by_alias,
-                properties,
-                size,
+            |(topic, qos, retain, alias, by_alias, properties, dup, expiry, format, size)| {
+                Op::Publish {
+                    topic,
+                    qos,
+                    retain,
+                    alias,
+                    by_alias,
+                    properties,
+                    dup,
+                    expiry,
+                    format,
+                    size,
+                }
             },
         )
+}
+
+fn reused() -> impl Strategy<Value = Reused> {
+    prop_oneof![
+        1 => (1..=2u8).prop_map(Reused::Publish),
+        2 => Just(Reused::Payload),
+        4 => Just(Reused::Copy),
+        4 => Just(Reused::Release),
+        1 => Just(Reused::Subscribe),
+        1 => Just(Reused::Unsubscribe),
+    ]
 }
 
 fn sizes() -> impl Strategy<Value = usize> {
@@ -294,7 +354,12 @@ fn sizes() -> impl Strategy<Value = usize> {
 
 fn answers(mood: Mood) -> BoxedStrategy<Answer> {
     // Around the deadline of a PUBLISH, and of a SUBSCRIBE.
-    let delay = prop_oneof![6 => 0..40u64, 2 => 80..230u64, 1 => select(vec![99, 100, 199, 200])];
+    let delay = prop_oneof![
+        12 => 0..40u64,
+        4 => 80..230u64,
+        2 => select(vec![99, 100, 199, 200]),
+        1 => select(vec![999, 1000, 2400]),
+    ];
     (delay, says(mood), prop::bool::weighted(0.1))
         .prop_map(|(delay, says, twice)| Answer { delay, says, twice })
         .boxed()

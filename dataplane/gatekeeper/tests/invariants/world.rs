@@ -24,10 +24,9 @@ use super::{
     write,
 };
 
-/// Milliseconds that a case goes on after its last step, for every [`STEPS`] or less of them: enough
-/// for all packets of a client that are decided one by one, each just before its deadline.
-const AFTERMATH: u64 = 15_000;
-const STEPS: u64 = 40;
+/// Milliseconds that a case goes on after its last step, but for what its packets need that are
+/// decided one by one, each just before its deadline.
+const AFTERMATH: u64 = 7_000;
 
 /// The identifier that the gate gives to a client that has none.
 pub(crate) const SPARE_CLIENT_ID: &str = "spare";
@@ -135,8 +134,10 @@ impl<'a> World<'a> {
     }
 
     fn live(&mut self) -> Checked {
-        let story = self.case.steps.iter().map(|step| step.after).sum::<u64>();
-        let end = story + AFTERMATH * (1 + self.case.steps.len() as u64 / STEPS);
+        let deadlines = &self.case.rules.deadlines;
+        let one = deadlines.publish.max(deadlines.subscribe).as_millis() as u64;
+        let steps = &self.case.steps;
+        let end = steps.iter().map(|step| step.after + one).sum::<u64>() + AFTERMATH;
         let mut idle_timeouts = 0;
         loop {
             let event = self.agenda.keys().next().map(|(at, _)| *at);

@@ -41,7 +41,7 @@ fn the_broker_gets_topics_and_no_aliases() {
     let ticket = scene.asks_publish("alice/x");
     scene.allows(ticket);
     scene.broker_gets(&resolved("alice/x", 1));
-    // [MQTT-3.3.2-7]
+    // [MQTT-3.3.2-12]
     scene.client_sends(&with_alias("", 1, 2).write(Version::V5));
     let ticket = scene.asks_publish("alice/x");
     scene.allows(ticket);
@@ -88,6 +88,7 @@ fn an_alias_that_was_never_set_is_a_protocol_error() {
 }
 
 /// [MQTT-3.3.2-8] [MQTT-3.3.2-9]
+/// [MQTT-3.2.2-17] [MQTT-3.2.2-18]
 #[test]
 fn an_alias_of_0_or_above_the_maximum_is_invalid() {
     for alias in [0, 33, u16::MAX] {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use gatekeeper::{ConnectAllow, Deny, ReasonCode, Verdict, Version, Why};
 
 use crate::{
-    scene::{BOTH, SPARE_CLIENT_ID, Scene, deny},
+    scene::{ALL, BOTH, SPARE_CLIENT_ID, Scene, deny},
     write::{self, Connect, PINGREQ},
 };
 
@@ -26,9 +26,10 @@ fn with_will() -> Connect {
 }
 
 /// [MQTT-3.1.4-4]: parse, ask, dial, CONNECT, CONNACK.
+/// [MQTT-3.1.4-5] [3.1.1: MQTT-3.1.4-3] [3.1.1: MQTT-3.1.4-4]
 #[test]
 fn allowed_reaches_the_broker_byte_by_byte() {
-    for version in BOTH {
+    for version in ALL {
         let mut scene = Scene::new(version);
         let connect = Connect {
             username: Some(String::new()),
@@ -58,9 +59,10 @@ fn allowed_reaches_the_broker_byte_by_byte() {
     }
 }
 
+/// [MQTT-3.1.3-8] [MQTT-3.1.4-2] [3.1.1: MQTT-3.1.3-9]
 #[test]
 fn denied_is_told_and_the_broker_hears_nothing() {
-    for version in BOTH {
+    for version in ALL {
         for (code, v311, v5) in [
             (None, 5, 0x87),
             (Some(0x80), 5, 0x80),
@@ -117,7 +119,7 @@ fn a_client_may_be_sent_elsewhere() {
 /// A failure is never heard as a denial.
 #[test]
 fn a_failure_says_come_back_later() {
-    for version in BOTH {
+    for version in ALL {
         for (why, v311, v5) in [
             (Why::Unavailable, 3, 0x88),
             (Why::Timeout, 3, 0x88),
@@ -156,7 +158,7 @@ fn a_failure_says_come_back_later() {
 
 #[test]
 fn no_verdict_in_time_is_a_failure() {
-    for version in BOTH {
+    for version in ALL {
         let mut scene = Scene::new(version);
         scene.client_sends(&Connect::default().write(version));
         let ticket = scene.asks_connect();
@@ -175,7 +177,7 @@ fn no_verdict_in_time_is_a_failure() {
 /// [MQTT-3.1.2-8]: a will is a PUBLISH that is made at CONNECT.
 #[test]
 fn a_will_is_asked_about_once_the_connect_is_allowed() {
-    for version in BOTH {
+    for version in ALL {
         let mut scene = Scene::new(version);
         let connect = with_will().write(version);
         scene.client_sends(&connect);
@@ -196,7 +198,7 @@ fn a_will_is_asked_about_once_the_connect_is_allowed() {
 
 #[test]
 fn a_denied_will_refuses_the_connect() {
-    for version in BOTH {
+    for version in ALL {
         for (code, v311, v5) in [(0x87, 5, 0x87), (0x90, 5, 0x90), (0x99, 5, 0x99)] {
             let mut scene = Scene::new(version);
             scene.client_sends(&with_will().write(version));
@@ -213,7 +215,7 @@ fn a_denied_will_refuses_the_connect() {
 
 #[test]
 fn a_will_has_a_deadline_of_its_own() {
-    for version in BOTH {
+    for version in ALL {
         let mut scene = Scene::new(version);
         scene.client_sends(&with_will().write(version));
         let ticket = scene.asks_connect();
@@ -230,9 +232,10 @@ fn a_will_has_a_deadline_of_its_own() {
 }
 
 /// Nothing but the identifier changes.
+/// [MQTT-3.1.3-1] [3.1.1: MQTT-3.1.3-1]
 #[test]
 fn the_client_identifier_is_replaced_and_nothing_else() {
-    for version in BOTH {
+    for version in ALL {
         let original = Connect {
             username: Some("alice".to_owned()),
             password: Some("secret".to_owned()),
@@ -263,7 +266,7 @@ fn the_client_identifier_is_replaced_and_nothing_else() {
 /// [MQTT-1.5.4-2]: what the service asks for is looked at before anybody is dialled.
 #[test]
 fn a_client_identifier_that_is_none_is_a_failure() {
-    for version in BOTH {
+    for version in ALL {
         for id in ["x".repeat(65_536), "a\0b".to_owned()] {
             let mut scene = Scene::new(version);
             scene.client_sends(&Connect::default().write(version));
@@ -280,6 +283,7 @@ fn a_client_identifier_that_is_none_is_a_failure() {
 }
 
 /// [MQTT-3.1.3-6]
+/// [3.1.1: MQTT-3.1.3-6]
 #[test]
 fn a_nameless_client_gets_a_name() {
     for version in BOTH {
@@ -305,6 +309,7 @@ fn a_nameless_client_gets_a_name() {
 }
 
 /// [3.1.1: MQTT-3.1.3-8]: there is no session that it could come back to.
+/// [3.1.1: MQTT-3.1.3-7]
 #[test]
 fn a_nameless_client_with_a_session_to_keep_is_refused_on_v311() {
     let nameless = Connect {
@@ -339,12 +344,15 @@ fn enhanced_authentication_is_refused_unasked() {
 }
 
 /// [MQTT-3.1.2-2], in a form that the client can read.
+/// [3.1.1: MQTT-3.1.2-2]
 #[test]
 fn levels_that_are_not_spoken() {
     for (name, level) in [
         ("MQTT", 0),
         ("MQTT", 3),
-        ("MQIsdp", 3),
+        ("MQIsdp", 2),
+        ("MQIsdp", 4),
+        ("MQIsdp", 0x83),
         ("MQTT", 0x84),
         ("MQTT", 0xFF),
     ] {
@@ -353,15 +361,16 @@ fn levels_that_are_not_spoken() {
         scene.client_gets(&[0x20, 2, 0, 1]);
         scene.closes("unsupported_version");
     }
-    for level in [6, 0x7F] {
+    for (name, level) in [("MQTT", 6), ("MQTT", 0x7F), ("MQIsdp", 5)] {
         let mut scene = Scene::new(Version::V5);
-        scene.client_sends(&of_level("MQTT", level));
+        scene.client_sends(&of_level(name, level));
         scene.client_gets(&[0x20, 3, 0, 0x84, 0]);
         scene.closes("unsupported_version");
     }
 }
 
 /// [MQTT-3.1.2-1]
+/// [3.1.1: MQTT-3.1.2-1]
 #[test]
 fn another_protocol() {
     let mut scene = Scene::new(Version::V311);
@@ -375,6 +384,7 @@ fn of_level(name: &str, level: u8) -> Vec<u8> {
 }
 
 /// [MQTT-3.1.0-1]
+/// [3.1.1: MQTT-3.1.0-1]
 #[test]
 fn anything_but_a_connect_is_closed_for_without_a_word() {
     for bytes in [
@@ -399,13 +409,22 @@ fn anything_but_a_connect_is_closed_for_without_a_word() {
 }
 
 /// [MQTT-3.1.2-3] [MQTT-3.1.2-11] [MQTT-3.1.2-12] [MQTT-3.1.2-16] [MQTT-4.13.1-1]
+/// [MQTT-3.1.2-13] [MQTT-3.1.2-17] [MQTT-3.1.4-1] [3.1.1: MQTT-3.1.2-3] [3.1.1: MQTT-3.1.2-11]
+/// [3.1.1: MQTT-3.1.2-13] [3.1.1: MQTT-3.1.2-14] [3.1.1: MQTT-3.1.2-15] [3.1.1: MQTT-3.1.2-18]
+/// [3.1.1: MQTT-3.1.2-19] [3.1.1: MQTT-3.1.4-1] [3.1.1: MQTT-4.8.0-1]
 #[test]
 fn a_malformed_connect_is_answered_on_v5_only() {
-    for version in BOTH {
+    for version in ALL {
         let good = Connect::default().write(version);
-        let flags_at = 9;
+        let flags_at = if version == Version::V31 { 11 } else { 9 };
         let mut all = Vec::new();
-        for flags in [0x03, 0x0A, 0x22, 0x1E, 0x82] {
+        // On MQTT 3.1 the last one counts as not set.
+        let announced: &[u8] = if version == Version::V31 {
+            &[]
+        } else {
+            &[0x82]
+        };
+        for flags in [&[0x03, 0x0A, 0x22, 0x1E], announced].concat() {
             let mut bytes = good.clone();
             bytes[flags_at] = flags;
             all.push(bytes);
@@ -472,7 +491,7 @@ fn properties_of_a_connect() {
 #[test]
 fn a_will_on_what_is_no_topic_name() {
     for topic in ["", "a/#", "a\0"] {
-        for version in BOTH {
+        for version in ALL {
             let connect = Connect {
                 will: Some((topic.to_owned(), 0, false)),
                 ..Connect::default()
@@ -505,10 +524,10 @@ fn a_connect_larger_than_the_operator_allows() {
     scene.closes("client_violation");
 }
 
-/// [MQTT-3.1.4-5]: legal, and nothing is asked about it before the CONNACK.
+/// §3.1.4: legal, and nothing is asked about it before the CONNACK.
 #[test]
 fn packets_behind_the_connect_wait() {
-    for version in BOTH {
+    for version in ALL {
         let mut scene = Scene::new(version);
         let connect = Connect::default().write(version);
         let publish = crate::scene::publish(version, "a", 0, 0);
@@ -531,9 +550,10 @@ fn packets_behind_the_connect_wait() {
 }
 
 /// [MQTT-3.1.4-6]
+/// [3.1.1: MQTT-3.1.4-5]
 #[test]
 fn packets_behind_a_denied_connect_are_not_looked_at() {
-    for version in BOTH {
+    for version in ALL {
         let mut scene = Scene::new(version);
         let connect = Connect::default().write(version);
         let pipelined = [connect, crate::scene::publish(version, "a", 0, 0)].concat();
@@ -548,7 +568,7 @@ fn packets_behind_a_denied_connect_are_not_looked_at() {
 /// Up to a successful CONNACK nothing but a CONNACK [MQTT-3.14.0-1].
 #[test]
 fn a_violation_behind_the_connect_comes_to_light_after_the_connack() {
-    for version in BOTH {
+    for version in ALL {
         let mut scene = Scene::new(version);
         let connect = Connect::default().write(version);
         scene.client_sends(&[&connect, &[0x36, 0][..]].concat());
@@ -563,9 +583,107 @@ fn a_violation_behind_the_connect_comes_to_light_after_the_connack() {
     }
 }
 
+/// [MQTT-3.14.0-1] [MQTT-3.2.0-1]: whatever stands behind a CONNECT that comes to nothing, a CONNACK
+/// is all that is said.
+#[test]
+fn nothing_is_said_about_what_stands_behind_a_connect_that_fails() {
+    for version in ALL {
+        for rest in [
+            &[0x36, 0][..],
+            &[0x00, 0xFF],
+            &[0xE0, 0],
+            &[0xF0, 0],
+            &PINGREQ,
+            &Connect::default().write(version),
+        ] {
+            let begun = || {
+                let mut scene = Scene::new(version);
+                scene.client_sends(&[&Connect::default().write(version), rest].concat());
+                let ticket = scene.asks_connect();
+                (scene, ticket)
+            };
+            let (mut scene, ticket) = begun();
+            scene.denies(ticket);
+            scene.client_gets_connack(pick(version, 5, 0x87));
+            scene.closes("connect_denied");
+
+            let (mut scene, ticket) = begun();
+            scene.fails(ticket, Why::Unavailable);
+            scene.client_gets_connack(pick(version, 3, 0x88));
+            scene.closes("connect_undecided");
+
+            let (mut scene, ticket) = begun();
+            scene.allows(ticket);
+            scene.dials();
+            scene.broker_is_reached();
+            scene.broker_gets(&Connect::default().write(version));
+            scene.broker_sends(&write::connack(version, false, pick(version, 5, 0x87), &[]));
+            scene.client_gets_connack(pick(version, 5, 0x87));
+            scene.closes("broker_refused");
+        }
+    }
+}
+
+/// [MQTT-3.1.4-5]: it may be gone again before it is answered, and says so.
+#[test]
+fn a_disconnect_behind_the_connect_has_its_turn() {
+    for version in ALL {
+        let mut scene = Scene::new(version);
+        let connect = Connect::default().write(version);
+        let goodbye = write::disconnect(version, 0);
+        scene.client_sends(&[connect.clone(), goodbye.clone()].concat());
+        let ticket = scene.asks_connect();
+        scene.allows(ticket);
+        scene.dials();
+        scene.broker_is_reached();
+        scene.broker_gets(&connect);
+        scene.broker_sends(&write::connack(version, false, 0, &[]));
+        scene.client_gets_connack(0);
+        scene.broker_gets(&goodbye);
+        scene.closes("client_disconnect");
+    }
+}
+
+/// [MQTT-4.12.0-7]: an AUTH out of turn is found when its turn comes, and before a CONNECT it is no
+/// first packet at all.
+#[test]
+fn an_auth_that_nobody_asked_for() {
+    let method = write::text_property(0x15, "SCRAM");
+    let auth = |code: u8| {
+        let section = write::section(Version::V5, &method);
+        write::packet(0xF0, &[&[code], section.as_slice()].concat())
+    };
+    for version in ALL {
+        let mut scene = Scene::new(version);
+        scene.client_sends(&auth(0x18));
+        scene.closes("not_mqtt");
+    }
+    for bytes in [auth(0x18), auth(0x19), auth(0x00), vec![0xF0, 0]] {
+        let mut scene = Scene::new(Version::V5);
+        let connect = Connect::default().write(Version::V5);
+        scene.client_sends(&[connect.clone(), bytes].concat());
+        let ticket = scene.asks_connect();
+        scene.allows(ticket);
+        scene.dials();
+        scene.broker_is_reached();
+        scene.broker_gets(&connect);
+        scene.broker_sends(&write::connack(Version::V5, false, 0, &[]));
+        scene.client_gets_connack(0);
+        scene.closes_with("client_violation", 0x82);
+    }
+    for version in [Version::V31, Version::V311] {
+        let mut scene = Scene::live(version);
+        scene.client_sends(&auth(0x18));
+        scene.closes("client_violation");
+    }
+    let mut scene = Scene::live(Version::V5);
+    scene.client_sends(&[0xF1, 0]);
+    scene.closes_with("client_violation", 0x81);
+}
+
 #[test]
 fn a_client_that_leaves_while_it_is_decided_about_is_forgotten() {
-    for version in BOTH {
+    for version in ALL {
         let mut scene = Scene::new(version);
         scene.client_sends(&with_will().write(version));
         let ticket = scene.asks_connect();
@@ -598,7 +716,7 @@ fn a_drain_turns_new_clients_away() {
     let mut scene = Scene::new(Version::V5);
     scene.drain_begins();
     scene.closes("drain");
-    for version in BOTH {
+    for version in ALL {
         let mut scene = Scene::new(version);
         scene.client_sends(&Connect::default().write(version));
         let ticket = scene.asks_connect();

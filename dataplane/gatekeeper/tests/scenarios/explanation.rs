@@ -96,6 +96,7 @@ fn a_client_that_wants_no_reasons_gets_none_but_at_the_end() {
 }
 
 /// [MQTT-3.4.2-2] [MQTT-3.5.2-2] [MQTT-3.9.2-1] [MQTT-3.14.2-3]
+/// [MQTT-3.1.2-24]
 #[test]
 fn a_reason_that_makes_the_packet_too_large_is_left_out() {
     let mut scene = connected(&[0x27, 0, 0, 0, 40]);

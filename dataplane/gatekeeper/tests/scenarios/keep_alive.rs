@@ -5,7 +5,7 @@ use std::time::Duration;
 use gatekeeper::{Rules, Version};
 
 use crate::{
-    scene::{BOTH, Scene},
+    scene::{ALL, Scene},
     write::{Connect, PINGREQ, PINGRESP},
 };
 
@@ -29,9 +29,10 @@ fn pinged(scene: &mut Scene) {
 }
 
 /// [MQTT-3.1.2-22]
+/// [MQTT-3.2.2-22] [3.1.1: MQTT-3.1.2-24]
 #[test]
 fn a_silent_client_is_ended_after_one_and_a_half_intervals() {
-    for version in BOTH {
+    for version in ALL {
         let mut scene = connected(version, 10);
         scene.passes(Duration::from_millis(7_500));
         pinged(&mut scene);
@@ -44,7 +45,7 @@ fn a_silent_client_is_ended_after_one_and_a_half_intervals() {
 
 #[test]
 fn an_interval_of_0_is_none() {
-    for version in BOTH {
+    for version in ALL {
         let mut scene = connected(version, 0);
         scene.passes(Duration::from_secs(1_000_000));
         scene.is_quiet();
@@ -52,6 +53,7 @@ fn an_interval_of_0_is_none() {
 }
 
 /// [MQTT-3.2.2-21]
+/// [MQTT-3.1.2-21]
 #[test]
 fn the_brokers_interval_holds() {
     let mut scene = Scene::new(Version::V5).connected(&Connect::default(), &[0x13, 0, 2]);
@@ -62,9 +64,10 @@ fn the_brokers_interval_holds() {
 }
 
 /// A client whose messages are all refused never pings, and the broker would take it for dead.
+/// [MQTT-3.1.2-20] [3.1.1: MQTT-3.1.2-23]
 #[test]
 fn the_broker_hears_of_a_client_that_is_refused_all_the_time() {
-    for version in BOTH {
+    for version in ALL {
         let mut scene = connected(version, 10);
         for _ in 0..3 {
             scene.passes(Duration::from_secs(5));
@@ -79,9 +82,10 @@ fn the_broker_hears_of_a_client_that_is_refused_all_the_time() {
 }
 
 /// [MQTT-3.12.4-1]
+/// [3.1.1: MQTT-3.12.4-1]
 #[test]
 fn each_pong_is_for_the_one_who_pinged() {
-    for version in BOTH {
+    for version in ALL {
         let mut scene = connected(version, 10);
         scene.passes(Duration::from_millis(7_500));
         scene.broker_gets(&PINGREQ);
@@ -99,7 +103,7 @@ fn each_pong_is_for_the_one_who_pinged() {
 
 #[test]
 fn a_broker_that_does_not_answer_is_dead() {
-    for version in BOTH {
+    for version in ALL {
         let mut scene = connected(version, 0);
         scene.client_sends(&PINGREQ);
         scene.broker_gets(&PINGREQ);
@@ -111,7 +115,7 @@ fn a_broker_that_does_not_answer_is_dead() {
 /// The client may be speaking all the while.
 #[test]
 fn the_clients_timer_rests_while_the_line_is_full() {
-    for version in BOTH {
+    for version in ALL {
         let mut scene = connected_with(version, 1, |rules| {
             rules.limits.window_packets = 1;
             rules.deadlines.publish = Duration::from_secs(60);

@@ -6,19 +6,34 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod alias;
+mod allow;
+mod change_publish;
+mod change_subscribe;
+mod codes;
 mod connack;
 mod connect;
+mod delivery;
 mod ending;
+mod expiry;
 mod explanation;
+mod identifier;
 mod keep_alive;
+mod mount;
+mod offer;
 mod order;
 #[path = "../support/packet.rs"]
 mod packet;
 mod publish;
+mod purge;
 mod qos2;
+mod quota;
+mod redelivery;
 mod scene;
+mod statements;
 mod subscribe;
+mod v31;
 mod verdict;
 mod violation;
+mod will;
 #[path = "../support/write.rs"]
 mod write;

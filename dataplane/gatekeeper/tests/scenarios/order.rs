@@ -9,7 +9,8 @@ use crate::{
     write::{self, PINGREQ},
 };
 
-/// [MQTT-4.6.0-1] [MQTT-4.6.0-5]
+/// [MQTT-4.6.0-5]
+/// [3.1.1: MQTT-4.6.0-5] [3.1.1: MQTT-4.6.0-6]
 #[test]
 fn verdicts_in_any_order_let_messages_out_in_theirs() {
     for version in BOTH {
@@ -29,7 +30,7 @@ fn verdicts_in_any_order_let_messages_out_in_theirs() {
 #[test]
 fn every_kind_that_matters_waits_for_the_undecided_before_it() {
     for version in BOTH {
-        let mut scene = Scene::live(version);
+        let mut scene = Scene::resumed(version);
         let first = scene.client_publishes("a", 0, 0);
         let publish = scene.asks_publish("a");
         let second = scene.client_subscribes(1, &["a"]);
@@ -73,6 +74,7 @@ fn an_own_acknowledgement_waits_for_the_brokers_earlier_ones() {
 }
 
 /// [MQTT-4.6.0-3]
+/// [3.1.1: MQTT-4.6.0-3]
 #[test]
 fn pubrecs_have_an_order_of_their_own() {
     for version in BOTH {
@@ -140,6 +142,8 @@ fn acknowledgements_of_the_client_do_not_wait_for_a_decision() {
 }
 
 /// No permission may block leaving [MQTT-3.10.4-1].
+/// [MQTT-3.10.4-4] [MQTT-3.10.4-6] [3.1.1: MQTT-3.10.4-1] [3.1.1: MQTT-3.10.4-4]
+/// [3.1.1: MQTT-3.10.4-6]
 #[test]
 fn unsubscribe_is_not_asked_about() {
     for version in BOTH {
@@ -154,6 +158,7 @@ fn unsubscribe_is_not_asked_about() {
 }
 
 /// [MQTT-3.14.4-1] [MQTT-3.14.4-2]
+/// [3.1.1: MQTT-3.14.4-2]
 #[test]
 fn nothing_follows_a_disconnect() {
     for version in BOTH {

@@ -61,6 +61,8 @@ fn denied(action: DenyAction) -> Verdict {
     })
 }
 
+/// [MQTT-2.2.1-5] [MQTT-3.3.4-1] [3.1.1: MQTT-2.3.1-6] [3.1.1: MQTT-3.3.4-1] [3.1.1: MQTT-4.3.1-1]
+/// [3.1.1: MQTT-4.3.2-2] [3.1.1: MQTT-4.3.3-2]
 #[test]
 fn allowed_messages_pass_byte_by_byte_and_so_do_their_acknowledgements() {
     for version in BOTH {
@@ -276,6 +278,7 @@ const FAILURES: [Why; 11] = [
     Why::ShuttingDown,
 ];
 
+/// [3.1.1: MQTT-4.8.0-2]
 #[test]
 fn a_failure_is_neither_a_success_nor_a_denial() {
     for why in FAILURES {

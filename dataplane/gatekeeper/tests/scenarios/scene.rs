@@ -14,6 +14,7 @@ use gatekeeper::{
     frame::{self, Scan},
 };
 
+use crate::packet::{self, Packet};
 use crate::write::{self, Connect, Publish};
 
 /// The identifier that the gate gives to a client that has none.
@@ -21,6 +22,9 @@ pub(crate) const SPARE_CLIENT_ID: &str = "spare";
 
 /// Both versions, for what holds in both.
 pub(crate) const BOTH: [Version; 2] = [Version::V311, Version::V5];
+
+/// All three, for what holds in all.
+pub(crate) const ALL: [Version; 3] = [Version::V31, Version::V311, Version::V5];
 
 /// One session.
 pub(crate) struct Scene {
@@ -30,6 +34,7 @@ pub(crate) struct Scene {
     actions: VecDeque<Action>,
     hooks: HashMap<Ticket, Allow>,
     fates: HashMap<Ticket, Fate>,
+    undeliverable: usize,
     client_input: BytesMut,
     broker_input: BytesMut,
 }
@@ -43,6 +48,8 @@ impl Scene {
     /// The same with other rules.
     pub(crate) fn with(version: Version, change: impl FnOnce(&mut Rules)) -> Self {
         let mut rules = Rules::default();
+        // Most clients of these stories have no keep alive, and none is given to them.
+        rules.limits.max_keep_alive = 0;
         change(&mut rules);
         let now = start();
         Self {
@@ -52,6 +59,7 @@ impl Scene {
             actions: VecDeque::new(),
             hooks: HashMap::new(),
             fates: HashMap::new(),
+            undeliverable: 0,
             client_input: BytesMut::new(),
             broker_input: BytesMut::new(),
         }
@@ -67,17 +75,67 @@ impl Scene {
         Self::with(version, change).connected(&Connect::default(), &[])
     }
 
-    /// The same with this CONNECT and these properties of the broker's CONNACK.
-    pub(crate) fn connected(mut self, connect: &Connect, connack: &[u8]) -> Self {
+    /// A session that the broker has kept from a former connection.
+    pub(crate) fn resumed(version: Version) -> Self {
+        Self::resumed_with(version, |_| {})
+    }
+
+    /// The same with other rules.
+    pub(crate) fn resumed_with(version: Version, change: impl FnOnce(&mut Rules)) -> Self {
+        let connect = Connect {
+            clean: false,
+            ..Connect::default()
+        };
+        Self::with(version, change).accepted(&connect, true, &[])
+    }
+
+    /// An accepted session with this CONNECT and these properties of the broker's CONNACK.
+    pub(crate) fn connected(self, connect: &Connect, connack: &[u8]) -> Self {
+        self.accepted(connect, false, connack)
+    }
+
+    fn accepted(self, connect: &Connect, present: bool, connack: &[u8]) -> Self {
+        self.connected_as(connect, ConnectAllow::default(), present, connack)
+    }
+
+    /// The same with these words of the service, of which none changes the CONNECT, and with or
+    /// without a session that the broker kept.
+    pub(crate) fn connected_as(
+        mut self,
+        connect: &Connect,
+        allow: ConnectAllow,
+        session_present: bool,
+        connack: &[u8],
+    ) -> Self {
+        let will = connect.will.clone();
         let connect = connect.write(self.version);
         self.client_sends(&connect);
         let ticket = self.asks_connect();
-        self.allows(ticket);
+        self.allows_connect(ticket, allow);
+        if let Some((topic, ..)) = will {
+            let will = self.asks_will(&topic);
+            self.allows(will);
+        }
         self.dials();
         self.broker_is_reached();
         self.broker_gets(&connect);
-        self.broker_sends(&write::connack(self.version, false, 0, connack));
+        self.broker_sends(&write::connack(self.version, session_present, 0, connack));
         self.client_gets_connack(0);
+        self
+    }
+
+    /// A session whose CONNECT is allowed and with the broker.
+    pub(crate) fn greeted(mut self, connect: &Connect) -> Self {
+        self.client_sends(&connect.write(self.version));
+        let ticket = self.asks_connect();
+        self.allows(ticket);
+        if let Some((topic, ..)) = &connect.will {
+            let will = self.asks_will(topic);
+            self.allows(will);
+        }
+        self.dials();
+        self.broker_is_reached();
+        self.broker_gets_connect();
         self
     }
 
@@ -98,6 +156,13 @@ impl Scene {
         let bytes = publish(self.version, topic, qos, id);
         self.client_sends(&bytes);
         bytes
+    }
+
+    /// Sends a PUBLISH once more, with DUP, and returns its bytes.
+    pub(crate) fn client_repeats(&mut self, packet: &[u8]) -> Vec<u8> {
+        let packet = repeated(packet);
+        self.client_sends(&packet);
+        packet
     }
 
     /// Sends a SUBSCRIBE with QoS 1 and returns its bytes.
@@ -264,6 +329,21 @@ impl Scene {
         }
     }
 
+    /// A CONNECT, as the tests' own reader has it.
+    #[track_caller]
+    pub(crate) fn broker_gets_connect(&mut self) -> packet::Connect {
+        match self.next() {
+            Some(Action::ToBroker(admitted)) => {
+                let bytes = admitted.into_bytes();
+                match packet::read(self.version, &bytes) {
+                    Some(Packet::Connect(connect)) => connect,
+                    other => panic!("{other:?} where the broker is to get a CONNECT"),
+                }
+            }
+            other => panic!("{other:?} where the broker is to get a CONNECT"),
+        }
+    }
+
     #[track_caller]
     pub(crate) fn client_gets(&mut self, bytes: &[u8]) {
         match self.next() {
@@ -283,12 +363,37 @@ impl Scene {
         match self.next() {
             Some(Action::ToClient(got)) => {
                 assert_eq!(got.first(), Some(&0x20), "{got:02x?} is no CONNACK");
-                let body = crate::packet::body(&got).expect("a packet");
+                let body = packet::body(&got).expect("a packet");
                 assert_eq!(body.get(1), Some(&code), "{got:02x?}");
                 got.to_vec()
             }
             other => panic!("{other:?} where the client is to get a CONNACK"),
         }
+    }
+
+    /// A DISCONNECT with this code and these properties, by identifier.
+    #[track_caller]
+    pub(crate) fn client_gets_disconnect(&mut self, code: u8, properties: &[u8]) {
+        match self.next() {
+            Some(Action::ToClient(got)) => {
+                let Some(Packet::Disconnect {
+                    code: found,
+                    properties: told,
+                }) = packet::read(self.version, &got)
+                else {
+                    panic!("{got:02x?} is no DISCONNECT");
+                };
+                let told: Vec<u8> = told.into_iter().map(|(id, _)| id).collect();
+                assert_eq!((found, told.as_slice()), (code, properties));
+            }
+            other => panic!("{other:?} where the client is to get a DISCONNECT"),
+        }
+    }
+
+    /// All that the gate has done and nobody has looked at yet, the end included; for tests that
+    /// only judge the bytes.
+    pub(crate) fn everything(&mut self) -> Vec<Action> {
+        std::iter::from_fn(|| self.next()).collect()
     }
 
     /// The end, with a DISCONNECT of this code on MQTT 5.0.
@@ -298,6 +403,14 @@ impl Scene {
             self.client_gets(&disconnect(code));
         }
         self.closes(reason);
+    }
+
+    /// The same, and what was being decided is given up before.
+    #[track_caller]
+    pub(crate) fn closes_after_cancels(&mut self, reason: &str, code: u8) {
+        self.actions
+            .retain(|action| !matches!(action, Action::Cancel(_)));
+        self.closes_with(reason, code);
     }
 
     /// The end, without a word. The reason is the one of the logs.
@@ -314,6 +427,16 @@ impl Scene {
         }
     }
 
+    /// The gate has taken the packet, whatever it made of it.
+    #[track_caller]
+    pub(crate) fn takes_it(&mut self) {
+        for action in self.actions.drain(..) {
+            if let Action::Close(reason) = action {
+                assert_eq!(reason.as_str(), "client_disconnect");
+            }
+        }
+    }
+
     /// The gate has done nothing (more).
     #[track_caller]
     pub(crate) fn is_quiet(&mut self) {
@@ -324,6 +447,12 @@ impl Scene {
     pub(crate) fn fate(&mut self, ticket: Ticket) -> Option<Fate> {
         assert_eq!(self.next(), None);
         self.fates.get(&ticket).copied()
+    }
+
+    /// How many deliveries had no name that the client would know.
+    pub(crate) fn undeliverable(&mut self) -> usize {
+        assert_eq!(self.next(), None);
+        self.undeliverable
     }
 
     pub(crate) fn reads_client(&self) -> bool {
@@ -339,6 +468,7 @@ impl Scene {
                     let before = self.fates.insert(ticket, fate);
                     assert_eq!(before, None, "{ticket:?} has two fates");
                 }
+                Some(Action::Note(Event::Undeliverable)) => self.undeliverable += 1,
                 Some(Action::Note(_)) => {}
                 other => return other,
             }
@@ -423,6 +553,12 @@ pub(crate) fn publish(version: Version, topic: &str, qos: u8, id: u16) -> Vec<u8
         ..Publish::default()
     }
     .write(version)
+}
+
+/// The same PUBLISH with DUP.
+pub(crate) fn repeated(packet: &[u8]) -> Vec<u8> {
+    let (first, rest) = packet.split_first().expect("a packet");
+    [&[first | 8], rest].concat()
 }
 
 /// A SUBSCRIBE with QoS 1.

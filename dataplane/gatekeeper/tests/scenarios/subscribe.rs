@@ -19,6 +19,7 @@ fn refusal(version: Version) -> u8 {
     }
 }
 
+/// [3.1.1: MQTT-3.8.4-5]
 #[test]
 fn all_allowed_passes_byte_by_byte() {
     for version in BOTH {
@@ -38,6 +39,8 @@ fn all_allowed_passes_byte_by_byte() {
 }
 
 /// [MQTT-3.9.3-1]: one code for each filter, in its place.
+/// [MQTT-2.2.1-6] [MQTT-3.8.4-2] [MQTT-3.8.4-5] [MQTT-3.8.4-6] [3.1.1: MQTT-2.3.1-7]
+/// [3.1.1: MQTT-3.8.4-2] [3.1.1: MQTT-3.8.4-4] [3.1.1: MQTT-3.8.4-5] [3.1.1: MQTT-3.9.3-1]
 #[test]
 fn allowed_and_denied_filters_are_answered_in_their_places() {
     for version in BOTH {
@@ -65,6 +68,7 @@ fn allowed_and_denied_filters_are_answered_in_their_places() {
 }
 
 /// [MQTT-3.8.4-1]: the answer comes, though the broker never heard of it.
+/// [3.1.1: MQTT-3.8.4-1]
 #[test]
 fn all_denied_is_answered_by_the_gate() {
     for version in BOTH {
@@ -93,6 +97,7 @@ fn the_same_filter_twice_has_two_decisions() {
 }
 
 /// [MQTT-3.9.3-2]
+/// [3.1.1: MQTT-3.9.3-2]
 #[test]
 fn the_service_chooses_the_code_as_far_as_there_is_one() {
     for (asked, code) in [
@@ -309,22 +314,6 @@ fn a_suback_that_does_not_fit_is_the_brokers_fault() {
         let mut scene = Scene::live(version);
         scene.broker_sends(&write::suback(version, 7, &[0]));
         scene.closes_with("broker_violation", 0x80);
-    }
-}
-
-/// [MQTT-2.2.1-3]
-#[test]
-fn an_identifier_that_is_not_answered_yet_is_not_used_again() {
-    for version in BOTH {
-        let mut scene = Scene::live(version);
-        let packet = scene.client_subscribes(7, &["a"]);
-        let ticket = scene.asks_subscribe(&["a"]);
-        scene.allows(ticket);
-        scene.broker_gets(&packet);
-        scene.client_subscribes(7, &["b"]);
-        let ticket = scene.asks_subscribe(&["b"]);
-        scene.allows(ticket);
-        scene.closes_with("client_violation", 0x82);
     }
 }
 

@@ -6,7 +6,7 @@ use gatekeeper::{Allow, Verdict, Version};
 
 use crate::{
     packet::PUBACK,
-    scene::{BOTH, Scene, deny},
+    scene::{ALL, Scene, deny},
     write::{self, Connect},
 };
 
@@ -16,7 +16,7 @@ fn connect_allow() -> Verdict {
 
 #[test]
 fn the_first_verdict_counts() {
-    for version in BOTH {
+    for version in ALL {
         let mut scene = Scene::live(version);
         let first = scene.client_publishes("a", 0, 0);
         scene.client_publishes("b", 0, 0);
@@ -102,7 +102,7 @@ fn the_allow_of_another_question_is_none() {
         scene.answers(ticket, wrong);
         scene.closes_with("subscribe_undecided", 0x83);
     }
-    for version in BOTH {
+    for version in ALL {
         for wrong in [Allow::PUBLISH, Allow::SUBSCRIBE] {
             let mut scene = Scene::new(version);
             scene.client_sends(&Connect::default().write(version));
@@ -117,7 +117,7 @@ fn the_allow_of_another_question_is_none() {
 /// Tickets of the future are not spoken for.
 #[test]
 fn a_verdict_before_its_question_is_none() {
-    for version in BOTH {
+    for version in ALL {
         let mut scene = Scene::live(version);
         scene.client_publishes("a", 0, 0);
         let first = scene.asks_publish("a");

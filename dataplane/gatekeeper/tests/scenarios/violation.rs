@@ -19,6 +19,7 @@ fn check(code: u8, bytes: impl Fn(Version) -> Vec<u8>) {
 }
 
 /// [MQTT-3.1.0-2]
+/// [3.1.1: MQTT-3.1.0-2]
 #[test]
 fn a_second_connect() {
     check(0x82, |version| Connect::default().write(version));
@@ -35,6 +36,8 @@ fn packets_that_only_a_server_sends() {
 }
 
 /// [MQTT-2.1.3-1] [MQTT-3.6.1-1] [MQTT-3.8.1-1] [MQTT-3.10.1-1]
+/// [MQTT-3.14.1-1] [3.1.1: MQTT-2.2.2-1] [3.1.1: MQTT-2.2.2-2] [3.1.1: MQTT-3.6.1-1]
+/// [3.1.1: MQTT-3.8.1-1] [3.1.1: MQTT-3.10.1-1] [3.1.1: MQTT-3.14.1-1]
 #[test]
 fn reserved_flags() {
     check(0x81, |_| packet(0x41, &[0, 1]));
@@ -52,6 +55,7 @@ fn a_ping_with_a_body() {
 }
 
 /// [MQTT-3.3.1-2] [MQTT-3.3.1-4]
+/// [3.1.1: MQTT-3.3.1-2] [3.1.1: MQTT-3.3.1-4]
 #[test]
 fn qos_3_and_dup_with_qos_0() {
     check(0x81, |_| packet(0x36, &text("a")));
@@ -66,6 +70,7 @@ fn qos_3_and_dup_with_qos_0() {
 }
 
 /// [MQTT-2.2.1-3]
+/// [3.1.1: MQTT-2.3.1-1]
 #[test]
 fn a_packet_identifier_of_0() {
     check(0x82, |version| publish(version, "a", 1, 0));
@@ -75,6 +80,8 @@ fn a_packet_identifier_of_0() {
 }
 
 /// [MQTT-3.3.2-2] [MQTT-1.5.4-1] [MQTT-1.5.4-2]
+/// [MQTT-4.7.0-1] [MQTT-4.7.3-2] [3.1.1: MQTT-1.5.3-1] [3.1.1: MQTT-1.5.3-2] [3.1.1: MQTT-3.3.2-2]
+/// [3.1.1: MQTT-4.7.1-1] [3.1.1: MQTT-4.7.3-2]
 #[test]
 fn topic_names_that_are_none() {
     for topic in ["a/+", "#", "a\0b"] {
@@ -87,6 +94,7 @@ fn topic_names_that_are_none() {
 }
 
 /// [MQTT-4.7.3-1]
+/// [3.1.1: MQTT-4.7.3-1]
 #[test]
 fn an_empty_topic_name_on_v311() {
     let mut scene = Scene::live(Version::V311);
@@ -95,6 +103,8 @@ fn an_empty_topic_name_on_v311() {
 }
 
 /// [MQTT-4.7.1-1] [MQTT-4.7.1-2] [MQTT-4.7.3-1]: also if the other filters are good.
+/// [MQTT-4.7.3-2] [3.1.1: MQTT-4.7.1-2] [3.1.1: MQTT-4.7.1-3] [3.1.1: MQTT-4.7.3-1]
+/// [3.1.1: MQTT-4.7.3-2]
 #[test]
 fn filters_that_are_none() {
     for filter in ["", "a#", "a/#/b", "a+", "a\0"] {
@@ -108,6 +118,7 @@ fn filters_that_are_none() {
 }
 
 /// [MQTT-3.8.3-2] [MQTT-3.10.3-2]
+/// [3.1.1: MQTT-3.8.3-3] [3.1.1: MQTT-3.10.3-2]
 #[test]
 fn no_filter_at_all() {
     check(0x82, |version| write::subscribe(version, 1, &[]));
@@ -115,6 +126,7 @@ fn no_filter_at_all() {
 }
 
 /// [MQTT-3.8.3-5], §3.8.3.1
+/// [3.1.1: MQTT-3.8.3-4]
 #[test]
 fn subscription_options() {
     check(0x81, |version| write::subscribe(version, 1, &[("a", 0xC0)]));

@@ -171,12 +171,10 @@ impl<'a> Reader<'a> {
     }
 
     fn connect(&mut self) -> Option<Connect> {
-        if self.binary()? != b"MQTT" {
-            return None;
-        }
-        self.v5 = match self.u8()? {
-            4 => false,
-            5 => true,
+        let name = self.binary()?;
+        self.v5 = match (name.as_slice(), self.u8()?) {
+            (b"MQIsdp", 3) | (b"MQTT", 4) => false,
+            (b"MQTT", 5) => true,
             _ => return None,
         };
         let flags = self.u8()?;

@@ -49,6 +49,9 @@ pub(crate) struct Connect {
     pub(crate) keep_alive: u16,
     /// Topic, QoS and RETAIN.
     pub(crate) will: Option<(String, u8, bool)>,
+    /// Properties of the will, as bytes.
+    pub(crate) will_properties: Vec<u8>,
+    pub(crate) will_payload: Vec<u8>,
     pub(crate) username: Option<String>,
     pub(crate) password: Option<String>,
     /// Properties, as bytes.
@@ -62,6 +65,8 @@ impl Default for Connect {
             clean: true,
             keep_alive: 0,
             will: None,
+            will_properties: Vec::new(),
+            will_payload: b"gone".to_vec(),
             username: None,
             password: None,
             properties: Vec::new(),
@@ -79,14 +84,18 @@ impl Connect {
             | will
             | flag(self.password.is_some(), 1 << 6)
             | flag(self.username.is_some(), 1 << 7);
-        let mut body = [text("MQTT"), vec![version as u8, flags]].concat();
+        let name = match version {
+            Version::V31 => "MQIsdp",
+            Version::V311 | Version::V5 => "MQTT",
+        };
+        let mut body = [text(name), vec![version as u8, flags]].concat();
         body.extend(self.keep_alive.to_be_bytes());
         body.extend(section(version, &self.properties));
         body.extend(text(&self.client_id));
         if let Some((topic, ..)) = &self.will {
-            body.extend(section(version, &[]));
+            body.extend(section(version, &self.will_properties));
             body.extend(text(topic));
-            body.extend(text("gone"));
+            body.extend(text(&self.will_payload));
         }
         for field in [&self.username, &self.password].into_iter().flatten() {
             body.extend(text(field));

@@ -129,6 +129,62 @@ pub mod option {
     }
 }
 
+/// The same for a bound that may be absent: `Some` is a duration, `None` the word `none`.
+pub mod or_none {
+    use serde::{
+        Deserializer, Serializer,
+        de::{Error, Unexpected, Visitor},
+    };
+    use std::{fmt, time::Duration};
+
+    const NONE: &str = "none";
+
+    /// Writes the text of [`format()`](super::format), or `none`.
+    ///
+    /// # Errors
+    ///
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(
+        value: &Option<Duration>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(duration) => super::serialize(duration, serializer),
+            None => serializer.serialize_str(NONE),
+        }
+    }
+
+    /// Reads what [`parse`](super::parse) takes, or `none`.
+    ///
+    /// # Errors
+    ///
+    /// Anything else.
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        deserializer.deserialize_any(Text)
+    }
+
+    struct Text;
+
+    impl Visitor<'_> for Text {
+        type Value = Option<Duration>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "{}, or \"{NONE}\"", super::EXPECTED)
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Option<Duration>, E> {
+            if text == NONE {
+                return Ok(None);
+            }
+            super::parse(text)
+                .map(Some)
+                .ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,6 @@
 use std::{collections::HashMap, fmt::Debug};
 
-use bytes::Bytes;
-use gatekeeper::Why;
+use gatekeeper::{Allow, Why};
 use proptest::{collection::vec, option, prelude::*};
 use v1::publish_result::Decision as Said;
 
@@ -31,10 +30,6 @@ fn connect(decision: v1::connect_result::Decision) -> Outcome {
         metadata: Some(first()),
         decision: Some(decision),
     })
-}
-
-fn connect_allow(allow: v1::ConnectAllow) -> Outcome {
-    connect(v1::connect_result::Decision::Allow(allow))
 }
 
 fn first() -> v1::ResultMetadata {
@@ -177,150 +172,6 @@ fn failure_codes() {
             ..v1::Failure::default()
         };
         assert_fails(&publish(Said::Failure(failure)), why);
-    }
-}
-
-#[test]
-fn every_change_to_a_publication_is_refused() {
-    let plain = v1::PublishAllow::default;
-    let property = v1::UserProperty::default();
-    #[rustfmt::skip]
-    let changed = [
-        v1::PublishAllow { topic: Some(String::new()), ..plain() },
-        v1::PublishAllow { payload: Some(Bytes::new()), ..plain() },
-        v1::PublishAllow { retain: Some(false), ..plain() },
-        v1::PublishAllow { user_property_keys_to_remove: vec![String::new()], ..plain() },
-        v1::PublishAllow { user_properties_to_add: vec![property], ..plain() },
-        v1::PublishAllow { payload_format_indicator: Some(0), ..plain() },
-    ];
-    for allow in changed {
-        let outcome = publish(Said::Allow(allow.clone()));
-        assert_fails(&outcome, Why::InvalidMutation);
-        let mut will =
-            match_results::<hook::Will>(1, vec![result(1, Said::Allow(allow))], &rules());
-        assert_fails(&will.outcomes.remove(0), Why::InvalidMutation);
-    }
-}
-
-#[test]
-fn every_change_to_a_subscription_is_refused() {
-    for allow in [
-        v1::SubscribeAllow {
-            max_qos: Some(2),
-            topic_filter: None,
-        },
-        v1::SubscribeAllow {
-            max_qos: None,
-            topic_filter: Some(String::new()),
-        },
-    ] {
-        let outcome = subscribe(v1::subscribe_result::Decision::Allow(allow));
-        assert_fails(&outcome, Why::InvalidMutation);
-    }
-    let plain = subscribe(v1::subscribe_result::Decision::Allow(Default::default()));
-    assert_eq!(plain.unwrap().verdict, Verdict::Allow(Allow::SUBSCRIBE));
-}
-
-#[test]
-fn an_allowed_connect_brings_an_identity() {
-    let outcome = connect_allow(v1::ConnectAllow {
-        principal: "alice".to_owned(),
-        session_state: Bytes::from_static(b"state"),
-        broker_client_id: Some("alice/c1".to_owned()),
-        limits: Some(v1::SessionLimits::default()),
-        ..v1::ConnectAllow::default()
-    });
-    let decision = outcome.unwrap();
-    let identity = decision.identity.unwrap();
-    assert_eq!(identity.principal, "alice");
-    assert_eq!(identity.session_state, "state");
-    let Verdict::Allow(Allow::Connect(allow)) = decision.verdict else {
-        panic!("{:?}", decision.verdict);
-    };
-    assert_eq!(allow.broker_client_id.as_deref(), Some("alice/c1"));
-    assert_eq!(allow.expires_at, None);
-}
-
-#[test]
-fn every_other_change_to_a_connect_is_refused() {
-    let plain = v1::ConnectAllow::default;
-    #[rustfmt::skip]
-    let changed = [
-        v1::ConnectAllow { broker_username: Some(String::new()), ..plain() },
-        v1::ConnectAllow { broker_password: Some(Bytes::new()), ..plain() },
-        v1::ConnectAllow { drop_will: true, ..plain() },
-        v1::ConnectAllow { max_session_expiry_seconds: Some(0), ..plain() },
-        v1::ConnectAllow { force_clean_start: true, ..plain() },
-        v1::ConnectAllow {
-            limits: Some(v1::SessionLimits { max_subscriptions: 1, ..Default::default() }),
-            ..plain()
-        },
-    ];
-    for allow in changed {
-        assert_fails(&connect_allow(allow), Why::InvalidMutation);
-    }
-}
-
-#[test]
-fn a_client_id_for_the_broker_is_valid_mqtt_and_permitted() {
-    let allow = |id: &str| v1::ConnectAllow {
-        broker_client_id: Some(id.to_owned()),
-        ..v1::ConnectAllow::default()
-    };
-    for invalid in ["", "a\0", "a\u{7f}", "a\n", &"a".repeat(65_536)] {
-        assert_fails(&connect_allow(allow(invalid)), Why::InvalidMutation);
-    }
-    assert!(connect_allow(allow(&"a".repeat(65_535))).is_ok());
-    let strict = Rules {
-        mutations: Mutations {
-            broker_client_id: false,
-        },
-        ..rules()
-    };
-    let cause = grant_connect(allow("alice"), &strict).unwrap_err();
-    assert_eq!(cause, Cause::MutationNotPermitted("broker_client_id"));
-}
-
-#[test]
-fn an_identity_is_bounded() {
-    let plain = v1::ConnectAllow::default;
-    #[rustfmt::skip]
-    let invalid = [
-        v1::ConnectAllow { principal: "p".repeat(1025), ..plain() },
-        v1::ConnectAllow { session_state: vec![0; 1025].into(), ..plain() },
-    ];
-    for allow in invalid {
-        assert_fails(&connect_allow(allow), Why::InvalidResult);
-    }
-}
-
-#[test]
-fn an_expiry_is_in_the_future() {
-    let at = |seconds, nanos| {
-        connect_allow(v1::ConnectAllow {
-            expires_at: Some(prost_types::Timestamp { seconds, nanos }),
-            ..v1::ConnectAllow::default()
-        })
-    };
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let now = i64::try_from(now.unwrap().as_secs()).unwrap();
-    for past in [0, now - 1, i64::MIN] {
-        assert_fails(&at(past, 0), Why::InvalidResult);
-    }
-    for future in [now + 3600, now + 200 * 365 * 86_400] {
-        let Verdict::Allow(Allow::Connect(allow)) = at(future, 0).unwrap().verdict else {
-            panic!("an allow");
-        };
-        assert!(allow.expires_at.unwrap() > Instant::now() + Duration::from_secs(3000));
-    }
-    // Whatever they mean, they do not panic.
-    for (seconds, nanos) in [
-        (i64::MAX, i32::MAX),
-        (i64::MIN, i32::MIN),
-        (i64::MAX, i32::MIN),
-        (0, -1),
-    ] {
-        let _ = at(seconds, nanos);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which topics a filter matches.
 
-/// Whether a topic is one of those that the filter stands for [MQTT-4.7].
+/// Whether a topic is one of those that the filter stands for [§4.7].
 pub(super) fn matches(filter: &str, topic: &str) -> bool {
     // Wildcards at the front do not match topics that begin with `$` [MQTT-4.7.2-1].
     if topic.starts_with('$') && filter.starts_with(['+', '#']) {
@@ -9,7 +9,7 @@ pub(super) fn matches(filter: &str, topic: &str) -> bool {
     let mut topic = topic.split('/');
     for level in filter.split('/') {
         match (level, topic.next()) {
-            // Also the parent: `a/#` matches `a` [MQTT-4.7.1-2].
+            // Also the parent: `a/#` matches `a` [§4.7.1.2].
             ("#", _) => return true,
             ("+", Some(_)) => {}
             (level, Some(name)) if level == name => {}

@@ -48,7 +48,7 @@ pub(super) struct Place {
 
 impl Hub {
     /// Gives a client its place and its inbox, which ends when the place is taken from it by
-    /// another connection with the same client id [MQTT-3.1.4-2]. Without an id it gets one.
+    /// another connection with the same client id [MQTT-3.1.4-3]. Without an id it gets one.
     pub(super) fn attach(&self, client_id: String) -> (Place, mpsc::Receiver<Delivery>) {
         let (sender, inbox) = mpsc::channel(INBOX);
         let mut state = self.state();

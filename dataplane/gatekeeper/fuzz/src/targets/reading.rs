@@ -5,7 +5,8 @@ use gatekeeper::{
     Frame, Side, Version, Violation,
     frame::{self, PacketType, Scan},
     wire::{
-        FilterLimits, ack, auth, connack, connect, disconnect, publish, suback, subscribe,
+        FilterLimits, ack, auth, connack, connect, disconnect, publish, suback,
+        subscribe::{self, Outgoing},
         unsuback, unsubscribe,
     },
 };
@@ -85,7 +86,10 @@ pub(crate) fn written(found: &Any, version: Version) -> Option<Bytes> {
         Any::Publish(publish) if publish.topic_alias.is_none() => {
             publish.encode_with_topic(&publish.topic).ok()
         }
-        Any::Subscribe(subscribe) => subscribe.encode_subset(|_| true),
+        Any::Subscribe(subscribe) => {
+            let as_sent = vec![Outgoing::AsSent; subscribe.filters.len()];
+            subscribe.encode(&as_sent).ok().flatten()
+        }
         Any::Suback(found) => suback::encode(
             version,
             found.packet_id,

@@ -70,6 +70,7 @@ fn a_success_in_the_shape_of_v3_is_not_trusted_on_v5() {
     assert_eq!(code(read_body(&[1, 0], Version::V5)), Some(0x81));
 }
 
+/// [MQTT-3.2.2-1]
 #[test]
 fn flags_are_strict() {
     for flags in 2..=u8::MAX {
@@ -141,6 +142,9 @@ fn the_limits_of_the_gate_replace_those_of_the_broker() {
     let limits = GateLimits {
         topic_alias_maximum: 32,
         maximum_packet_size: 1000,
+        receive_maximum: 20,
+        server_keep_alive: Some(60),
+        session_expiry: Some(3600),
         assigned_client_id: Some("gate-1"),
     };
     let user = [&[0x26], field("k").as_slice(), &field("v")].concat();
@@ -150,13 +154,53 @@ fn the_limits_of_the_gate_replace_those_of_the_broker() {
         (&[], 1000),
     ] {
         let sent = v5(&[&[0x22, 0, 99][..], size, &user].concat()).unwrap();
-        let bytes = sent.with_gate_limits(&limits).unwrap();
+        let properties = sent.with_gate_limits(&limits).unwrap();
+        let bytes = encode_v5(false, ReasonCode::SUCCESS, &properties).unwrap();
         let told_client = read(&broker(0x20, &bytes[2..]), Version::V5).unwrap();
         assert_eq!(told_client.topic_alias_maximum, 32);
         assert_eq!(told_client.maximum_packet_size, Some(told));
+        assert_eq!(told_client.receive_maximum, 20);
+        assert_eq!(told_client.server_keep_alive, Some(60));
+        assert_eq!(told_client.session_expiry, Some(3600));
         assert_eq!(told_client.assigned_client_id.as_deref(), Some("gate-1"));
         let raw = told_client.raw_properties.as_bytes();
         assert!(raw.windows(user.len()).any(|window| window == user));
+    }
+}
+
+/// [MQTT-3.2.2-19] [MQTT-3.2.2-20]
+#[test]
+fn what_only_explains_goes_first_when_there_is_no_room() {
+    let (user, reason) = ([0x26, 0, 1, b'k', 0, 1, b'v'], [0x1F, 0, 1, b'r']);
+    let sent = v5(&[&[0x21, 0, 10][..], &user, &reason].concat()).unwrap();
+    let within = |size| {
+        let raw = &sent.raw_properties;
+        encode_within(false, ReasonCode::SUCCESS, raw, size).map(|bytes| bytes[5..].to_vec())
+    };
+    let rest = [0x21, 0, 10];
+    assert_eq!(within(19), Some([&rest[..], &user, &reason].concat()));
+    assert_eq!(within(18), Some([&rest[..], &user].concat()));
+    assert_eq!(within(15), Some([&rest[..], &user].concat()));
+    assert_eq!(within(14), Some(rest.to_vec()));
+    assert_eq!(within(8), Some(rest.to_vec()));
+    assert_eq!(within(7), None);
+}
+
+#[test]
+fn names_of_the_broker_can_be_hidden() {
+    let id = [&[0x12], field("b").as_slice()].concat();
+    let reference = [&[0x1C], field("b").as_slice()].concat();
+    for (server_reference, assigned, expected) in [
+        (false, false, [id.clone(), reference.clone()].concat()),
+        (true, false, id.clone()),
+        (false, true, reference.clone()),
+        (true, true, Vec::new()),
+    ] {
+        let mut found = v5(&[id.clone(), reference.clone()].concat()).unwrap();
+        found.hide(server_reference, assigned);
+        assert_eq!(found.raw_properties.as_bytes(), &expected);
+        assert_eq!(found.server_reference.is_none(), server_reference);
+        assert_eq!(found.assigned_client_id.is_none(), assigned);
     }
 }
 
@@ -177,6 +221,10 @@ fn refusals_are_written() {
         [0x20, 3, 0, 0x84, 0]
     );
     assert_eq!(
+        encode_refusal_v5(ReasonCode::NOT_AUTHORIZED, None, Some("b")).as_ref(),
+        [0x20, 3, 0, 0x87, 0]
+    );
+    assert_eq!(
         encode_refusal_v5(ReasonCode::SERVER_MOVED, Some("no"), Some("b")).as_ref(),
         [
             0x20, 12, 0, 0x9D, 9, 0x1F, 0, 2, b'n', b'o', 0x1C, 0, 1, b'b'
@@ -187,7 +235,7 @@ fn refusals_are_written() {
 #[test]
 fn a_long_explanation_makes_a_long_header() {
     let reason = "x".repeat(65_535);
-    let bytes = encode_refusal_v5(ReasonCode::NOT_AUTHORIZED, Some(&reason), Some(&reason));
+    let bytes = encode_refusal_v5(ReasonCode::SERVER_MOVED, Some(&reason), Some(&reason));
     let found = read(
         &crate::wire::tests::support::frame(Side::Broker, &bytes),
         Version::V5,

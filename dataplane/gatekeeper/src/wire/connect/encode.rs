@@ -9,9 +9,8 @@ use crate::wire::TooLong;
 use crate::wire::write::{Packet, put_binary};
 
 const FIRST_BYTE: u8 = 0x10;
-const PROTOCOL_NAME: &[u8] = b"MQTT";
 /// Protocol name, level, flags, keep alive and the lengths of four strings.
-const FIXED: usize = 18;
+const FIXED: usize = 20;
 
 impl Connect {
     /// Writes the packet with another client identifier. Everything else is written from the fields
@@ -23,7 +22,7 @@ impl Connect {
     pub fn encode(&self, client_id: &str) -> Result<Bytes, TooLong> {
         let mut packet = Packet::new(FIRST_BYTE, self.size_hint(client_id));
         let out = packet.body();
-        put_binary(out, "protocol name", PROTOCOL_NAME)?;
+        put_binary(out, "protocol name", protocol_name(self.version))?;
         out.put_u8(self.version as u8);
         out.put_u8(self.flags().to_bits());
         out.put_u16(self.keep_alive);
@@ -65,6 +64,13 @@ impl Connect {
         let password = self.password.as_ref().map_or(0, |word| word.expose().len());
         let properties = self.properties.raw.as_bytes().len() + 4;
         FIXED + properties + client_id.len() + will + username + password
+    }
+}
+
+fn protocol_name(version: Version) -> &'static [u8] {
+    match version {
+        Version::V31 => b"MQIsdp",
+        Version::V311 | Version::V5 => b"MQTT",
     }
 }
 

@@ -7,10 +7,14 @@ use crate::wire::tests::support::{client, field, frame, packet, section};
 
 const NAME: &[u8] = b"\0\x04MQTT";
 
+fn name(level: u8) -> &'static [u8] {
+    if level == 3 { b"\0\x06MQIsdp" } else { NAME }
+}
+
 /// A CONNECT with this level, these flags and this payload; keep alive 60, no properties.
 fn connect(level: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
     let properties: &[u8] = if level == 5 { &[0] } else { &[] };
-    [NAME, &[level, flags, 0, 60], properties, payload].concat()
+    [name(level), &[level, flags, 0, 60], properties, payload].concat()
 }
 
 fn read_body(body: &[u8]) -> Result<Connect, ConnectError> {
@@ -123,16 +127,17 @@ fn the_properties_of_a_will_are_read() {
 }
 
 #[test]
-fn only_two_pairs_of_name_and_level_are_spoken() {
+fn only_three_pairs_of_name_and_level_are_spoken() {
     for name in ["MQTT", "MQIsdp"] {
         for level in 0..=u8::MAX {
             let rest = if level == 5 {
-                &b"\x02\0\0\0\0\0"[..]
+                &b"\x02\0\0\0\0\x01c"[..]
             } else {
-                &b"\x02\0\0\0\0"[..]
+                &b"\x02\0\0\0\x01c"[..]
             };
             let body = [&field(name), &[level][..], rest].concat();
             match (name, level, read_body(&body)) {
+                ("MQIsdp", 3, Ok(found)) => assert_eq!(found.version, Version::V31),
                 ("MQTT", 4, Ok(found)) => assert_eq!(found.version, Version::V311),
                 ("MQTT", 5, Ok(found)) => assert_eq!(found.version, Version::V5),
                 (_, _, found) => {
@@ -212,6 +217,8 @@ fn flags_agree_with_each_other() {
 }
 
 /// All pairs of flags and fields: present in one and absent in the other is malformed.
+/// [MQTT-3.1.2-16] [MQTT-3.1.2-17] [MQTT-3.1.2-18] [MQTT-3.1.2-19] [3.1.1: MQTT-3.1.2-18]
+/// [3.1.1: MQTT-3.1.2-19] [3.1.1: MQTT-3.1.2-20] [3.1.1: MQTT-3.1.2-21]
 #[test]
 fn flags_agree_with_the_fields() {
     for (level, flags) in [
@@ -255,6 +262,12 @@ fn a_nameless_client_needs_a_clean_session_on_v311() {
         read_body(&connect(4, 0, &nameless)),
         Err(ConnectError::EmptyClientId)
     );
+    for flags in [0, 2] {
+        assert_eq!(
+            read_body(&connect(3, flags, &nameless)),
+            Err(ConnectError::EmptyClientId)
+        );
+    }
     // What is malformed is malformed first.
     let trailing = [nameless, vec![0]].concat();
     assert_eq!(code(read_body(&connect(4, 0, &trailing))), Some(0x81));
@@ -327,6 +340,44 @@ fn a_remaining_length_need_not_be_minimal_on_v311() {
     }
 }
 
+/// MQTT 3.1: "if there is no string, the flag counts as not set", and only there.
+#[test]
+fn on_v31_a_flag_may_announce_a_string_that_is_missing_at_the_end() {
+    let (id, user) = (field("c"), field("u"));
+    let with_user = [id.clone(), user.clone()].concat();
+    let with_both = [with_user.clone(), field("p")].concat();
+    for (payload, username, agree) in [
+        (&id, None, false),
+        (&with_user, Some("u"), false),
+        (&with_both, Some("u"), true),
+    ] {
+        let found = read_body(&connect(3, 0xC2, payload)).unwrap();
+        assert_eq!(found.username.as_deref(), username);
+        assert_eq!(found.password.is_some(), agree);
+        assert_eq!(found.flags_agree, agree);
+        // Written anew, the flags say what is there.
+        let written = found.encode(&found.client_id).unwrap();
+        let again = read(&frame(Side::Client, &written)).unwrap();
+        assert!(again.flags_agree);
+        assert_eq!(
+            (again.username, again.password),
+            (found.username, found.password)
+        );
+        if !agree {
+            assert_eq!(code(read_body(&connect(4, 0xC2, payload))), Some(0x81));
+            assert_eq!(code(read_body(&connect(5, 0xC2, payload))), Some(0x81));
+        }
+    }
+    for torn in [&[0][..], &[0, 2, b'x']] {
+        let payload = [id.as_slice(), torn].concat();
+        assert_eq!(code(read_body(&connect(3, 0xC2, &payload))), Some(0x81));
+    }
+    let long = field("x".repeat(24));
+    assert!(read_body(&connect(3, 2, &long)).is_ok());
+    assert_eq!(code(read_body(&connect(3, 3, &id))), Some(0x81));
+    assert_eq!(code(read_body(&connect(3, 0x42, &with_user))), Some(0x81));
+}
+
 #[test]
 fn secrets_and_payloads_are_not_shown() {
     let payload = [
@@ -356,7 +407,7 @@ fn a_client_identifier_that_does_not_fit_is_not_written() {
 
 prop_compose! {
     fn any_connect()(
-        v5: bool,
+        level in 3..6_u8,
         clean: bool,
         keep_alive: [u8; 2],
         id in "[a-z0-9]{1,40}",
@@ -365,6 +416,7 @@ prop_compose! {
         password in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..300)),
         expiry in proptest::option::of(any::<[u8; 4]>()),
     ) -> Vec<u8> {
+        let v5 = level == 5;
         let password = password.filter(|_| v5 || username.is_some());
         let expiry = expiry.map_or(vec![], |seconds| [&[0x11][..], &seconds].concat());
         let mut flags = u8::from(clean) << 1
@@ -380,8 +432,7 @@ prop_compose! {
         payload.extend(username.map_or(vec![], field));
         payload.extend(password.map_or(vec![], field));
         let properties = if v5 { section(&expiry) } else { vec![] };
-        let level = if v5 { 5 } else { 4 };
-        let head = [NAME, &[level, flags], &keep_alive, &properties].concat();
+        let head = [name(level), &[level, flags], &keep_alive, &properties].concat();
         packet(0x10, &[head, payload].concat())
     }
 }

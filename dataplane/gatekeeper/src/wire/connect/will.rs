@@ -27,6 +27,8 @@ pub struct Will {
     pub retain: bool,
     /// Will Delay Interval in seconds, 0 if not sent.
     pub delay: u32,
+    /// Payload Format Indicator, if sent: true says that the payload is UTF-8. Nobody has looked.
+    pub payload_format_indicator: Option<bool>,
     /// Message Expiry Interval in seconds, if sent.
     pub message_expiry: Option<u32>,
     /// Content Type.
@@ -52,6 +54,7 @@ impl Will {
             qos: flags.qos,
             retain: flags.retain,
             delay: 0,
+            payload_format_indicator: None,
             message_expiry: None,
             content_type: None,
             response_topic: None,
@@ -73,6 +76,9 @@ impl Will {
         while let Some(property) = reader.next()? {
             match property {
                 Property::WillDelayInterval(seconds) => self.delay = seconds,
+                Property::PayloadFormatIndicator(flag) => {
+                    self.payload_format_indicator = Some(flag == 1);
+                }
                 Property::MessageExpiryInterval(seconds) => self.message_expiry = Some(seconds),
                 Property::ContentType(text) => self.content_type = Some(text),
                 Property::ResponseTopic(topic) => self.response_topic = Some(topic),

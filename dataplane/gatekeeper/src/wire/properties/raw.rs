@@ -4,8 +4,10 @@ use std::fmt;
 use std::iter;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use bytestring::ByteString;
 
 use super::table::Property;
+use super::{REASON_STRING, SERVER_REFERENCE, USER_PROPERTY};
 use crate::violation::Violation;
 use crate::wire::cursor::Cursor;
 use crate::wire::{TooLong, text, varint};
@@ -29,9 +31,6 @@ impl RawProperties {
     /// to be told all the same.
     #[must_use]
     pub fn explanation(reason_string: Option<&str>, server_reference: Option<&str>) -> Self {
-        const SERVER_REFERENCE: u8 = 0x1C;
-        const REASON_STRING: u8 = 0x1F;
-
         let mut out = BytesMut::new();
         for (id, text) in [
             (REASON_STRING, reason_string),
@@ -69,6 +68,43 @@ impl RawProperties {
         Self(kept.flat_map(|(_, bytes)| bytes).copied().collect())
     }
 
+    /// The same without the user properties that have one of these keys.
+    #[must_use]
+    pub fn without_user_properties(&self, keys: &[ByteString]) -> Self {
+        if keys.is_empty() {
+            return self.clone();
+        }
+        let kept = self.iter().filter(|(_, bytes)| {
+            !user_property_key(bytes)
+                .is_some_and(|key| keys.iter().any(|drop| drop.as_bytes() == key))
+        });
+        Self(kept.flat_map(|(_, bytes)| bytes).copied().collect())
+    }
+
+    /// The same with these behind all others. As in [`with`](Self::with), values are written as they
+    /// are; that a property which must not repeat does not is for the caller to see to.
+    ///
+    /// # Errors
+    /// If a value is too long for its length field, or all together for theirs.
+    pub fn and(&self, more: &[Property]) -> Result<Self, TooLong> {
+        if more.is_empty() {
+            return Ok(self.clone());
+        }
+        let mut out = BytesMut::with_capacity(self.0.len() + 32 * more.len());
+        out.extend_from_slice(&self.0);
+        for property in more {
+            property.write(&mut out)?;
+        }
+        Self::bounded(out)
+    }
+
+    /// The value of the first property of this identifier, which has to be one with a text.
+    pub(crate) fn text(&self, wanted: u8) -> Option<ByteString> {
+        let (_, bytes) = self.iter().find(|(id, _)| *id == wanted)?;
+        let text = bytes.get(3..)?;
+        ByteString::try_from(self.0.slice_ref(text)).ok()
+    }
+
     /// The same, with each of `changes` in the place of the property of that name, or behind all
     /// others if there was none. Values are written as they are: texts of others than the gate go
     /// through [`explanation`](Self::explanation).
@@ -88,6 +124,10 @@ impl RawProperties {
         for change in pending {
             change.write(&mut out)?;
         }
+        Self::bounded(out)
+    }
+
+    fn bounded(out: BytesMut) -> Result<Self, TooLong> {
         if out.len() > varint::MAX {
             return Err(TooLong {
                 field: "properties",
@@ -109,8 +149,18 @@ impl RawProperties {
         kept().for_each(|(_, bytes)| out.extend_from_slice(bytes));
     }
 
+    /// Where in its packet the value of a property begins. The section is one that was checked.
+    pub(in crate::wire) fn value_at(mut section: Cursor<'_>, id: u8) -> Option<usize> {
+        loop {
+            let at = section.position() + 1;
+            if step(&mut section).ok()? == id {
+                return Some(at);
+            }
+        }
+    }
+
     /// Identifier and bytes of each property.
-    fn iter(&self) -> impl Iterator<Item = (u8, &[u8])> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u8, &[u8])> {
         let mut cursor = Cursor::over(&self.0);
         iter::from_fn(move || {
             let start = cursor.position();
@@ -118,6 +168,14 @@ impl RawProperties {
             Some((id, self.0.get(start..cursor.position())?))
         })
     }
+}
+
+/// The key of a user property: the bytes behind its identifier and length.
+fn user_property_key(bytes: &[u8]) -> Option<&[u8]> {
+    let [USER_PROPERTY, high, low, rest @ ..] = bytes else {
+        return None;
+    };
+    rest.get(..u16::from_be_bytes([*high, *low]).into())
 }
 
 /// Moves behind the next property. It fails at the end and nowhere else: the bytes were checked.

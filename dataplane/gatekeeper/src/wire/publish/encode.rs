@@ -11,6 +11,15 @@ use crate::wire::write::{Packet, put_binary};
 const KIND: u8 = 0x30;
 
 impl Publish {
+    /// Writes the packet with its fields as they are now; see
+    /// [`encode_with_topic`](Self::encode_with_topic).
+    ///
+    /// # Errors
+    /// If the topic is longer than 65,535 bytes, or the packet than any packet may be.
+    pub fn encode(&self) -> Result<Bytes, TooLong> {
+        self.encode_with_topic(&self.topic)
+    }
+
     /// Writes the packet with another topic and without a Topic Alias. The other properties are
     /// copied byte by byte, in order ([MQTT-3.3.2-17], [MQTT-3.3.2-18]).
     ///

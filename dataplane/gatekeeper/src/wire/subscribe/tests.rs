@@ -149,7 +149,11 @@ fn a_subset_has_the_chosen_filters_as_they_were_sent() {
                 .filter(|index| mask & 1 << index != 0)
                 .flat_map(|index| sent[index].to_vec())
                 .collect();
-            let subset = found.encode_subset(|index| mask & 1 << index != 0);
+            let outgoing = [0, 1, 2].map(|index| match mask & 1 << index {
+                0 => Outgoing::Omitted,
+                _ => Outgoing::AsSent,
+            });
+            let subset = found.encode(&outgoing).unwrap();
             if chosen.is_empty() {
                 assert_eq!(subset, None);
                 continue;
@@ -158,4 +162,52 @@ fn a_subset_has_the_chosen_filters_as_they_were_sent() {
             assert_eq!(subset.unwrap().as_ref(), packet(0x82, &body));
         }
     }
+}
+
+#[test]
+fn a_changed_filter_keeps_its_other_options() {
+    let filters = [&b"\0\x01a\x01"[..], b"\0\x01b\x2E", b"\0\x01a\x02"].concat();
+    let found = try_read(V5, &[0x0B, 9], &filters).unwrap();
+    let changed = |filter: &str, qos| Outgoing::Changed {
+        filter: filter.into(),
+        qos,
+    };
+    let outgoing = [
+        Outgoing::Omitted,
+        changed("t/b", QoS::AtMostOnce),
+        changed("a", QoS::AtLeastOnce),
+    ];
+    let body = [&b"\0\x07\x02\x0B\x09"[..], b"\0\x03t/b\x2C", b"\0\x01a\x01"].concat();
+    let written = found.encode(&outgoing).unwrap().unwrap();
+    assert_eq!(written.as_ref(), packet(0x82, &body));
+    let reread = read(&client(0x82, &body), V5, FilterLimits::default()).unwrap();
+    assert!(reread.filters[0].no_local && reread.filters[0].retain_as_published);
+}
+
+/// What nobody has said a word about does not leave.
+#[test]
+fn a_filter_without_a_word_is_left_out() {
+    let filters = [field("a"), vec![0], field("b"), vec![0]].concat();
+    let found = try_read(V311, &[], &filters).unwrap();
+    assert_eq!(found.encode(&[]), Ok(None));
+    let one = [&[0, 7][..], &field("a"), &[0]].concat();
+    let written = found.encode(&[Outgoing::AsSent]).unwrap().unwrap();
+    assert_eq!(written.as_ref(), packet(0x82, &one));
+}
+
+/// A length that does not fit is never cut off.
+#[test]
+fn a_filter_has_at_most_65535_bytes() {
+    let found = one(V311, "a", 1).unwrap();
+    let write = |len: usize| {
+        found.encode(&[Outgoing::Changed {
+            filter: "x".repeat(len).into(),
+            qos: QoS::AtMostOnce,
+        }])
+    };
+    let written = write(65_535).unwrap().unwrap();
+    let body = [&[0, 7][..], &field("x".repeat(65_535)), &[0]].concat();
+    assert_eq!(written.as_ref(), packet(0x82, &body));
+    assert!(write(65_536).is_err());
+    assert!(write(65_537).is_err());
 }

@@ -8,7 +8,7 @@ use super::samples::samples;
 use super::support::{Any, frame, packet, read_any, try_frame};
 use crate::frame::{Frame, Side};
 use crate::question::Version;
-use crate::wire::{connack, suback};
+use crate::wire::{connack, suback, subscribe, unsuback};
 
 /// A change to the body of a packet; positions wrap around.
 #[derive(Debug, Clone)]
@@ -77,10 +77,11 @@ fn written(found: &Any, version: Version) -> Option<Bytes> {
             let properties = &connack.raw_properties;
             connack::encode_v5(connack.session_present, connack.code, properties).ok()
         }
-        Any::Publish(publish) if publish.topic_alias.is_none() => {
-            publish.encode_with_topic(&publish.topic).ok()
+        Any::Publish(publish) if publish.topic_alias.is_none() => publish.encode().ok(),
+        Any::Subscribe(subscribe) => {
+            let all = vec![subscribe::Outgoing::AsSent; subscribe.filters.len()];
+            subscribe.encode(&all).ok().flatten()
         }
-        Any::Subscribe(subscribe) => subscribe.encode_subset(|_| true),
         Any::Suback(found) => suback::encode(
             version,
             found.packet_id,
@@ -88,6 +89,13 @@ fn written(found: &Any, version: Version) -> Option<Bytes> {
             &found.codes,
         )
         .ok(),
+        Any::Unsubscribe(unsubscribe) => {
+            let filters = unsubscribe.filters.iter().map(|filter| &**filter.full());
+            unsubscribe.encode_with(filters).ok()
+        }
+        Any::Unsuback(found) if version == Version::V5 => {
+            unsuback::encode_v5(found.packet_id, &found.raw_properties, &found.codes).ok()
+        }
         _ => None,
     }
 }

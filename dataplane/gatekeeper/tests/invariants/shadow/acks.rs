@@ -18,6 +18,8 @@ pub(crate) struct Acks {
     puback: VecDeque<Turn>,
     pubrec: VecDeque<Turn>,
     due: Vec<Due>,
+    /// Identifiers of the gate's own that have become due, for those who have to know.
+    out: Vec<u16>,
 }
 
 #[derive(Debug)]
@@ -25,6 +27,18 @@ enum Turn {
     /// The broker's; `true` once it was passed on.
     Broker(u16, bool),
     Own(u16, Code),
+    /// The gate's own, behind the broker's PUBCOMP.
+    Held(u16, Code),
+    /// As the broker's, once that is known.
+    Again(u16),
+}
+
+impl Turn {
+    fn id(&self) -> u16 {
+        match self {
+            Self::Broker(id, _) | Self::Own(id, _) | Self::Held(id, _) | Self::Again(id) => *id,
+        }
+    }
 }
 
 /// An acknowledgement that has to leave in this step.
@@ -50,9 +64,50 @@ impl Acks {
         self.advance(kind(qos));
     }
 
+    /// A PUBREC of the gate's own has its place, and does not leave yet.
+    pub(crate) fn hold(&mut self, id: u16, code: Code) {
+        self.pubrec.push_back(Turn::Held(id, code));
+    }
+
+    /// It may leave.
+    pub(crate) fn purged(&mut self, id: u16) {
+        for turn in &mut self.pubrec {
+            if let Turn::Held(held, code) = turn
+                && *held == id
+            {
+                *turn = Turn::Own(id, *code);
+                break;
+            }
+        }
+        self.advance(PUBREC);
+    }
+
+    /// A PUBLISH was repeated whose PUBREC is the broker's.
+    pub(crate) fn again(&mut self, id: u16) {
+        self.pubrec.push_back(Turn::Again(id));
+    }
+
+    /// The flow is over: nothing is said about it any more.
+    pub(crate) fn forget(&mut self, id: u16) {
+        self.pubrec.retain(|turn| turn.id() != id);
+        self.advance(PUBREC);
+    }
+
+    /// What has become due since.
+    pub(crate) fn take_out(&mut self) -> Vec<u16> {
+        std::mem::take(&mut self.out)
+    }
+
     /// The broker's acknowledgement came.
-    pub(crate) fn came(&mut self, kind: u8, id: u16, bytes: &[u8]) {
+    pub(crate) fn came(&mut self, kind: u8, id: u16, code: u8, bytes: &[u8]) {
         self.due.push(Due::Passed(bytes.to_vec()));
+        if kind == PUBREC {
+            for turn in &mut self.pubrec {
+                if matches!(turn, Turn::Again(again) if *again == id) {
+                    *turn = Turn::Own(id, Code::Exactly(code));
+                }
+            }
+        }
         let waiting = self
             .line(kind)
             .iter_mut()
@@ -110,6 +165,7 @@ impl Acks {
         while let Some(Turn::Own(..) | Turn::Broker(_, true)) = self.line(kind).front() {
             if let Some(Turn::Own(id, code)) = self.line(kind).pop_front() {
                 self.due.push(Due::Own(kind, id, code));
+                self.out.push(id);
             }
         }
     }

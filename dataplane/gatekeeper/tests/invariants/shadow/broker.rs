@@ -8,7 +8,11 @@ use crate::{
     packet::{self, PUBACK, PUBCOMP, PUBREC, PUBREL, Packet},
 };
 
-use super::{Shadow, table::Effect};
+use super::{
+    AtBroker, Shadow,
+    inflight::{Answer, Stage},
+    table::Effect,
+};
 
 impl Shadow {
     pub(super) fn broker_gets(&mut self, admitted: Admitted) -> Checked {
@@ -53,12 +57,26 @@ impl Shadow {
                     kind: PUBREL, id, ..
                 },
             ) => {
+                let head = self.line.head()?;
+                let is_it =
+                    matches!(head.packet, Packet::Ack { kind: PUBREL, id: of, .. } if of == id);
+                ensure!(is_it, "PUBREL {id} leaves before {:?}", head.packet);
+                let answer = self.inflight.release(id, self.version, self.resumed);
                 ensure!(
-                    !self.owned.contains(&id),
-                    "the broker gets a PUBREL for the gate"
+                    answer == Answer::Broker,
+                    "the broker gets PUBREL {id}, but {answer:?}"
                 );
                 self.leave_unasked(&bytes)?;
             }
+            (
+                Basis::Exempt(Exempt::Purge),
+                Packet::Ack {
+                    kind: PUBREL,
+                    id,
+                    code: 0,
+                    ..
+                },
+            ) => self.purge(id)?,
             (Basis::Exempt(Exempt::Unsubscribe), Packet::Unsubscribe { .. }) => {
                 self.leave_unasked(&bytes)?;
             }
@@ -67,8 +85,14 @@ impl Shadow {
                 self.said_goodbye = true;
             }
             (Basis::Allowed(ticket), Packet::Connect(connect)) => {
-                self.handshake
-                    .forward(ticket, &bytes, &connect, &self.asks)?;
+                self.handshake.forward(
+                    ticket,
+                    &bytes,
+                    &connect,
+                    &self.asks,
+                    self.version,
+                    &self.rules.limits,
+                )?;
             }
             (Basis::Allowed(ticket), Packet::Publish(publish)) => {
                 self.forward_publish(ticket, &bytes, &publish)?;
@@ -90,6 +114,7 @@ impl Shadow {
             head.packet
         );
         self.line.arrivals.pop_front();
+        self.pass_unasked();
         Ok(())
     }
 
@@ -100,6 +125,7 @@ impl Shadow {
         publish: &packet::Publish,
     ) -> Checked {
         let effect = self.effect_at_head();
+        let (version, now) = (self.version, self.now);
         let head = self.line.head()?;
         ensure!(
             head.ticket == Some(ticket),
@@ -110,14 +136,12 @@ impl Shadow {
             effect == Some(Effect::Forward),
             "{publish:?} leaves, but {effect:?}"
         );
-        ensure!(
-            head.outgoing == bytes,
-            "{bytes:02x?} leaves for {:02x?}",
-            head.outgoing
-        );
+        let aged = head.aged(version, now);
+        ensure!(aged == bytes, "{bytes:02x?} leaves for {aged:02x?}");
         ensure!(!head.sent, "{publish:?} leaves twice");
         head.sent = true;
         if let Some(id) = publish.id {
+            self.inflight.set(id, Stage::AtBroker);
             self.acks.forwarded(publish.qos, id, publish.dup);
         }
         Ok(())
@@ -146,8 +170,19 @@ impl Shadow {
         );
         ensure!(!head.sent, "SUBSCRIBE {id} leaves twice");
         head.sent = true;
+        let Packet::Subscribe { filters, .. } = &head.packet else {
+            return Err(format!("SUBSCRIBE {id} leaves before {:?}", head.packet));
+        };
+        let forwarded = filters
+            .iter()
+            .zip(&head.filters)
+            .zip(&slots)
+            .filter(|(_, slot)| slot.is_none())
+            .filter_map(|(((filter, _), number), _)| Some((filter.clone(), number.ok()?)))
+            .collect();
+        let at_broker = AtBroker { slots, forwarded };
         ensure!(
-            self.subscribes.insert(id, slots).is_none(),
+            self.subscribes.insert(id, at_broker).is_none(),
             "SUBSCRIBE {id} while one is unanswered"
         );
         Ok(())

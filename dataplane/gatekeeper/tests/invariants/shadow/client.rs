@@ -8,7 +8,7 @@ use crate::{
     packet::{self, PUBACK, PUBCOMP, PUBREC, PUBREL, Packet},
 };
 
-use super::{Input, Shadow, endings};
+use super::{Input, Shadow, endings, inflight::Answer, offer::Offer};
 
 impl Shadow {
     pub(super) fn client_gets(&mut self, bytes: &[u8], input: &Input) -> Checked {
@@ -33,18 +33,25 @@ impl Shadow {
             Some(Packet::Ack {
                 kind: PUBCOMP,
                 id,
-                code: 0,
+                code,
                 ..
             }) => {
                 let head = self.line.head()?;
                 let answers =
                     matches!(head.packet, Packet::Ack { kind: PUBREL, id: of, .. } if of == id);
-                let owned = self.owned.iter().position(|owned| *owned == id);
-                let (true, Some(owned)) = (answers, owned) else {
-                    return Err(format!("PUBCOMP {id} out of turn"));
+                ensure!(answers, "PUBCOMP {id} out of turn");
+                let Answer::Gate(expected, owed) =
+                    self.inflight.release(id, self.version, self.resumed)
+                else {
+                    return Err(format!("PUBCOMP {id} of the gate, it is the broker's"));
                 };
-                self.owned.swap_remove(owned);
+                ensure!(code == expected, "PUBCOMP {id} with {code:#04x}");
                 self.line.arrivals.pop_front();
+                if owed {
+                    self.acks.forget(id);
+                }
+                self.hear();
+                self.pass_unasked();
                 Ok(())
             }
             Some(Packet::Suback {
@@ -75,9 +82,10 @@ impl Shadow {
             Input::BrokerFrame(broker) if accepted => {
                 let limits = &self.rules.limits;
                 self.handshake
-                    .accepted(self.version, broker, bytes, limits)?;
+                    .accepted(self.version, broker, bytes, limits, self.client_takes)?;
                 self.keep_alive
                     .begin(self.agreed_keep_alive(bytes), self.now);
+                self.learn(broker);
                 Ok(())
             }
             Input::BrokerFrame(broker) if broker.len() != 4 || self.version == Version::V311 => {
@@ -97,6 +105,28 @@ impl Shadow {
                 }
                 Ok(())
             }
+        }
+    }
+
+    /// What the broker's CONNACK says about the session.
+    fn learn(&mut self, broker: &[u8]) {
+        const RECEIVE_MAXIMUM: u8 = 0x21;
+
+        let Some(Packet::Connack {
+            session_present,
+            properties,
+            ..
+        }) = packet::read(self.version, broker)
+        else {
+            return;
+        };
+        self.resumed = session_present;
+        self.offer = Offer::of(&properties);
+        if self.version == Version::V5 {
+            let broker = packet::property(&properties, RECEIVE_MAXIMUM)
+                .and_then(|value| Some(u16::from_be_bytes(value.try_into().ok()?)))
+                .unwrap_or(u16::MAX);
+            self.receive_maximum = broker.min(self.rules.limits.receive_maximum).into();
         }
     }
 
@@ -145,8 +175,10 @@ impl Shadow {
             });
         ensure!(right, "SUBACK {codes:02x?} for {slots:?}");
         head.answered = true;
+        self.inflight.suback(id);
         if head.ticket.is_none() {
             self.line.arrivals.pop_front();
+            self.pass_unasked();
         }
         endings::explained(bytes, properties, self.explains, self.client_takes)
     }

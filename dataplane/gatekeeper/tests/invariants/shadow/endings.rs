@@ -143,6 +143,8 @@ impl Shadow {
             CloseReason::BrokerGone => self.told.broker_end,
             CloseReason::Drain => self.told.drain && self.has_lingered(),
             CloseReason::ClientStalled => matches!(input, Input::Stall),
+            // The driver says so, and these stories do not.
+            CloseReason::PacketTimeout => false,
             CloseReason::KeepAliveTimeout => self.keep_alive.client_is_silent(self.now),
             CloseReason::BrokerUnresponsive => self
                 .keep_alive
@@ -154,7 +156,13 @@ impl Shadow {
             | CloseReason::UnsupportedVersion
             | CloseReason::BadAuthenticationMethod
             | CloseReason::ClientIdentifierRejected => self.client_illegal,
-            CloseReason::ClientViolation(_) => self.client_illegal,
+            // A CONNACK of the gate has more properties than that has room for.
+            CloseReason::ClientViolation(violation)
+                if !self.live && violation.code == ReasonCode::PACKET_TOO_LARGE =>
+            {
+                self.client_illegal || self.client_takes < 45
+            }
+            CloseReason::ClientViolation(_) => self.client_illegal || self.step.misuse.is_some(),
             CloseReason::BrokerViolation(_) => self.broker_illegal,
             CloseReason::BrokerUnreachable => matches!(input, Input::Upstream(false)),
             CloseReason::BrokerTimeout => self

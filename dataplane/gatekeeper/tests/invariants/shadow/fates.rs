@@ -10,6 +10,7 @@ use crate::{
 
 use super::{
     Shadow,
+    inflight::Stage,
     table::{Code, Effect},
 };
 
@@ -35,7 +36,7 @@ impl Shadow {
             head.packet
         );
         let slots = head.slots(asks, version, rules);
-        let sent = head.sent;
+        let (sent, purged) = (head.sent, head.purged);
         let answered = head.answered;
         let Some(head) = self.line.arrivals.pop_front() else {
             return Ok(());
@@ -50,21 +51,38 @@ impl Shadow {
             };
             self.step.gave_up |= end.is_none();
             self.fatal = self.fatal.or(end);
+            self.step.given_up = true;
             return Ok(());
         }
         match (&head.packet, effect, slots) {
             (Packet::Publish(publish), Some(effect), _) => {
-                self.publish_settled(publish, effect, fate, sent)
+                self.publish_settled(publish, effect, fate, sent, purged)?;
+                self.pass_unasked();
+                Ok(())
             }
-            (Packet::Subscribe { .. }, _, Some(Ok(slots))) => {
+            (
+                Packet::Subscribe {
+                    filters: asked_for, ..
+                },
+                _,
+                Some(Ok(slots)),
+            ) => {
+                for (((filter, _), counted), slot) in
+                    asked_for.iter().zip(&head.filters).zip(&slots)
+                {
+                    if let (Ok(number), Some(_)) = (counted, slot) {
+                        self.subscriptions.answer(filter, *number, false);
+                    }
+                }
                 let allowed = slots.iter().filter(|slot| slot.is_none()).count();
                 let right = match fate {
                     Fate::Forwarded => sent && allowed == slots.len(),
                     Fate::ForwardedInPart => sent && allowed > 0 && allowed < slots.len(),
                     Fate::Refused(_) => !sent && answered && allowed == 0,
-                    Fate::Dropped | Fate::Closed => false,
+                    Fate::Dropped | Fate::Expired | Fate::Closed => false,
                 };
                 ensure!(right, "SUBSCRIBE with {slots:?} is {fate:?}");
+                self.pass_unasked();
                 Ok(())
             }
             (packet, effect, slots) => {
@@ -79,45 +97,135 @@ impl Shadow {
         effect: Effect,
         fate: Fate,
         sent: bool,
+        purged: bool,
     ) -> Checked {
         let right = match (effect, fate) {
             (Effect::Forward, Fate::Forwarded) => sent,
             (Effect::Refuse(code), Fate::Refused(says)) => {
                 !sent && code.admits(says.get(), Place::Puback)
             }
-            (Effect::Acknowledge | Effect::Drop, Fate::Dropped) => !sent,
+            (Effect::Acknowledge | Effect::Drop, Fate::Dropped)
+            | (Effect::Expire, Fate::Expired) => !sent,
             _ => false,
         };
         ensure!(right, "{publish:?} is {fate:?}, but {effect:?}");
         let Some(id) = publish.id else {
             return Ok(());
         };
-        match effect {
-            Effect::Refuse(code) => self.acks.own(publish.qos, id, code),
-            Effect::Acknowledge => {
-                self.acks.own(publish.qos, id, Code::Exactly(0));
-                // The broker may hold a repeated one, and then its PUBREL is the broker's.
-                if publish.qos == 2 && !publish.dup && !self.owned.contains(&id) {
-                    self.owned.push(id);
-                }
+        match (effect, fate) {
+            (Effect::Refuse(code), Fate::Refused(says)) => {
+                self.refuse(publish, id, code, says.get(), purged)
             }
-            Effect::Forward | Effect::Drop | Effect::End(..) => {}
+            (Effect::Acknowledge | Effect::Expire, _) => {
+                ensure!(!purged, "{publish:?} is purged and acknowledged");
+                self.inflight.set(
+                    id,
+                    match self.broker_may_hold(publish) {
+                        true => Stage::Received,
+                        false => Stage::Owned,
+                    },
+                );
+                self.acks.own(publish.qos, id, Code::Exactly(0));
+                self.hear();
+                Ok(())
+            }
+            _ => {
+                ensure!(!purged, "{publish:?} is purged, and it is {effect:?}");
+                Ok(())
+            }
         }
+    }
+
+    fn refuse(
+        &mut self,
+        publish: &packet::Publish,
+        id: u16,
+        code: Code,
+        says: u8,
+        purged: bool,
+    ) -> Checked {
+        ensure!(
+            purged == self.broker_may_hold(publish),
+            "{publish:?} is refused, and purged: {purged}"
+        );
+        if purged {
+            self.inflight.set(id, Stage::Purging(says));
+            self.acks.hold(id, code);
+        } else {
+            self.inflight.set(id, Stage::Refused(says));
+            self.acks.own(publish.qos, id, code);
+        }
+        self.hear();
         Ok(())
     }
 
-    /// What the tables say about the PUBLISH at the head, if all is known about it. One that repeats
-    /// what the gate has acknowledged and dropped stays acknowledged [MQTT-4.3.3-2].
+    /// What is at the head of the line, and nobody was asked about, and the broker does not get.
+    pub(super) fn pass_unasked(&mut self) {
+        while let Some(head) = self.line.arrivals.front() {
+            let Packet::Publish(publish) = &head.packet else {
+                return;
+            };
+            let Some(id) = publish.id.filter(|_| !self.step.given_up) else {
+                return;
+            };
+            if head.repeats {
+                match self.inflight.pubrec_code(id) {
+                    Some(code) => self.acks.own(2, id, Code::Exactly(code)),
+                    None => self.acks.again(id),
+                }
+            } else if let Some(code) = head.refused.filter(|_| !self.broker_may_hold(publish)) {
+                self.inflight.set(id, Stage::Refused(code));
+                self.acks.own(publish.qos, id, Code::Exactly(code));
+            } else {
+                return;
+            }
+            self.line.arrivals.pop_front();
+            self.hear();
+        }
+    }
+
+    /// The gate sends a PUBREL for the PUBLISH at the head.
+    pub(super) fn purge(&mut self, id: u16) -> Checked {
+        let effect = self.effect_at_head();
+        let may_hold = match self.line.arrivals.front().map(|head| &head.packet) {
+            Some(Packet::Publish(publish)) => {
+                publish.id == Some(id) && self.broker_may_hold(publish)
+            }
+            _ => false,
+        };
+        ensure!(may_hold, "PUBREL {id} of the gate for nothing");
+        let head = self.line.head()?;
+        match (head.refused, effect) {
+            (Some(code), _) => {
+                self.line.arrivals.pop_front();
+                self.inflight.set(id, Stage::Purging(code));
+                self.acks.hold(id, Code::Exactly(code));
+                self.pass_unasked();
+                Ok(())
+            }
+            (None, Some(Effect::Refuse(_))) => {
+                ensure!(!head.purged, "{:?} is purged twice", head.packet);
+                head.purged = true;
+                Ok(())
+            }
+            (None, effect) => Err(format!("PUBREL {id} of the gate, but {effect:?}")),
+        }
+    }
+
+    /// Whether it may be the second copy of a message that the broker got on a former connection.
+    fn broker_may_hold(&self, publish: &packet::Publish) -> bool {
+        self.resumed && publish.dup && publish.qos == 2
+    }
+
+    /// What the tables say about the PUBLISH at the head, if all is known about it.
     pub(super) fn effect_at_head(&self) -> Option<Effect> {
         let head = self.line.arrivals.front()?;
-        let effect = head.effect(&self.asks, self.version, &self.rules, self.broker_takes)?;
-        match &head.packet {
-            Packet::Publish(publish)
-                if publish.qos == 2 && publish.id.is_some_and(|id| self.owned.contains(&id)) =>
-            {
-                Some(Effect::Acknowledge)
-            }
-            _ => Some(effect),
-        }
+        head.effect(
+            &self.asks,
+            self.version,
+            &self.rules,
+            self.broker_takes,
+            self.now,
+        )
     }
 }

@@ -19,6 +19,8 @@ pub(crate) struct Handshake {
     pub(crate) will_ticket: Option<Ticket>,
     pub(crate) dialled_at: Option<u64>,
     ready: bool,
+    /// As the broker heard it, in seconds.
+    keep_alive: u16,
     sent: bool,
     /// The CONNACK that the client got.
     pub(crate) connack: Option<Vec<u8>>,
@@ -104,6 +106,8 @@ impl Handshake {
         bytes: &[u8],
         sent: &Connect,
         asks: &Asks,
+        version: Version,
+        limits: &Limits,
     ) -> Checked {
         ensure!(self.ready && !self.sent, "a CONNECT at the wrong time");
         ensure!(self.is_admitted(asks), "a CONNECT that is not allowed");
@@ -114,7 +118,7 @@ impl Handshake {
         let Some((connect, original)) = &self.connect else {
             return Err("a CONNECT out of nothing".to_owned());
         };
-        let expected = Connect {
+        let mut expected = Connect {
             client_id: match asks.outcome(ticket) {
                 Some(Verdict::Allow(Allow::Connect(allow))) => allow
                     .broker_client_id
@@ -124,11 +128,13 @@ impl Handshake {
             },
             ..connect.clone()
         };
+        bound(&mut expected, version, limits);
         ensure!(*sent == expected, "{sent:?} where {expected:?} is allowed");
         ensure!(
             expected != *connect || bytes == original,
             "an unmodified CONNECT is not the client's bytes"
         );
+        self.keep_alive = expected.keep_alive;
         self.sent = true;
         Ok(())
     }
@@ -140,7 +146,12 @@ impl Handshake {
         broker: &[u8],
         client: &[u8],
         limits: &Limits,
+        client_takes: usize,
     ) -> Checked {
+        const USER_PROPERTY: u8 = 0x26;
+        const SESSION_EXPIRY_INTERVAL: u8 = 0x11;
+        const SERVER_KEEP_ALIVE: u8 = 0x13;
+        const RECEIVE_MAXIMUM: u8 = 0x21;
         const ASSIGNED_CLIENT_IDENTIFIER: u8 = 0x12;
         const TOPIC_ALIAS_MAXIMUM: u8 = 0x22;
         const MAXIMUM_PACKET_SIZE: u8 = 0x27;
@@ -155,6 +166,19 @@ impl Handshake {
         let size = packet::property(&before, MAXIMUM_PACKET_SIZE)
             .and_then(|size| Some(u32::from_be_bytes(size.try_into().ok()?)))
             .map_or(size, |broker| broker.min(size));
+        let (asked, _) = self.connect.as_ref().ok_or("a CONNACK for nothing")?;
+        let keep_alive = number(&before, SERVER_KEEP_ALIVE).map_or(self.keep_alive, |seconds| {
+            bounded(seconds as u16, limits.max_keep_alive)
+        });
+        let keep_alive = (keep_alive != asked.keep_alive
+            || number(&before, SERVER_KEEP_ALIVE).is_some())
+        .then_some(keep_alive);
+        let most = limits.max_session_expiry;
+        let expiry = number(&asked.properties, SESSION_EXPIRY_INTERVAL)
+            .and_then(|asked| (asked > most).then_some(most));
+        let receive = number(&before, RECEIVE_MAXIMUM).map_or(limits.receive_maximum, |broker| {
+            limits.receive_maximum.min(broker as u16)
+        });
         let assigned = self
             .connect
             .as_ref()
@@ -171,6 +195,15 @@ impl Handshake {
             ),
             (MAXIMUM_PACKET_SIZE, Some(size.to_be_bytes().to_vec())),
             (ASSIGNED_CLIENT_IDENTIFIER, assigned.then_some(id)),
+            (RECEIVE_MAXIMUM, Some(receive.to_be_bytes().to_vec())),
+            (
+                SERVER_KEEP_ALIVE,
+                keep_alive.map(|seconds| seconds.to_be_bytes().to_vec()),
+            ),
+            (
+                SESSION_EXPIRY_INTERVAL,
+                expiry.map(|seconds| seconds.to_be_bytes().to_vec()),
+            ),
         ] {
             let found = packet::property(&after, property);
             ensure!(
@@ -180,6 +213,15 @@ impl Handshake {
             before.retain(|(id, _)| *id != property);
             after.retain(|(id, _)| *id != property);
         }
+        ensure!(client.len() <= client_takes, "a CONNACK that is too large");
+        let dropped: usize = before
+            .iter()
+            .filter(|(id, _)| *id == USER_PROPERTY)
+            .map(|(_, value)| 1 + value.len())
+            .sum();
+        if before != after && client.len() + dropped > client_takes {
+            before.retain(|(id, _)| *id != USER_PROPERTY);
+        }
         ensure!(
             before == after,
             "the other properties of the CONNACK are changed"
@@ -187,11 +229,9 @@ impl Handshake {
         Ok(())
     }
 
-    /// The keep alive of the CONNECT, in seconds.
+    /// The keep alive of the CONNECT that the broker got, in seconds.
     pub(crate) fn keep_alive(&self) -> u16 {
-        self.connect
-            .as_ref()
-            .map_or(0, |(connect, _)| connect.keep_alive)
+        self.keep_alive
     }
 
     /// Whether the client's CONNECT was understood.
@@ -231,4 +271,42 @@ fn connack(bytes: &[u8]) -> Result<((bool, u8), Properties), Fault> {
         }) => Ok(((session_present, code), properties)),
         other => Err(format!("{other:?} where a CONNACK is expected")),
     }
+}
+
+/// What the operator bounds in a CONNECT.
+fn bound(connect: &mut Connect, version: Version, limits: &Limits) {
+    const CLEAN: u8 = 1 << 1;
+    const SESSION_EXPIRY_INTERVAL: u8 = 0x11;
+
+    let most = limits.max_session_expiry;
+    if version.is_v3() {
+        connect.flags |= if most == 0 { CLEAN } else { 0 };
+        return;
+    }
+    connect.keep_alive = bounded(connect.keep_alive, limits.max_keep_alive);
+    if number(&connect.properties, SESSION_EXPIRY_INTERVAL).is_some_and(|asked| asked > most) {
+        for (id, value) in &mut connect.properties {
+            if *id == SESSION_EXPIRY_INTERVAL {
+                *value = most.to_be_bytes().to_vec();
+            }
+        }
+    }
+}
+
+fn bounded(seconds: u16, most: u16) -> u16 {
+    if most > 0 && (seconds == 0 || seconds > most) {
+        most
+    } else {
+        seconds
+    }
+}
+
+/// The value of a property that is a number.
+fn number(properties: &Properties, id: u8) -> Option<u32> {
+    let value = packet::property(properties, id)?;
+    Some(
+        value
+            .iter()
+            .fold(0, |all, byte| all << 8 | u32::from(*byte)),
+    )
 }

@@ -4,10 +4,10 @@ use gatekeeper::{CloseReason, Ticket, Verdict};
 
 use crate::{
     fault::{Checked, ensure},
-    packet::{self, PUBACK, PUBCOMP, PUBREC, Packet},
+    packet::{self, PUBACK, PUBCOMP, PUBREC, PUBREL, Packet, Publish},
 };
 
-use super::{Merge, Shadow};
+use super::{Merge, Shadow, inflight::Meaning, line::is_refused_unasked, table::Code};
 
 /// What went into the gatekeeper.
 #[derive(Debug)]
@@ -65,7 +65,10 @@ impl Shadow {
             return Ok(());
         }
         self.keep_alive.not_silent(self.now);
-        if matches!(self.step.closing, Some(CloseReason::ClientViolation(_))) {
+        if let Some(CloseReason::ClientViolation(violation)) = self.step.closing {
+            self.step.misuse = self.misuse(bytes);
+            let expected = self.client_illegal || self.step.misuse == Some(violation.code.get());
+            ensure!(expected, "{violation:?}, but {:?}", self.step.misuse);
             return Ok(());
         }
         let largest = self.rules.limits.max_packet_size.min(self.broker_takes);
@@ -91,42 +94,148 @@ impl Shadow {
                 | Packet::Unsubscribe { .. }
                 | Packet::Ack { .. }
                 | Packet::Disconnect { .. }),
-            ) => self.line.push(self.version, packet, bytes.to_vec()),
+            ) => self.stand_in_line(packet, bytes),
             other => Err(format!("{other:?} is taken from a client")),
         }
     }
 
     fn take_broker_frame(&mut self, bytes: &[u8]) {
-        if !self.live {
+        if !self.live || matches!(self.step.closing, Some(CloseReason::BrokerViolation(_))) {
             return;
         }
         match packet::read(self.version, bytes) {
-            Some(Packet::Ack {
-                kind: kind @ (PUBACK | PUBREC),
-                id,
-                ..
-            }) => {
-                if !matches!(self.step.closing, Some(CloseReason::BrokerViolation(_))) {
-                    self.acks.came(kind, id, bytes);
-                }
+            Some(Packet::Ack { kind, id, code, .. }) if kind != PUBREL => {
+                self.take_broker_ack(kind, id, code, bytes);
             }
             Some(Packet::Suback {
                 id,
                 codes,
                 properties,
-            }) => match self.subscribes.remove(&id) {
-                Some(slots) if slots.iter().any(Option::is_some) => {
-                    self.step.merge = Some(Merge {
-                        id,
-                        slots,
-                        codes,
-                        properties,
-                    });
+            }) => {
+                self.inflight.suback(id);
+                let Some(at_broker) = self.subscribes.remove(&id) else {
+                    self.step.pass = Some(bytes.to_vec());
+                    return;
+                };
+                for ((filter, number), code) in at_broker.forwarded.iter().zip(&codes) {
+                    self.subscriptions.answer(filter, *number, *code < 0x80);
                 }
-                _ => self.step.pass = Some(bytes.to_vec()),
-            },
+                if at_broker.slots.iter().all(Option::is_none) {
+                    self.step.pass = Some(bytes.to_vec());
+                    return;
+                }
+                self.step.merge = Some(Merge {
+                    id,
+                    slots: at_broker.slots,
+                    codes,
+                    properties,
+                });
+            }
+            Some(Packet::Unsuback { id }) => {
+                self.inflight.unsuback(id);
+                self.step.pass = Some(bytes.to_vec());
+            }
             Some(Packet::Pingresp) if !self.keep_alive.pong() => {}
             _ => self.step.pass = Some(bytes.to_vec()),
         }
     }
+    fn take_broker_ack(&mut self, kind: u8, id: u16, code: u8, bytes: &[u8]) {
+        if kind == PUBCOMP {
+            match self.inflight.pubcomp(id) {
+                Some(owed) => {
+                    self.step.pass = Some(bytes.to_vec());
+                    if owed {
+                        self.acks.forget(id);
+                    }
+                }
+                None => self.acks.purged(id),
+            }
+        } else {
+            match kind {
+                PUBACK => self.inflight.puback(id),
+                _ => self.inflight.pubrec(id, code),
+            }
+            self.acks.came(kind, id, code, bytes);
+        }
+        self.hear();
+    }
+
+    /// The gate's own acknowledgements are out.
+    pub(super) fn hear(&mut self) {
+        for id in self.acks.take_out() {
+            self.inflight.acknowledged(id);
+        }
+    }
+
+    fn stand_in_line(&mut self, packet: Packet, bytes: &[u8]) -> Checked {
+        let (packet, outgoing) = self.line.understand(self.version, packet, bytes.to_vec())?;
+        let meaning = self.inflight.meaning(&packet, self.receive_maximum);
+        if let Some(code) = self.offer.misuse(&packet).or(meaning.misuse()) {
+            return Err(format!("{packet:?} is taken, {code:#04x} is due"));
+        }
+        self.inflight.take(&packet);
+        let filters = match &packet {
+            Packet::Subscribe { filters, .. } => self.count_filters(filters),
+            Packet::Unsubscribe { filters, .. } => {
+                filters
+                    .iter()
+                    .for_each(|filter| self.subscriptions.leave(filter));
+                Vec::new()
+            }
+            _ => Vec::new(),
+        };
+        let refused = match &packet {
+            Packet::Publish(publish) if is_misnamed(publish) => Some(0x99),
+            _ => None,
+        };
+        if refused.is_some() && matches!(&packet, Packet::Publish(Publish { qos: 0, .. })) {
+            return Ok(());
+        }
+        let arrival = self.line.push(packet, outgoing, self.now);
+        arrival.repeats = meaning == Meaning::Repeat;
+        arrival.refused = refused.filter(|_| !arrival.repeats);
+        arrival.filters = filters;
+        Ok(())
+    }
+
+    fn count_filters(&mut self, filters: &[(String, u8)]) -> Vec<Result<usize, Code>> {
+        let limits = &self.rules.limits;
+        filters
+            .iter()
+            .map(|(filter, _)| {
+                let wildcards = filter.matches(['+', '#']).count();
+                if is_refused_unasked(filter, self.version)
+                    || wildcards > limits.max_filter_wildcards
+                {
+                    return Err(Code::Exactly(0x8F));
+                }
+                self.subscriptions
+                    .ask(filter, limits.max_subscriptions)
+                    .ok_or(Code::Exactly(0x97))
+            })
+            .collect()
+    }
+
+    /// The code that the client's packet deserves, if it is one that might be legal elsewhere.
+    fn misuse(&mut self, bytes: &[u8]) -> Option<u8> {
+        let packet = packet::read(self.version, bytes)?;
+        if let Some(code) = self.offer.misuse(&packet) {
+            return Some(code);
+        }
+        let (packet, _) = self
+            .line
+            .understand(self.version, packet, bytes.to_vec())
+            .ok()?;
+        self.inflight
+            .meaning(&packet, self.receive_maximum)
+            .misuse()
+    }
+}
+
+/// Whether the payload is not the UTF-8 that it is said to be.
+fn is_misnamed(publish: &Publish) -> bool {
+    const PAYLOAD_FORMAT_INDICATOR: u8 = 0x01;
+
+    packet::property(&publish.properties, PAYLOAD_FORMAT_INDICATOR) == Some(&[1])
+        && std::str::from_utf8(&publish.payload).is_err()
 }

@@ -18,6 +18,8 @@ use super::{
     table::{self, Code, Effect},
 };
 
+const MESSAGE_EXPIRY_INTERVAL: u8 = 0x02;
+
 /// A packet of the client whose turn comes.
 #[derive(Debug)]
 pub(crate) struct Arrival {
@@ -30,6 +32,16 @@ pub(crate) struct Arrival {
     pub(crate) sent: bool,
     /// Whether the gate answered it.
     pub(crate) answered: bool,
+    /// A PUBLISH with QoS 2 once more.
+    pub(crate) repeats: bool,
+    /// What the gate refuses it with, and asks nobody.
+    pub(crate) refused: Option<u8>,
+    /// Whether the gate sent a PUBREL for it.
+    pub(crate) purged: bool,
+    /// When it came.
+    pub(crate) at: u64,
+    /// For each filter of a SUBSCRIBE its number among those that count, or why nobody is asked.
+    pub(crate) filters: Vec<Result<usize, Code>>,
 }
 
 /// What becomes of each filter of a SUBSCRIBE: `None` goes to the broker.
@@ -43,36 +55,56 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// A packet of a kind that matters to the order came.
-    pub(crate) fn push(&mut self, version: Version, packet: Packet, bytes: Vec<u8>) -> Checked {
-        let (packet, outgoing) = match packet {
+    /// What a packet means, its alias resolved, and what would go to the broker.
+    pub(crate) fn understand(
+        &mut self,
+        version: Version,
+        packet: Packet,
+        bytes: Vec<u8>,
+    ) -> Result<(Packet, Vec<u8>), Fault> {
+        match packet {
             Packet::Publish(publish) => {
                 let (publish, outgoing) = self.resolve(version, publish, bytes)?;
-                (Packet::Publish(publish), outgoing)
+                Ok((Packet::Publish(publish), outgoing))
             }
-            packet => (packet, bytes),
-        };
+            packet => Ok((packet, bytes)),
+        }
+    }
+
+    /// A packet of a kind that matters to the order came.
+    pub(crate) fn push(&mut self, packet: Packet, outgoing: Vec<u8>, at: u64) -> &mut Arrival {
         self.arrivals.push_back(Arrival {
             packet,
             outgoing,
             ticket: None,
             sent: false,
             answered: false,
+            repeats: false,
+            refused: None,
+            purged: false,
+            at,
+            filters: Vec::new(),
         });
-        Ok(())
+        self.arrivals.back_mut().expect("it was just put there")
+    }
+
+    /// What waits, with every filter for itself.
+    pub(crate) fn weight(&self) -> usize {
+        self.arrivals
+            .iter()
+            .map(|arrival| match &arrival.packet {
+                Packet::Subscribe { filters, .. } => filters.len(),
+                _ => 1,
+            })
+            .sum()
     }
 
     /// The packet that came last is asked about.
-    pub(crate) fn asked(
-        &mut self,
-        ticket: Ticket,
-        question: &Question,
-        version: Version,
-    ) -> Checked {
+    pub(crate) fn asked(&mut self, ticket: Ticket, question: &Question) -> Checked {
         let Some(last) = self
             .arrivals
             .back_mut()
-            .filter(|last| last.ticket.is_none())
+            .filter(|last| last.ticket.is_none() && !last.repeats && last.refused.is_none())
         else {
             return Err(format!("{question:?} about no packet"));
         };
@@ -85,7 +117,7 @@ impl Line {
                     && question.payload_size == publish.payload.len()
             }
             (Packet::Subscribe { filters, .. }, Question::Subscribe(question)) => {
-                is_about(question, filters, version)
+                is_about(question, filters, &last.filters)
             }
             _ => false,
         };
@@ -98,6 +130,7 @@ impl Line {
     pub(crate) fn bytes(&self) -> usize {
         self.arrivals
             .iter()
+            .filter(|arrival| !arrival.repeats && arrival.refused.is_none())
             .map(|arrival| arrival.outgoing.len())
             .sum()
     }
@@ -131,27 +164,19 @@ impl Line {
             self.aliases.insert(alias, publish.topic.clone());
         }
         publish.properties.retain(|(id, _)| *id != TOPIC_ALIAS);
-        let outgoing = write::Publish {
-            topic: publish.topic.clone(),
-            qos: publish.qos,
-            retain: publish.retain,
-            dup: publish.dup,
-            id: publish.id.unwrap_or_default(),
-            properties: concat(&publish.properties),
-            payload: publish.payload.clone(),
-        };
+        let outgoing = written(&publish);
         Ok((publish, outgoing.write(version)))
     }
 }
 
 impl Arrival {
     /// Whether all is known about it.
-    pub(crate) fn is_ripe(&self, asks: &Asks, version: Version) -> bool {
+    pub(crate) fn is_ripe(&self, asks: &Asks) -> bool {
         let Some(first) = self.ticket else {
             return true;
         };
         let count = match &self.packet {
-            Packet::Subscribe { filters, .. } => asked_filters(filters, version).count(),
+            Packet::Subscribe { .. } => self.filters.iter().filter(|filter| filter.is_ok()).count(),
             _ => 1,
         };
         (0..count).all(|index| asks.outcome(first.filter(index)).is_some())
@@ -164,6 +189,7 @@ impl Arrival {
         version: Version,
         rules: &Rules,
         broker_takes: usize,
+        now: u64,
     ) -> Option<Effect> {
         let Packet::Publish(publish) = &self.packet else {
             return None;
@@ -177,8 +203,34 @@ impl Arrival {
                 };
                 table::denied_publish(version, publish.qos, &deny, rules)
             }
+            Effect::Forward if self.left(now) == Some(0) => Effect::Expire,
             effect => effect,
         })
+    }
+
+    /// What is left of the Message Expiry Interval, if whole seconds of it have passed.
+    fn left(&self, now: u64) -> Option<u32> {
+        let Packet::Publish(publish) = &self.packet else {
+            return None;
+        };
+        let interval = packet::property(&publish.properties, MESSAGE_EXPIRY_INTERVAL)?;
+        let interval = u32::from_be_bytes(interval.try_into().ok()?);
+        let waited = u32::try_from((now - self.at) / 1000).unwrap_or(u32::MAX);
+        (waited > 0).then(|| interval.saturating_sub(waited))
+    }
+
+    /// The PUBLISH as it may leave now.
+    pub(crate) fn aged(&self, version: Version, now: u64) -> Vec<u8> {
+        let (Packet::Publish(publish), Some(left)) = (&self.packet, self.left(now)) else {
+            return self.outgoing.clone();
+        };
+        let mut publish = publish.clone();
+        for (id, value) in &mut publish.properties {
+            if *id == MESSAGE_EXPIRY_INTERVAL {
+                *value = left.to_be_bytes().to_vec();
+            }
+        }
+        written(&publish).write(version)
     }
 
     /// What the tables say about a SUBSCRIBE.
@@ -188,23 +240,22 @@ impl Arrival {
         version: Version,
         rules: &Rules,
     ) -> Option<Result<Slots, (CloseReason, Code)>> {
-        let Packet::Subscribe { filters, .. } = &self.packet else {
+        if !matches!(self.packet, Packet::Subscribe { .. }) {
             return None;
-        };
+        }
         let mut asked = 0;
         let mut slots = Vec::new();
-        for (filter, _) in filters {
-            slots.push(if is_refused_unasked(filter, version) {
-                Some(match version {
-                    Version::V31 | Version::V311 => Code::Exactly(0x80),
-                    Version::V5 => Code::Exactly(0x8F),
-                })
-            } else {
-                let verdict = asks.outcome(self.ticket?.filter(asked))?;
-                asked += 1;
-                match table::filter(version, verdict, rules) {
-                    Ok(slot) => slot,
-                    Err(end) => return Some(Err(end)),
+        for filter in &self.filters {
+            slots.push(match (filter, version) {
+                (Err(_), Version::V31 | Version::V311) => Some(Code::Exactly(0x80)),
+                (Err(code), Version::V5) => Some(*code),
+                (Ok(_), _) => {
+                    let verdict = asks.outcome(self.ticket?.filter(asked))?;
+                    asked += 1;
+                    match table::filter(version, verdict, rules) {
+                        Ok(slot) => slot,
+                        Err(end) => return Some(Err(end)),
+                    }
                 }
             });
         }
@@ -237,7 +288,7 @@ impl Arrival {
 }
 
 /// Whether the gate answers for a filter by itself: no broker agrees with another about it.
-fn is_refused_unasked(filter: &str, version: Version) -> bool {
+pub(crate) fn is_refused_unasked(filter: &str, version: Version) -> bool {
     let mut levels = filter.splitn(3, '/');
     if levels.next() != Some("$share") {
         return false;
@@ -252,18 +303,17 @@ fn is_refused_unasked(filter: &str, version: Version) -> bool {
     malformed || nested
 }
 
-fn asked_filters(
-    filters: &[(String, u8)],
-    version: Version,
-) -> impl Iterator<Item = &(String, u8)> {
-    filters
-        .iter()
-        .filter(move |(filter, _)| !is_refused_unasked(filter, version))
-}
-
 /// Whether the question is about exactly those filters that are asked about.
-fn is_about(question: &SubscribeQuestion, filters: &[(String, u8)], version: Version) -> bool {
-    let expected = asked_filters(filters, version).map(|(filter, options)| {
+fn is_about(
+    question: &SubscribeQuestion,
+    filters: &[(String, u8)],
+    counted: &[Result<usize, Code>],
+) -> bool {
+    let asked = filters
+        .iter()
+        .zip(counted)
+        .filter(|(_, counted)| counted.is_ok());
+    let expected = asked.map(|((filter, options), _)| {
         let shared = filter
             .strip_prefix("$share/")
             .and_then(|rest| rest.split_once('/'));
@@ -278,6 +328,18 @@ fn is_about(question: &SubscribeQuestion, filters: &[(String, u8)], version: Ver
         .iter()
         .map(|asked| (asked.share_name.as_deref(), &*asked.filter, asked.qos as u8))
         .eq(expected)
+}
+
+fn written(publish: &Publish) -> write::Publish {
+    write::Publish {
+        topic: publish.topic.clone(),
+        qos: publish.qos,
+        retain: publish.retain,
+        dup: publish.dup,
+        id: publish.id.unwrap_or_default(),
+        properties: concat(&publish.properties),
+        payload: publish.payload.clone(),
+    }
 }
 
 fn concat(properties: &packet::Properties) -> Vec<u8> {

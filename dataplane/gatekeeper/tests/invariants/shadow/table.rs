@@ -44,6 +44,8 @@ pub(crate) enum Effect {
     Refuse(Code),
     /// Acknowledged as a success, and dropped.
     Acknowledge,
+    /// The same, for its time is up.
+    Expire,
     Drop,
     End(CloseReason, Code),
 }

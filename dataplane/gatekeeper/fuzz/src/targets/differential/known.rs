@@ -93,6 +93,10 @@ const LAX: &[(&str, &[&str])] = &[
             "3.1.1: MQTT-3.2.2-6",
         ],
     ),
+    (
+        "DUP where only MQTT 3.1 has it, on PUBREL, SUBSCRIBE and UNSUBSCRIBE",
+        &["MQTT-2.1.3-1"],
+    ),
     ("properties: twice, the last one counts", &["§2.2.2.2"]),
     (
         "properties: values that mean nothing",

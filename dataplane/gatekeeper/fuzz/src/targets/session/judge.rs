@@ -194,6 +194,7 @@ impl Judge {
                 assert!(!self.connected && self.answered, "connected out of nothing");
                 self.connected = true;
             }
+            Action::Note(Event::Undeliverable) => {}
             Action::Close(_) => {
                 self.closed = true;
             }

@@ -52,6 +52,7 @@ pub(super) fn connect(version: Version, how: u8) -> Vec<u8> {
         username: Some("alice".to_owned()),
         password: Some("secret".to_owned()),
         properties,
+        ..Connect::default()
     }
     .write(version)
 }

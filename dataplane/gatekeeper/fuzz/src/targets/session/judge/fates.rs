@@ -36,7 +36,11 @@ impl Judge {
                 }
                 self.credits.push((publish.qos + 3, id));
             }
-            Fate::Dropped | Fate::Forwarded | Fate::ForwardedInPart | Fate::Closed => {}
+            Fate::Expired
+            | Fate::Dropped
+            | Fate::Forwarded
+            | Fate::ForwardedInPart
+            | Fate::Closed => {}
         }
     }
 

@@ -1,0 +1,214 @@
+//! What a session with a mount has to keep: which filters of this connection stand below the mount
+//! at the broker and which where the client sees them, and which deliveries were kept from the client.
+
+mod subscriptions;
+mod turns;
+
+use std::{collections::HashSet, num::NonZeroU16};
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
+use crate::{
+    frame::{Frame, Side},
+    mount::{Mount, Place},
+    question::{QoS, Version},
+    rules::Limits,
+    topic::Parsed,
+    violation::Violation,
+    wire::{
+        Property, RawProperties,
+        properties::RESPONSE_TOPIC,
+        publish::Publish,
+        subscribe::{Outgoing, Subscribe, Subscription},
+        unsuback::{self, Unsuback},
+        unsubscribe,
+    },
+};
+
+use self::{
+    subscriptions::{Form, Subscriptions},
+    turns::{Turns, Whose},
+};
+
+/// The client's view of the broker's topics.
+#[derive(Debug)]
+pub(crate) struct Namespace {
+    mount: Mount,
+    /// Whether the broker may hold subscriptions of an earlier connection, in whatever form.
+    resumed: bool,
+    subscriptions: Subscriptions,
+    /// QoS 2 deliveries that the client did not get: their PUBREL is answered by the gate. There are
+    /// no more of them than the client takes at a time [MQTT-3.3.4-9], and never more than
+    /// identifiers.
+    withheld: HashSet<NonZeroU16>,
+    turns: Turns,
+}
+
+/// What the client gets of a delivery.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum View {
+    /// The very same bytes.
+    AsSent,
+    /// The packet under another topic name, with these properties.
+    Renamed(ByteString, RawProperties),
+    /// Nothing: it has no name that the client would know.
+    Withheld,
+}
+
+impl Namespace {
+    /// `None` if this can't be a mount. No filter is rewritten then.
+    pub(crate) fn new(mount: ByteString, resumed: bool) -> Option<Box<Self>> {
+        Some(Box::new(Self {
+            mount: Mount::new(mount)?,
+            resumed,
+            subscriptions: Subscriptions::default(),
+            withheld: HashSet::new(),
+            turns: Turns::default(),
+        }))
+    }
+
+    pub(crate) fn mount(&self) -> &Mount {
+        &self.mount
+    }
+
+    /// A SUBSCRIBE is about to leave. The broker may deliver before it answers.
+    pub(crate) fn subscribes(&mut self, subscribe: &Subscribe, outgoing: &[Outgoing]) {
+        let filters = subscribe.filters.iter().zip(outgoing);
+        let joining = filters
+            .filter(|(_, outgoing)| **outgoing != Outgoing::Omitted)
+            .map(|(subscription, outgoing)| {
+                (subscription.parsed.full(), form(subscription, outgoing))
+            });
+        self.subscriptions.join(subscribe.packet_id, joining);
+    }
+
+    /// The broker's answer, one code per filter that went to it.
+    pub(crate) fn subscribed(&mut self, id: NonZeroU16, codes: &[u8]) {
+        self.subscriptions.joined(id, codes);
+    }
+
+    /// An UNSUBSCRIBE as the broker has to get it: each filter in the form in which it was subscribed
+    /// to on this connection [MQTT-3.10.4-1], and in both if that is not known.
+    pub(crate) fn unsubscribes(
+        &mut self,
+        packet: &Bytes,
+        version: Version,
+        limits: &Limits,
+    ) -> Result<Bytes, Violation> {
+        const TOO_LARGE: Violation = Violation::too_large(
+            "UNSUBSCRIBE with its filters below the mount",
+            "MQTT-3.2.2-15",
+        );
+
+        let frame = Frame::of_packet(packet.clone(), Side::Client)?;
+        let unsubscribe = unsubscribe::read(&frame, version, limits.filters())?;
+        let mut filters = Vec::with_capacity(unsubscribe.filters.len());
+        let mut leaving = Vec::with_capacity(unsubscribe.filters.len());
+        for own in &unsubscribe.filters {
+            let below = match own {
+                Parsed::Filter(filter) => self.mount.filter(filter),
+                Parsed::Refused(_) => None,
+            };
+            let forms = match below {
+                Some(_) => self.subscriptions.forms(own.full()),
+                None => Form::PLAIN,
+            };
+            filters.extend(forms.iter().filter_map(|form| match form {
+                Form::Below => below.clone(),
+                Form::Plain => Some(own.full().clone()),
+            }));
+            leaving.push((own.full(), forms));
+        }
+        self.subscriptions.leave(unsubscribe.packet_id, leaving)?;
+        unsubscribe
+            .encode_with(filters.iter().map(|filter| &**filter))
+            .map_err(|_| TOO_LARGE)
+    }
+
+    /// How many UNSUBSCRIBE packets are at the broker.
+    pub(crate) fn unsubscribing(&self) -> usize {
+        self.subscriptions.leaving()
+    }
+
+    /// The broker's answer as the client has to get it, if it is not the same: one code per filter of
+    /// the client's packet, in its order [MQTT-3.11.3-1].
+    pub(crate) fn unsubscribed(
+        &mut self,
+        unsuback: &Unsuback,
+        version: Version,
+    ) -> Result<Option<Bytes>, Violation> {
+        let codes = (!version.is_v3()).then_some(&*unsuback.codes);
+        let merged = self.subscriptions.left(unsuback.packet_id, codes)?;
+        if merged == *unsuback.codes {
+            return Ok(None);
+        }
+        unsuback::encode_v5(unsuback.packet_id, &unsuback.raw_properties, &merged)
+            .map(Some)
+            .map_err(|_| Violation::too_large("UNSUBACK beyond all bounds", "MQTT-3.1.2-24"))
+    }
+
+    /// What the client gets of a delivery. What stands below the mount loses it, and so does the
+    /// Response Topic. A name elsewhere passes if a filter where the client sees it may have asked for
+    /// it. A Response Topic that the client has no name for is left out.
+    pub(crate) fn view(&self, publish: &Publish) -> View {
+        let topic = match self.mount.place(&publish.topic) {
+            Place::Below(rest) => rest,
+            Place::Outside if self.resumed || self.subscriptions.has_plain() => {
+                publish.topic.clone()
+            }
+            Place::Root | Place::Outside => return View::Withheld,
+        };
+        let response = publish.response_topic.as_ref();
+        let properties = match response.map(|topic| self.mount.place(topic)) {
+            None | Some(Place::Outside) if topic == publish.topic => return View::AsSent,
+            None | Some(Place::Outside) => Some(publish.raw_properties.clone()),
+            Some(Place::Root) => Some(publish.raw_properties.without(&[RESPONSE_TOPIC])),
+            Some(Place::Below(rest)) => {
+                let rest = [Property::ResponseTopic(rest)];
+                publish.raw_properties.with(&rest).ok()
+            }
+        };
+        properties.map_or(View::Withheld, |properties| {
+            View::Renamed(topic, properties)
+        })
+    }
+
+    /// A delivery goes to the client.
+    pub(crate) fn delivers(&mut self, qos: QoS, id: NonZeroU16) {
+        // A new message under the identifier of one that the broker never released.
+        self.withheld.remove(&id);
+        self.turns.take(qos, id, Whose::Client);
+    }
+
+    /// A delivery is kept from the client.
+    pub(crate) fn withholds(&mut self, qos: QoS, id: NonZeroU16) {
+        if qos == QoS::ExactlyOnce {
+            self.withheld.insert(id);
+        }
+        self.turns.take(qos, id, Whose::Gate);
+    }
+
+    /// The client has sent the broker its PUBACK or PUBREC.
+    pub(crate) fn acknowledged(&mut self, qos: QoS, id: NonZeroU16) {
+        self.turns.passed(qos, id);
+    }
+
+    /// The withheld delivery that the gate has to acknowledge now.
+    pub(crate) fn next_to_acknowledge(&mut self, qos: QoS) -> Option<NonZeroU16> {
+        self.turns.next(qos)
+    }
+
+    /// The broker releases a delivery. Tells whether it was withheld.
+    pub(crate) fn releases(&mut self, id: NonZeroU16) -> bool {
+        self.withheld.remove(&id)
+    }
+}
+
+/// The mount is never empty, so a filter below it is never the client's own.
+fn form(subscription: &Subscription, outgoing: &Outgoing) -> Form {
+    match outgoing {
+        Outgoing::Changed { filter, .. } if filter != subscription.parsed.full() => Form::Below,
+        _ => Form::Plain,
+    }
+}

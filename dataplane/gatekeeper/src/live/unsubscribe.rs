@@ -1,0 +1,57 @@
+//! UNSUBSCRIBE and UNSUBACK. No permission may block leaving [MQTT-3.10.4-1]; a session with a mount
+//! leaves what it subscribed to, under the name that it has at the broker.
+
+use bytes::Bytes;
+
+use crate::{
+    action::{Admitted, Exempt},
+    frame::Frame,
+    gatekeeper::Context,
+    inflight::Request,
+    violation::Violation,
+    wire::unsuback,
+};
+
+use super::{End, Live, downlink::broker_fault};
+
+impl Live {
+    pub(super) fn release_unsubscribe(
+        &mut self,
+        packet: Bytes,
+        cx: &mut Context<'_>,
+    ) -> Result<(), End> {
+        let bytes = match &mut self.namespace {
+            None => packet,
+            Some(namespace) => namespace.unsubscribes(&packet, self.version, &cx.rules.limits)?,
+        };
+        if bytes.len() > self.broker_takes {
+            // Nothing was left, and MQTT 3.x could only be told that it was.
+            return Err(Violation::too_large(
+                "UNSUBSCRIBE with its filters below the mount",
+                "MQTT-3.2.2-15",
+            )
+            .into());
+        }
+        self.forward(Admitted::exempt(Exempt::Unsubscribe, bytes), cx);
+        Ok(())
+    }
+
+    pub(super) fn complete_unsuback(
+        &mut self,
+        frame: Frame,
+        cx: &mut Context<'_>,
+    ) -> Result<(), End> {
+        let unsuback = unsuback::read(&frame, self.version).map_err(broker_fault)?;
+        let merged = match &mut self.namespace {
+            None => None,
+            Some(namespace) => namespace
+                .unsubscribed(&unsuback, self.version)
+                .map_err(broker_fault)?,
+        };
+        self.inflight
+            .request_answered(unsuback.packet_id, Request::Unsubscribe);
+        cx.actions
+            .write_client(merged.unwrap_or_else(|| frame.into_canonical()));
+        Ok(())
+    }
+}

@@ -1,0 +1,67 @@
+//! What the decision pipeline gets to know of the configuration.
+
+use tidegate_proto::v1;
+
+use crate::{
+    authz::{AuthzOptions, DecisionLog, HookOptions},
+    config::Config,
+};
+
+use super::StartError;
+
+/// The settings of the pipeline.
+pub(super) fn options(config: &Config) -> Result<AuthzOptions, StartError> {
+    let authz = &config.authz;
+    let defaults = AuthzOptions::default();
+    Ok(AuthzOptions {
+        endpoint: authz.endpoint.parse().map_err(|_| StartError::Value {
+            key: "authz.endpoint",
+            reason: "expected http://host:port".to_owned(),
+        })?,
+        connect_timeout: authz.connect_timeout,
+        connect: HookOptions {
+            deadline: authz.connect.deadline,
+            ..defaults.connect
+        },
+        publish: HookOptions {
+            deadline: authz.publish.deadline,
+            max_items: authz.publish.max_batch,
+        },
+        subscribe: HookOptions {
+            deadline: authz.subscribe.deadline,
+            max_items: authz.subscribe.max_batch,
+        },
+        queue_checks: authz.queue_checks,
+        queue_bytes: authz.queue_bytes,
+        mutations: (&authz.permit).into(),
+        max_session_state: authz.max_session_state,
+        decision_log: DecisionLog {
+            allows_at_info: config.log.allows,
+            ..defaults.decision_log
+        },
+        ..defaults
+    })
+}
+
+/// How this instance introduces itself to the service.
+pub(super) fn data_plane(config: &Config) -> v1::DataPlane {
+    let id = if config.instance.id.is_empty() {
+        host_name()
+    } else {
+        config.instance.id.clone()
+    };
+    v1::DataPlane {
+        instance_id: id,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        labels: config.instance.labels.clone().into_iter().collect(),
+    }
+}
+
+/// The host's name as the kernel has it; in Kubernetes it is the pod's.
+fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map(|name| name.trim().to_owned())
+        .ok()
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "tidegate".to_owned())
+}

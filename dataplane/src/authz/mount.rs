@@ -1,0 +1,165 @@
+//! Gives an allowed client its mount, where its listener has one: from here on it is known who it is.
+//!
+//! A client that can have none is not let in, and that is a failure: counted, logged and told as one,
+//! so the layer stands inside of `observe`.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use gatekeeper::{Allow, Verdict};
+use pin_project_lite::pin_project;
+use tower::Service;
+
+use crate::mount::{Template, Values};
+
+use super::{
+    check::{Check, Who},
+    decision::Decision,
+    failure::{Cause, Failure},
+    hook::Hook,
+    wire::Outcome,
+};
+
+/// Fills in the mount of allowed clients.
+#[derive(Debug, Clone)]
+pub struct Mount<S> {
+    inner: S,
+}
+
+impl<S> Mount<S> {
+    /// Wraps the rest of the stack.
+    pub fn new(inner: S) -> Self {
+        Self { inner }
+    }
+}
+
+impl<S, H> Service<Check<H>> for Mount<S>
+where
+    S: Service<Check<H>, Response = Decision, Error = Box<Failure>>,
+    H: Hook,
+{
+    type Response = Decision;
+    type Error = Box<Failure>;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, check: Check<H>) -> Self::Future {
+        let mount = check.context.mount.clone();
+        let mount = mount.map(|template| (template, Arc::clone(&check.context.who)));
+        ResponseFuture {
+            inner: self.inner.call(check),
+            mount,
+        }
+    }
+}
+
+pin_project! {
+    /// Future of [`Mount`].
+    #[derive(Debug)]
+    pub struct ResponseFuture<F> {
+        #[pin]
+        inner: F,
+        mount: Option<(Arc<Template>, Arc<Who>)>,
+    }
+}
+
+impl<F> Future for ResponseFuture<F>
+where
+    F: Future<Output = Outcome>,
+{
+    type Output = Outcome;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        let this = self.project();
+        let outcome = ready!(this.inner.poll(cx));
+        Poll::Ready(match this.mount.take() {
+            Some((template, who)) => {
+                outcome.and_then(|decision| mounted(decision, &template, &who))
+            }
+            None => outcome,
+        })
+    }
+}
+
+fn mounted(mut decision: Decision, template: &Template, who: &Who) -> Outcome {
+    let Verdict::Allow(Allow::Connect(allow)) = &mut decision.verdict else {
+        return Ok(decision);
+    };
+    let identity = decision.identity.as_ref();
+    let values = Values {
+        principal: identity.map_or("", |identity| &identity.principal),
+        username: who.username.as_deref(),
+        client_id: &who.client_id,
+    };
+    match template.expand(values) {
+        Ok(mount) => {
+            allow.mount = Some(mount);
+            Ok(decision)
+        }
+        Err(error) => Err(Box::new(Failure {
+            facts: decision.facts,
+            ..Cause::NoMount(error).into()
+        })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::ready, time::Duration};
+
+    use gatekeeper::{ConnectAllow, Why};
+    use tidegate_proto::v1;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::authz::{Facts, Identity, hook, testing};
+
+    async fn connect(template: &str, principal: &str) -> Outcome {
+        let decision = Decision {
+            verdict: Verdict::Allow(Allow::Connect(Box::default())),
+            identity: Some(Identity {
+                principal: principal.to_owned(),
+                ..Identity::default()
+            }),
+            facts: Facts::default(),
+            decided_at: Instant::now(),
+        };
+        let mut stack = Mount::new(tower::service_fn(move |_: Check<hook::Connect>| {
+            ready(Ok::<_, Box<Failure>>(decision.clone()))
+        }));
+        let mut context = testing::context("", Duration::from_secs(1));
+        context.mount = Some(Arc::new(template.parse().unwrap()));
+        let message = v1::ConnectCheck::default();
+        stack.call(Check { message, context }).await
+    }
+
+    #[tokio::test]
+    async fn an_allowed_client_has_its_mount() {
+        let decision = connect("t/{principal}/{client_id}/", "alice")
+            .await
+            .unwrap();
+        let Verdict::Allow(Allow::Connect(allow)) = decision.verdict else {
+            panic!("{:?}", decision.verdict);
+        };
+        let expected = ConnectAllow {
+            mount: Some("t/alice/client/".into()),
+            ..ConnectAllow::default()
+        };
+        assert_eq!(*allow, expected);
+    }
+
+    #[tokio::test]
+    async fn a_client_without_a_mount_is_a_failure() {
+        for principal in ["", "a/b", "#"] {
+            let failure = connect("{principal}/", principal).await.unwrap_err();
+            assert_eq!(failure.cause.why(), Why::InvalidMutation);
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The part about where clients come in.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+use super::address;
+
+/// The listeners, in the order of the file. The default is one on 127.0.0.1:1883.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Listeners(pub Vec<Listener>);
+
+impl Default for Listeners {
+    fn default() -> Self {
+        Self(vec![Listener::default()])
+    }
+}
+
+/// One place where clients come in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Listener {
+    /// Name for checks, logs and metrics; unique.
+    pub name: String,
+    /// Address and port; port 0 takes a free one.
+    #[serde(with = "address")]
+    pub bind: SocketAddr,
+    /// What the clients speak.
+    pub transport: Transport,
+    /// Connections at once through this listener.
+    pub max_connections: usize,
+    /// What becomes of a CONNECT that wants to resume a session: its subscriptions deliver without
+    /// being asked about again.
+    pub resume: Resume,
+    /// Where the topics of a session begin at the broker, such as `"{principal}/"`. The placeholders
+    /// are `{principal}`, `{username}` and `{client_id}`, at most one between two `/`. The service puts
+    /// it in front of topics and filters (`authz.permit`), the gate takes it from deliveries.
+    /// Absent: what clients subscribe to is what the broker knows.
+    pub mount: Option<String>,
+    /// Constants for the service, for example a tenant or a region.
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl Default for Listener {
+    fn default() -> Self {
+        Self {
+            name: "mqtt".to_owned(),
+            bind: SocketAddr::from(([127, 0, 0, 1], 1883)),
+            transport: Transport::Tcp,
+            max_connections: 10_000,
+            resume: Resume::Ask,
+            mount: None,
+            attributes: BTreeMap::new(),
+        }
+    }
+}
+
+/// What clients of a listener speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// MQTT over TCP.
+    Tcp,
+}
+
+/// What becomes of a CONNECT that wants to resume a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resume {
+    /// The service decides: the check says that the client may resume.
+    Ask,
+    /// Every session begins anew. What the broker had queued for the client is lost, and a will that
+    /// it holds back may be published.
+    ForceClean,
+}

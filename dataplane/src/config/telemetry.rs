@@ -1,0 +1,73 @@
+//! The part about traces, metrics and logs.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+use tidegate_telemetry::LogFormat;
+
+use super::address;
+
+/// Traces.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Telemetry {
+    /// OTLP over gRPC, `http://host:port`. Absent: `OTEL_EXPORTER_OTLP_ENDPOINT` decides, and
+    /// without that nothing is traced.
+    pub otlp_endpoint: Option<String>,
+    /// How many packets of a kind are traced.
+    pub trace_sample_ratio: SampleRatio,
+}
+
+/// The share of packets that are traced, 0 to 1.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SampleRatio {
+    /// CONNECT.
+    pub connect: f64,
+    /// SUBSCRIBE.
+    pub subscribe: f64,
+    /// PUBLISH.
+    pub publish: f64,
+}
+
+impl Default for SampleRatio {
+    fn default() -> Self {
+        Self {
+            connect: 1.0,
+            subscribe: 1.0,
+            publish: 0.01,
+        }
+    }
+}
+
+/// Metrics.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Metrics {
+    /// Address and port of `GET /metrics` in the OpenMetrics format, such as `"127.0.0.1:9464"`. It asks
+    /// nobody who they are. Absent: nothing is served.
+    #[serde(with = "address::option")]
+    pub bind: Option<SocketAddr>,
+}
+
+/// Logs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// Text on a terminal and JSON elsewhere, or always one of them.
+    pub format: LogFormat,
+    /// Level, or levels by target: `info,tidegate::session=debug`. `RUST_LOG` wins.
+    pub filter: String,
+    /// Whether the decision log has allows too, not only denials and failures.
+    pub allows: bool,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Auto,
+            filter: "info".to_owned(),
+            allows: false,
+        }
+    }
+}

@@ -1,0 +1,89 @@
+use super::*;
+use crate::config::Config;
+
+fn load(toml: &str) -> Result<Config, String> {
+    let loader = tidegate_settings::Loader::new("TIDEGATE").document("t.toml", toml);
+    let loaded = loader.load::<Config>().map_err(|error| error.to_string())?;
+    check(&loaded.value, &loaded.tree).map_err(|error| error.to_string())?;
+    Ok(loaded.value)
+}
+
+#[test]
+fn the_defaults_are_good() {
+    assert_eq!(load(""), Ok(Config::default()));
+}
+
+#[test]
+fn an_error_names_key_value_and_expectation() {
+    for (toml, error) in [
+        (
+            "[limits]\nreceive_maximum = 0",
+            "t.toml:2: `limits.receive_maximum`: expected 1 to 65535, found 0",
+        ),
+        (
+            "[limits]\nmax_keep_alive = '1500ms'",
+            "t.toml:2: `limits.max_keep_alive`: expected whole seconds, at most 65535s, found 1s500ms",
+        ),
+        (
+            "[limits]\nmax_keep_alive = '19h'",
+            "t.toml:2: `limits.max_keep_alive`: expected whole seconds, at most 65535s, found 19h",
+        ),
+        (
+            "[limits]\nmax_session_expiry = '50000d'",
+            "t.toml:2: `limits.max_session_expiry`: expected whole seconds, at most 4294967294s, found 50000d",
+        ),
+        (
+            "[limits]\nmax_session_expiry = 'never'",
+            "t.toml:2: `limits.max_session_expiry`: expected a duration with a unit, such as \"200ms\", \"5s\" or \"1m30s\", or \"none\", found \"never\"",
+        ),
+        (
+            "[limits]\npacket_deadline = '0s'",
+            "t.toml:2: `limits.packet_deadline`: expected more than 0s and at most 24h, found 0ns",
+        ),
+        (
+            "[limits]\nmax_subscriptions = 0",
+            "t.toml:2: `limits.max_subscriptions`: expected 1 to 100000, found 0",
+        ),
+        (
+            "[[listeners]]\nmount = '{user}/'",
+            "t.toml:2: `listeners.0.mount`: expected no braces but {principal}, {username} and {client_id}, found \"{user}/\"",
+        ),
+        (
+            "[[listeners]]\nmount = '{principal}'",
+            "t.toml:2: `listeners.0.mount`: expected a mount that ends in `/`, such as \"{principal}/\", found \"{principal}\"",
+        ),
+        (
+            "[authz]\npermit = { subscribe_filter = true }",
+            "t.toml:2: `authz.permit.subscribe_filter`: expected false, or a listener with a `mount`: without one, deliveries could not be mapped back, found true",
+        ),
+        (
+            "[metrics]\nbind = '9464'",
+            "t.toml:2: `metrics.bind`: expected an address with a port, such as \"127.0.0.1:1883\" or \"[::]:1883\", found \"9464\"",
+        ),
+    ] {
+        assert_eq!(load(toml), Err(error.to_owned()));
+    }
+    let unknown = load("[will]\nsuppress_on = ['drain', 'boredom']").unwrap_err();
+    assert!(
+        unknown.starts_with(
+            "t.toml:2: `will.suppress_on.1`: expected one of client_disconnect, client_gone, "
+        ) && unknown.ends_with("found \"boredom\""),
+        "{unknown}"
+    );
+}
+
+#[test]
+fn bounds_may_be_absent() {
+    let config = load("[limits]\nmax_session_expiry = 'none'\nmax_keep_alive = '0s'").unwrap();
+    assert_eq!(config.limits.max_session_expiry, None);
+    let config = load(
+        "[[listeners]]\nmount = '{principal}/'\nresume = 'force_clean'\n\
+         [authz]\npermit = { subscribe_filter = true }\n\
+         [limits]\nmax_session_expiry = '1h'\n[will]\nsuppress_on = ['drain']\nmax_delay = '5m'\n\
+         [metrics]\nbind = '127.0.0.1:9464'",
+    )
+    .unwrap();
+    assert!(config.authz.permit.subscribe_filter);
+    assert_eq!(config.will.suppress_on, ["drain"]);
+    assert!(config.metrics.bind.is_some());
+}

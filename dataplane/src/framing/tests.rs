@@ -1,0 +1,85 @@
+use std::{future::poll_fn, time::Duration};
+
+use tokio::{
+    io::{AsyncWriteExt, DuplexStream},
+    time::advance,
+};
+
+use super::*;
+
+#[test]
+fn output_is_taken_across_packets() {
+    let mut output = Output::default();
+    for part in ["ab", "cde", "f"] {
+        output.push(Bytes::from_static(part.as_bytes()));
+    }
+    assert_eq!(output.remaining(), 6);
+    output.advance(3);
+    assert_eq!(output.chunk(), b"de");
+    let mut slices = [IoSlice::new(&[]); 4];
+    assert_eq!(output.chunks_vectored(&mut slices), 2);
+    assert_eq!(&*slices[1], b"f");
+    output.advance(3);
+    assert!(!output.has_remaining());
+    assert_eq!(output.chunk(), b"");
+}
+
+/// A PUBLISH that announces 1 MiB and brings three bytes.
+const GIANT: &[u8] = &[0x30, 0x80, 0x80, 0x40, 0, 1, b'a'];
+
+/// Limits below and above what the giant announces.
+const LIMITS: (usize, usize) = (1024 * 1024, 2 * 1024 * 1024);
+
+async fn leg_with(bytes: &[u8]) -> (DuplexStream, Leg<DuplexStream>) {
+    let (mut peer, stream) = tokio::io::duplex(64);
+    let mut leg = Leg::new(Side::Client, stream);
+    peer.write_all(bytes).await.unwrap();
+    read(&mut leg).await;
+    (peer, leg)
+}
+
+async fn read(leg: &mut Leg<DuplexStream>) {
+    poll_fn(|cx| leg.poll_read(cx)).await.unwrap();
+}
+
+#[tokio::test]
+async fn announced_giants_cost_what_they_bring() {
+    let mut legs = Vec::new();
+    for _ in 0..1000 {
+        let (peer, mut leg) = leg_with(GIANT).await;
+        assert_eq!(leg.next_frame(LIMITS.1), Ok(None));
+        legs.push((peer, leg));
+    }
+    let held: usize = legs.iter().map(|(_, leg)| leg.input.capacity()).sum();
+    assert!(held <= legs.len() * 2 * READ_SIZE, "{held} bytes");
+}
+
+#[tokio::test]
+async fn a_packet_above_the_limit_is_refused_by_its_header() {
+    let (_peer, mut leg) = leg_with(&GIANT[..4]).await;
+    assert!(leg.next_frame(LIMITS.0).is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_packet_is_unfinished_from_its_first_byte_to_its_last() {
+    let (mut peer, mut leg) = leg_with(&[0x30]).await;
+    assert_eq!(leg.unfinished(), None, "nobody has asked for it");
+    let begun_at = Instant::now();
+    assert_eq!(leg.next_frame(1024), Ok(None));
+    assert_eq!(leg.unfinished(), Some((begun_at, 2)));
+    advance(Duration::from_secs(1)).await;
+    peer.write_all(&[5, 0]).await.unwrap();
+    read(&mut leg).await;
+    assert_eq!(leg.next_frame(1024), Ok(None));
+    assert_eq!(leg.unfinished(), Some((begun_at, 7)));
+    peer.write_all(b"\x01a:)\x30").await.unwrap();
+    read(&mut leg).await;
+    assert_eq!(leg.unfinished(), None, "it is whole, though nobody took it");
+    assert!(leg.next_frame(1024).unwrap().is_some());
+    assert_eq!(leg.unfinished(), None, "nobody has asked for the next");
+    assert_eq!(leg.next_frame(1024), Ok(None));
+    assert_eq!(leg.unfinished(), Some((Instant::now(), 2)));
+    drop(peer);
+    read(&mut leg).await;
+    assert_eq!(leg.unfinished(), None, "nothing more will come");
+}

@@ -1,0 +1,138 @@
+//! What goes out: the gatekeeper's actions.
+
+use std::sync::Arc;
+
+use bytestring::ByteString;
+use gatekeeper::{Action, Event, Question, Ticket};
+use tidegate_proto::v1;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::Instant,
+};
+use tracing::{Instrument, Span, debug};
+
+use crate::{
+    authz::{Check, Context, Hook, HookKind, hook},
+    upstream::Dial,
+};
+
+use super::Driver;
+
+impl<S, D, U> Driver<S, D, U>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+    D: Dial,
+    U: Send,
+{
+    /// Does what the gatekeeper wants done, in its order.
+    pub(super) fn perform(&mut self) {
+        while let Some(action) = self.gate.poll_action() {
+            match action {
+                Action::Ask(ticket, question) => self.ask(ticket, question),
+                Action::Cancel(ticket) => self.asks.cancel(ticket),
+                Action::Dial => {
+                    self.undecided = None;
+                    let span = dial_span(&self.spans.setup());
+                    self.dialling = Some(Box::pin(self.shared.upstream.dial().instrument(span)));
+                }
+                Action::ToBroker(admitted) => {
+                    if let Some(broker_leg) = &mut self.broker_leg {
+                        broker_leg.push(admitted.into_bytes());
+                    }
+                }
+                Action::ToClient(bytes) => self.client_leg.push(bytes),
+                Action::Note(Event::Connected { session_present }) => {
+                    self.spans.connected();
+                    self.unsettled.connected();
+                    let who = self.client.who();
+                    debug!(
+                        session = who.session_id,
+                        client_id = who.client_id,
+                        principal = who.principal,
+                        session_present,
+                        "session connected"
+                    );
+                }
+                Action::Note(Event::Settled(ticket, fate)) => {
+                    self.spans.settle(ticket, fate);
+                    self.unsettled.settle(ticket, fate);
+                }
+                Action::Note(Event::Undeliverable) => {
+                    self.shared.metrics.deliveries_dropped.inc();
+                }
+                Action::Close(reason) => {
+                    self.undecided = None;
+                    self.closed = Some(reason);
+                }
+            }
+        }
+    }
+
+    fn ask(&mut self, ticket: Ticket, question: Question) {
+        let who = Arc::clone(self.client.who());
+        let span = self.spans.open(
+            ticket,
+            &question,
+            &who.session_id,
+            &who.client_id,
+            &self.shared.sampling,
+        );
+        match question {
+            Question::Connect(connect) => {
+                self.unsettled.asked(ticket, HookKind::Connect);
+                let message = self.client.connect_check(ticket, *connect);
+                self.send::<hook::Connect>(ticket, message, span, ByteString::new());
+            }
+            Question::Will(will) => {
+                self.unsettled.asked(ticket, HookKind::Will);
+                let topic = will.topic.clone();
+                let origin = v1::PublishOrigin::Will;
+                let message = self.client.publish_check(ticket, will, origin);
+                self.send::<hook::Will>(ticket, message, span, topic);
+            }
+            Question::Publish(publish) => {
+                self.unsettled.asked(ticket, HookKind::Publish);
+                let topic = publish.topic.clone();
+                let origin = v1::PublishOrigin::Client;
+                let message = self.client.publish_check(ticket, publish, origin);
+                self.send::<hook::Publish>(ticket, message, span, topic);
+            }
+            Question::Subscribe(subscribe) => {
+                self.unsettled.asked(ticket, HookKind::Subscribe);
+                let checks: Vec<_> = self.client.subscribe_checks(ticket, subscribe).collect();
+                for (ticket, message) in checks {
+                    let filter = ByteString::from(message.topic_filter.as_str());
+                    self.send::<hook::Subscribe>(ticket, message, span.clone(), filter);
+                }
+            }
+        }
+    }
+
+    fn send<H: Hook>(&mut self, ticket: Ticket, message: H::Check, span: Span, topic: ByteString) {
+        let authz = &self.shared.authz;
+        let context = Context {
+            deadline: Instant::now() + authz.time_limit(H::KIND),
+            span,
+            who: Arc::clone(self.client.who()),
+            topic,
+            mount: match H::KIND {
+                HookKind::Connect => self.mount.clone(),
+                HookKind::Will | HookKind::Publish | HookKind::Subscribe => None,
+            },
+        };
+        self.asks
+            .push(ticket, authz.ask::<H>(Check { message, context }));
+    }
+}
+
+fn dial_span(setup: &Span) -> Span {
+    if setup.is_disabled() {
+        return Span::none();
+    }
+    tracing::info_span!(
+        target: tidegate_telemetry::TRACE_TARGET,
+        parent: setup,
+        "broker.connect",
+        otel.kind = "client",
+    )
+}

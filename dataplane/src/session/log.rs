@@ -1,0 +1,75 @@
+//! Log lines about sessions, at a bounded rate: whoever can cause one can cause any number.
+
+use std::io;
+
+use gatekeeper::CloseReason;
+use tracing::{debug, info};
+
+use crate::{authz::Who, log_limit::LogLimit};
+
+use super::Origin;
+
+/// Lines about endings that are worth one.
+const ENDINGS_PER_SECOND: u32 = 100;
+
+/// Lines about brokers that can't be reached: all sessions see the same one.
+const UNREACHABLE_PER_SECOND: u32 = 5;
+
+/// What sessions have to tell the operator.
+#[derive(Debug)]
+pub struct SessionLog {
+    endings: LogLimit,
+    unreachable: LogLimit,
+}
+
+impl Default for SessionLog {
+    fn default() -> Self {
+        Self {
+            endings: LogLimit::new(ENDINGS_PER_SECOND),
+            unreachable: LogLimit::new(UNREACHABLE_PER_SECOND),
+        }
+    }
+}
+
+impl SessionLog {
+    /// The broker could not be dialled.
+    pub(super) fn broker_unreachable(&self, error: &io::Error) {
+        if let Some(suppressed) = self.unreachable.permit() {
+            info!(%error, suppressed, "the broker cannot be reached");
+        }
+    }
+
+    /// A session has ended.
+    pub(super) fn closed(&self, who: &Who, origin: &Origin, reason: CloseReason) {
+        let detail = reason.detail().map(tracing::field::display);
+        macro_rules! closed {
+            ($level:ident, $($suppressed:ident)?) => {
+                $level!(
+                    session = who.session_id,
+                    client_id = who.client_id,
+                    principal = who.principal,
+                    listener = &*origin.listener,
+                    peer = %origin.peer,
+                    reason = reason.as_str(),
+                    party = reason.party().as_str(),
+                    detail,
+                    $($suppressed,)?
+                    "session closed"
+                )
+            };
+        }
+        match reason {
+            // The everyday endings, and those of peers that are no MQTT clients.
+            CloseReason::ClientDisconnect
+            | CloseReason::ClientGone
+            | CloseReason::Drain
+            | CloseReason::NotMqtt
+            | CloseReason::HandshakeTimeout => closed!(debug,),
+            _ => {
+                if let Some(suppressed) = self.endings.permit() {
+                    closed!(info, suppressed);
+                }
+            }
+        }
+    }
+}
