@@ -5,11 +5,12 @@
 //! input   side (bit 0), limit, size of odd and of even pieces, then the stream
 //! ```
 
+mod changed;
+
 use bytes::BytesMut;
 use gatekeeper::{
     Frame, Side, Version, Violation,
     frame::{self, PacketType, Scan},
-    wire::subscribe::Outgoing,
 };
 
 use super::reading::{self, Any, VERSIONS};
@@ -163,47 +164,5 @@ fn check(frame: &Frame, version: Version) {
         let known = packet::read(version, &canonical);
         assert!(known.is_some(), "{found:?} is no packet of {version:?}");
     }
-    check_changed(&again, &found, version);
-}
-
-/// What the gate changes in a packet changes nothing else.
-fn check_changed(frame: &Frame, found: &Any, version: Version) {
-    let changed = match found {
-        Any::Publish(publish) => publish.encode_with_topic("changed").ok(),
-        Any::Disconnect(disconnect) if version == Version::V5 => {
-            Some(disconnect.without_session_expiry())
-        }
-        Any::Subscribe(subscribe) if subscribe.filters.len() > 1 => {
-            let mut outgoing = vec![Outgoing::AsSent; subscribe.filters.len()];
-            outgoing[0] = Outgoing::Omitted;
-            subscribe.encode(&outgoing).expect("it is smaller")
-        }
-        _ => None,
-    };
-    let Some(changed) = changed else {
-        return;
-    };
-    let changed = reading::whole(frame.from(), &changed);
-    match (found, reading::read(&changed, version)) {
-        (Any::Publish(before), Ok(Any::Publish(after))) => {
-            assert_eq!(after.topic, "changed");
-            assert_eq!(after.topic_alias, None);
-            assert_eq!(after.packet_id, before.packet_id);
-            assert_eq!(after.payload, before.payload);
-            assert_eq!(after.user_properties, before.user_properties);
-            assert_eq!(after.response_topic, before.response_topic);
-            assert_eq!(after.message_expiry, before.message_expiry);
-            assert_eq!(changed.flags(), frame.flags());
-        }
-        (Any::Disconnect(before), Ok(Any::Disconnect(after))) => {
-            assert_eq!(after.code, before.code);
-            assert_eq!(after.session_expiry, None);
-        }
-        (Any::Subscribe(before), Ok(Any::Subscribe(after))) => {
-            assert_eq!(after.packet_id, before.packet_id);
-            assert_eq!(after.filters, before.filters[1..]);
-            assert_eq!(after.user_properties, before.user_properties);
-        }
-        (_, after) => panic!("{found:?} is changed to {after:?}"),
-    }
+    changed::check(&again, &found, version);
 }

@@ -78,7 +78,8 @@ pub(crate) fn read(frame: &Frame, version: Version) -> Result<Any, Refusal> {
 /// Writes what was read, where there is a writer that changes nothing.
 pub(crate) fn written(found: &Any, version: Version) -> Option<Bytes> {
     match found {
-        Any::Connect(connect) => connect.encode(&connect.client_id).ok(),
+        // MQTT 3.1 lets a flag announce what is not there; that is not written again.
+        Any::Connect(connect) if connect.flags_agree => connect.encode(&connect.client_id).ok(),
         Any::Connack(connack) if version == Version::V5 && !connack.v3_shaped => {
             let properties = &connack.raw_properties;
             connack::encode_v5(connack.session_present, connack.code, properties).ok()
@@ -89,6 +90,13 @@ pub(crate) fn written(found: &Any, version: Version) -> Option<Bytes> {
         Any::Subscribe(subscribe) => {
             let as_sent = vec![Outgoing::AsSent; subscribe.filters.len()];
             subscribe.encode(&as_sent).ok().flatten()
+        }
+        Any::Unsubscribe(unsubscribe) => {
+            let filters = unsubscribe.filters.iter().map(|filter| &**filter.full());
+            unsubscribe.encode_with(filters).ok()
+        }
+        Any::Unsuback(found) if version == Version::V5 => {
+            unsuback::encode_v5(found.packet_id, &found.raw_properties, &found.codes).ok()
         }
         Any::Suback(found) => suback::encode(
             version,
