@@ -105,6 +105,9 @@ fn lasting(case: &mut Case) {
         maximum_packet_size: None,
         topic_alias_maximum: None,
         server_keep_alive: None,
+        receive_maximum: None,
+        keeps_session: true,
+        withholds: None,
     };
     // A client that is silent, a packet that is too large and a PINGREQ that nobody answers end it.
     case.hello.keep_alive = 60;

@@ -6,9 +6,10 @@ mod asks;
 mod broker;
 mod client;
 mod fates;
+mod flows;
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, VecDeque},
     time::Instant,
 };
 
@@ -17,9 +18,14 @@ use gatekeeper::{
     Action, Event, Fate, Frame, Gatekeeper, Question, Rules, Side, Ticket, Verdict, Version,
 };
 
-use self::asks::Asks;
+use self::{asks::Asks, flows::Flows};
 use super::service::Hook;
-use crate::packet::{self, Packet};
+use crate::packet::{self, PUBREL, Packet};
+
+/// DUP, in the flags of a fixed header.
+const DUP: u8 = 0b1000;
+
+const TOPIC_ALIAS: u8 = 0x23;
 
 /// What went into the gatekeeper.
 pub(super) enum Input<'a> {
@@ -38,6 +44,8 @@ struct Case {
     /// The client's packet, as it came.
     packet: Packet,
     size: usize,
+    /// The topic of a PUBLISH.
+    topic: String,
     asked_at: Instant,
     forwarded: bool,
     fate: Option<Fate>,
@@ -61,6 +69,10 @@ struct Step {
     pass: Option<Bytes>,
     /// Places of the cases that got their fate.
     fates: Vec<usize>,
+    /// The topic that the client's PUBLISH means.
+    topic: String,
+    /// The identifier that the broker has forgotten.
+    purged: Option<u16>,
 }
 
 /// The books of one session.
@@ -78,6 +90,8 @@ pub(super) struct Judge {
     reached: bool,
     /// The broker has the CONNECT.
     sent: bool,
+    /// The broker was asked for a new session.
+    sent_clean: bool,
     /// The client has a CONNACK.
     answered: bool,
     connected: bool,
@@ -87,10 +101,9 @@ pub(super) struct Judge {
     broker_takes: usize,
     /// The last packet that went to the broker because it was allowed.
     last: Option<Ticket>,
-    /// QoS 2 identifiers that the gate has acknowledged itself.
-    owned: HashSet<u16>,
-    /// Positive acknowledgements that the gate may make itself: type and identifier.
-    credits: Vec<(u8, u16)>,
+    flows: Flows,
+    /// Whether the broker may hold what came on a former connection.
+    resumed: bool,
     step: Step,
 }
 
@@ -108,6 +121,7 @@ impl Judge {
             dialled: false,
             reached: false,
             sent: false,
+            sent_clean: false,
             answered: false,
             connected: false,
             said_goodbye: false,
@@ -115,8 +129,8 @@ impl Judge {
             client_takes: usize::MAX,
             broker_takes: usize::MAX,
             last: None,
-            owned: HashSet::new(),
-            credits: Vec::new(),
+            flows: Flows::default(),
+            resumed: false,
             step: Step::default(),
         }
     }
@@ -150,6 +164,13 @@ impl Judge {
                 _ => {}
             }
         }
+        let asks = |action: &Action| matches!(action, Action::Ask(..));
+        if let Some((Packet::Publish(publish), _)) = &self.step.packet
+            && !actions.iter().any(asks)
+        {
+            let (publish, topic) = (publish.clone(), self.step.topic.clone());
+            self.unasked(&publish, &topic);
+        }
         for action in actions {
             assert!(!self.closed, "{action:?} after the end");
             self.look_at(action);
@@ -164,19 +185,43 @@ impl Judge {
                 let version = self.version.unwrap_or(Version::V5);
                 self.step.packet =
                     packet::read(version, &bytes).map(|packet| (packet, bytes.len()));
-                if let Some((Packet::Subscribe { id, filters, .. }, _)) = &self.step.packet {
-                    let filters = filters.iter().map(|(filter, _)| filter.clone()).collect();
-                    self.subscribes.push_back(Subscribe {
-                        id: *id,
-                        filters,
-                        case: None,
-                    });
+                if let Some((packet, _)) = self.step.packet.clone() {
+                    self.take_packet(&packet, frame.flags() & DUP != 0);
                 }
             }
-            Input::Broker(frame) => self.step.pass = Some((*frame).clone().into_canonical()),
+            Input::Broker(frame) => {
+                let bytes = (*frame).clone().into_canonical();
+                let version = self.version.unwrap_or(Version::V5);
+                if let Some(Packet::Ack { kind, id, code, .. }) = packet::read(version, &bytes) {
+                    self.broker_answers(kind, id, code);
+                }
+                self.step.pass = Some(bytes);
+            }
             Input::Verdict(ticket, verdict) => self.asks.answer(*ticket, verdict, self.now),
             Input::Upstream(works) => self.reached |= *works && self.dialled,
             Input::Other => {}
+        }
+    }
+
+    fn take_packet(&mut self, packet: &Packet, dup: bool) {
+        match packet {
+            Packet::Subscribe { id, filters, .. } => {
+                let is_open = self.subscribes.iter().any(|open| open.id == *id);
+                if self.version == Some(Version::V31) && dup && is_open {
+                    return;
+                }
+                let filters = filters.iter().map(|(filter, _)| filter.clone()).collect();
+                self.subscribes.push_back(Subscribe {
+                    id: *id,
+                    filters,
+                    case: None,
+                });
+            }
+            Packet::Publish(publish) => self.step.topic = self.resolve(publish),
+            Packet::Ack {
+                kind: PUBREL, id, ..
+            } => self.flows.sent_release(*id),
+            _ => {}
         }
     }
 
@@ -221,6 +266,11 @@ impl Judge {
             self.version = Some(connect.version);
         }
         self.check_question(question, &packet);
+        if let Packet::Publish(publish) = &packet
+            && let (2, Some(id)) = (publish.qos, publish.id)
+        {
+            self.flows.begins(id);
+        }
         if matches!(question, Question::Subscribe(_)) {
             let case = Some(self.cases.len());
             self.subscribes.back_mut().expect("it was taken").case = case;
@@ -230,6 +280,7 @@ impl Judge {
             question: question.clone(),
             packet,
             size,
+            topic: self.step.topic.clone(),
             asked_at: self.now,
             forwarded: false,
             fate: None,
@@ -279,4 +330,22 @@ impl Judge {
 fn is_over(case: &Case) -> bool {
     let stands = matches!(case.question, Question::Publish(_) | Question::Subscribe(_));
     case.fate.is_some() || !stands
+}
+
+impl Case {
+    /// Whether a PUBLISH is this one once more, whatever its DUP and its alias say.
+    fn is_repeated_by(&self, publish: &packet::Publish, topic: &str) -> bool {
+        let Packet::Publish(before) = &self.packet else {
+            return false;
+        };
+        let properties = |publish: &packet::Publish| {
+            let mut properties = publish.properties.clone();
+            properties.retain(|(id, _)| *id != TOPIC_ALIAS);
+            properties
+        };
+        self.topic == topic
+            && (before.qos, before.id, before.retain) == (publish.qos, publish.id, publish.retain)
+            && before.payload == publish.payload
+            && properties(before) == properties(publish)
+    }
 }

@@ -5,11 +5,13 @@ use gatekeeper::{
     Admitted, Allow, Basis, Exempt, FilterQuestion, PublishQuestion, Question, Ticket, Verdict,
 };
 
-use super::{super::SPARE_CLIENT_ID, Case, Judge};
+use super::{super::SPARE_CLIENT_ID, Case, Judge, TOPIC_ALIAS};
 use crate::packet::{self, Connect, PUBACK, PUBCOMP, PUBREC, PUBREL, Packet, Properties, Publish};
 
 const MESSAGE_EXPIRY: u8 = 0x02;
-const TOPIC_ALIAS: u8 = 0x23;
+
+/// Clean Start, Clean Session: in the flags of a CONNECT.
+const CLEAN: u8 = 1 << 1;
 
 impl Judge {
     /// The CONNECT is allowed, and so is its will.
@@ -54,11 +56,34 @@ impl Judge {
         );
         match basis {
             Basis::Allowed(ticket) => self.check_allowed(ticket, &packet),
-            Basis::Exempt(rule) => assert!(
-                self.connected && is_exempt(rule, &packet),
-                "{packet:?} is no {rule:?}"
-            ),
+            Basis::Exempt(rule) => self.check_exempt(rule, &packet),
         }
+    }
+
+    fn check_exempt(&mut self, rule: Exempt, packet: &Packet) {
+        match (rule, packet) {
+            (Exempt::SuppressWill, Packet::Disconnect { code, .. }) => {
+                assert!(!self.rules.suppress_will_on.is_empty() && *code == 0);
+                return;
+            }
+            (
+                Exempt::Release,
+                Packet::Ack {
+                    kind: PUBREL, id, ..
+                },
+            ) => self.released(*id),
+            (
+                Exempt::Purge,
+                Packet::Ack {
+                    kind: PUBREL,
+                    id,
+                    code: 0,
+                    ..
+                },
+            ) => self.purged(*id),
+            _ => assert!(is_exempt(rule, packet), "{packet:?} is no {rule:?}"),
+        }
+        assert!(self.connected, "{packet:?} before the CONNACK");
     }
 
     fn check_allowed(&mut self, ticket: Ticket, sent: &Packet) {
@@ -73,10 +98,12 @@ impl Judge {
             (Question::Connect(_), Packet::Connect(connect), Packet::Connect(sent)) => {
                 self.check_admission();
                 self.check_connect(ticket, connect, sent);
+                self.sent_clean = sent.flags & CLEAN != 0;
             }
             (Question::Publish(question), Packet::Publish(came), Packet::Publish(sent)) => {
                 assert!(self.asks.is_allowed(ticket), "{sent:?} is not allowed");
                 check_publish(question, came, sent);
+                self.flows.forwarded(sent);
             }
             (
                 Question::Subscribe(question),
@@ -130,7 +157,7 @@ impl Judge {
                 assert_eq!(question.payload_size, payload.len());
             }
             (Question::Publish(question), Packet::Publish(publish)) => {
-                let topic = self.resolve(publish);
+                let topic = &*self.step.topic;
                 assert_eq!(question.topic, topic);
                 assert!(!topic.is_empty() && !topic.contains(['+', '#', '\0']));
                 assert_eq!(question.qos as u8, publish.qos);
@@ -150,7 +177,7 @@ impl Judge {
     }
 
     /// The topic name that a PUBLISH means.
-    fn resolve(&mut self, publish: &Publish) -> String {
+    pub(super) fn resolve(&mut self, publish: &Publish) -> String {
         let Some(alias) = packet::property(&publish.properties, TOPIC_ALIAS) else {
             return publish.topic.clone();
         };
@@ -210,8 +237,7 @@ fn is_exempt(rule: Exempt, packet: &Packet) -> bool {
                 kind: PUBACK | PUBREC | PUBCOMP,
                 ..
             }
-        ) | (Exempt::Release, Packet::Ack { kind: PUBREL, .. })
-            | (Exempt::Unsubscribe, Packet::Unsubscribe { .. })
+        ) | (Exempt::Unsubscribe, Packet::Unsubscribe { .. })
             | (Exempt::Ping, Packet::Pingreq)
             | (Exempt::Disconnect, Packet::Disconnect { .. })
     )

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use gatekeeper::Version;
 
 use super::{Judge, Question, Subscribe, broker};
-use crate::packet::{self, PUBACK, PUBCOMP, PUBREC, Packet};
+use crate::packet::{self, Packet};
 
 impl Judge {
     pub(super) fn client_gets(&mut self, bytes: &Bytes) {
@@ -29,16 +29,8 @@ impl Judge {
             self.client_takes
         );
         match packet {
-            Packet::Ack {
-                kind: kind @ (PUBACK | PUBREC),
-                id,
-                code,
-                ..
-            } if code < 0x80 && pass.is_none() => self.acknowledged(kind, id),
-            Packet::Ack {
-                kind: PUBCOMP, id, ..
-            } if pass.is_none() => {
-                assert!(self.owned.remove(&id), "PUBCOMP {id} is not the gate's");
+            Packet::Ack { kind, id, code, .. } => {
+                self.client_hears(kind, id, code, pass.is_some());
             }
             Packet::Suback { id, codes, .. } => self.subscribed(id, &codes),
             Packet::Disconnect { .. } => {
@@ -78,25 +70,26 @@ impl Judge {
         };
         let version = self.version.expect("a CONNECT came before");
         let Some(Packet::Connack {
+            session_present,
             code,
             properties: broker,
-            ..
         }) = packet::read(version, &pass)
         else {
             panic!("a success out of {pass:02x?}");
         };
         assert_eq!(code, 0, "a success out of a refusal");
+        self.resumed = match version {
+            Version::V31 => !self.sent_clean,
+            Version::V311 | Version::V5 => session_present,
+        };
+        assert!(
+            !self.resumed || !self.sent_clean,
+            "a session that nobody may have"
+        );
         self.broker_takes = broker::size(&broker).unwrap_or(usize::MAX);
         let told = broker::size(&properties);
         let limit = self.rules.limits.max_packet_size.min(self.broker_takes);
         assert!(version != Version::V5 || told == Some(limit), "{told:?}");
-    }
-
-    /// A success of the gate's own.
-    fn acknowledged(&mut self, kind: u8, id: u16) {
-        let found = self.credits.iter().position(|credit| *credit == (kind, id));
-        let index = found.unwrap_or_else(|| panic!("success {kind} for {id} out of nothing"));
-        self.credits.remove(index);
     }
 
     /// Every filter has a code, and none is granted that was not allowed.

@@ -25,33 +25,27 @@ impl Judge {
                 assert!(code.is_refusal(), "{code:?} is no refusal");
                 assert!(self.version == Some(Version::V5), "3.x has no refusal");
             }
-            Fate::Dropped if publish.qos > 0 => {
-                let id = publish.id.unwrap_or_default();
-                assert!(
-                    self.may_lose(case, outcome) || (publish.qos == 2 && self.owned.contains(&id)),
-                    "{publish:?} is lost after {outcome:?}"
-                );
-                if publish.qos == 2 && !publish.dup {
-                    self.owned.insert(id);
-                }
-                self.credits.push((publish.qos + 3, id));
+            Fate::Dropped if publish.qos > 0 => assert!(
+                self.may_lose(outcome),
+                "{publish:?} is lost after {outcome:?}"
+            ),
+            Fate::Expired => {
+                let allowed = matches!(outcome, Some(Verdict::Allow(_)));
+                assert!(allowed && self.is_expired(case), "{publish:?} is lost");
             }
-            Fate::Expired
-            | Fate::Dropped
-            | Fate::Forwarded
-            | Fate::ForwardedInPart
-            | Fate::Closed => {}
+            Fate::Dropped | Fate::Forwarded | Fate::ForwardedInPart | Fate::Closed => {}
         }
+        let publish = publish.clone();
+        self.message_settled(&publish, fate);
     }
 
     /// Whether a message with a QoS above 0 may be acknowledged as a success and go nowhere.
-    fn may_lose(&self, case: &Case, outcome: Option<&Verdict>) -> bool {
+    fn may_lose(&self, outcome: Option<&Verdict>) -> bool {
         let is_v5 = self.version == Some(Version::V5);
         match outcome {
             Some(Verdict::Deny(Deny { action, .. })) => !is_v5 || *action == DenyAction::Drop,
             Some(Verdict::Unavailable(why)) => !is_v5 && why.is_permanent(),
-            Some(Verdict::Allow(_)) => self.is_expired(case),
-            None => false,
+            Some(Verdict::Allow(_)) | None => false,
         }
     }
 
