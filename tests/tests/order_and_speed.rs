@@ -291,7 +291,7 @@ both_versions!(a_full_window_stops_reading_and_starts_again, |version| {
     let topology = Topology::scripted()
         .set("authz.publish.deadline", "20s")
         // It does not listen to Receive Maximum, and is not to be left for that.
-        .set("limits.receive_maximum", "65535")
+        .set("limits.receive_maximum", 65_535)
         .start();
     let hold = Hold::new();
     let held = hold.clone();

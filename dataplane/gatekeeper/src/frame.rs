@@ -16,8 +16,10 @@ use crate::wire::varint;
 
 pub use kind::PacketType;
 
-/// A type and a remaining length of 0.
-const SHORTEST: usize = 2;
+/// A header that is right, of a CONNECT that is larger than this gate takes. Before the CONNECT, no
+/// other violation comes from an MQTT client.
+pub(crate) const CONNECT_TOO_LARGE: Violation =
+    Violation::too_large("CONNECT exceeds the maximum size", "§3.1");
 
 /// Who sent the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -72,7 +74,7 @@ pub enum Scan {
 /// way: there is no way to go on behind a violation.
 pub fn scan(buffer: &mut BytesMut, from: Side, max_packet_size: usize) -> Result<Scan, Violation> {
     let Some(header) = Header::read(buffer, from, max_packet_size)? else {
-        let needed = (buffer.len() + 1).max(SHORTEST);
+        let needed = buffer.len() + 1;
         return Ok(Scan::Incomplete { needed });
     };
     let needed = header.len + header.remaining;
@@ -250,10 +252,13 @@ impl Header {
         };
         kind.check_length(header.remaining)?;
         if header.len + header.remaining > max_packet_size {
-            return Err(Violation::too_large(
-                "packet exceeds the maximum packet size",
-                "MQTT-3.1.2-24, MQTT-3.2.2-15",
-            ));
+            return Err(match kind {
+                PacketType::Connect => CONNECT_TOO_LARGE,
+                _ => Violation::too_large(
+                    "packet exceeds the maximum packet size",
+                    "MQTT-3.1.2-24, MQTT-3.2.2-15",
+                ),
+            });
         }
         Ok(Some(header))
     }

@@ -8,7 +8,7 @@ use crate::{
     action::{Action, Actions},
     close::CloseReason,
     connect::{self, AwaitConnack, AwaitConnect, Deciding, Dialling},
-    frame::{Frame, Side},
+    frame::{self, Frame, Side},
     live::Live,
     question::Ticket,
     queue::Tickets,
@@ -150,7 +150,13 @@ impl Gatekeeper {
             Side::Client => CloseReason::ClientViolation(violation),
             Side::Broker => CloseReason::BrokerViolation(violation),
         };
-        self.step(now, |phase, cx| connect::abort(phase, reason, cx));
+        self.step(now, |phase, cx| match phase {
+            // What has no header of a CONNECT is somebody who speaks something else.
+            Phase::AwaitConnect(_) if violation != frame::CONNECT_TOO_LARGE => {
+                connect::close_unheard(CloseReason::NotMqtt, cx)
+            }
+            phase => connect::abort(phase, reason, cx),
+        });
     }
 
     /// The service has answered, or it is known that it will not.

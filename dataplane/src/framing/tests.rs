@@ -60,6 +60,18 @@ async fn a_packet_above_the_limit_is_refused_by_its_header() {
     assert!(leg.next_frame(LIMITS.0).is_err());
 }
 
+#[tokio::test]
+async fn a_first_byte_that_nobody_may_send_is_refused_alone() {
+    for first in [0x00, 0x60, 0xD0, 0xF1] {
+        let (mut peer, mut leg) = leg_with(&[0xC0, 0]).await;
+        assert!(leg.next_frame(LIMITS.0).unwrap().is_some());
+        assert_eq!(leg.next_frame(LIMITS.0), Ok(None), "nothing is there yet");
+        peer.write_all(&[first]).await.unwrap();
+        read(&mut leg).await;
+        assert!(leg.next_frame(LIMITS.0).is_err(), "{first:#04x}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_packet_is_unfinished_from_its_first_byte_to_its_last() {
     let (mut peer, mut leg) = leg_with(&[0x30]).await;

@@ -291,7 +291,7 @@ fn illegal(version: Version) -> Vec<(PublishAllow, Publish)> {
         (formatted(b"\xFF", 1), sent()),
         (formatted(b"x", 2), sent()),
     ];
-    let many: Vec<_> = (0..65).map(|_| ("k", "v")).collect();
+    let many: Vec<_> = (0..129).map(|_| ("k", "v")).collect();
     illegal.extend(match version {
         Version::V5 => vec![
             (user_properties(&[], &[("a\0", "")]), sent()),

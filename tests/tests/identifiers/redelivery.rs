@@ -83,6 +83,7 @@ all_versions!(repeats_are_answered_when_the_broker_answers, |version| {
     let mut client = topology.connect(version, "client");
     client.send(&message());
     client.send(&message().dup());
+    topology.recorder().wait_for(Kind::Publish, 1);
     client.expect_nothing_before_pong();
     topology.recorder().send(0, ack(Kind::Pubrec, 7));
     client.expect_ack(Kind::Pubrec, 7, 0);

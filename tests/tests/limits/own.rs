@@ -2,7 +2,7 @@
 
 use tidegate_tests::{
     Client, Connect, Publish, Subscribe, Topology, Unsubscribe, Version, all_versions,
-    packet::{Connack, Disconnect, Encode as _, Kind, frame, property},
+    packet::{Connack, Disconnect, Encode as _, Kind, frame, property, variable_length},
     topology::unique,
 };
 
@@ -149,7 +149,8 @@ fn user_properties_are_counted_and_weighed() {
         println!("{key}");
         let topology = Topology::scripted().set(key, bound).start();
         let with_ack = |kind: Kind| {
-            let body = [&[0, 1, 0, properties.len() as u8][..], &properties].concat();
+            let length = variable_length(properties.len());
+            let body = [&[0, 1, 0][..], &length, &properties].concat();
             frame((kind as u8) << 4, &body)
         };
         for packet in [

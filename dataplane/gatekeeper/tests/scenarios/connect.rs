@@ -399,12 +399,17 @@ fn anything_but_a_connect_is_closed_for_without_a_word() {
     for bytes in [
         &[0x00][..],
         b"GET / HTTP/1.1\r\n",
+        // The beginning of TLS.
+        &[0x16, 3, 1],
         &[0x20, 2, 0, 0],
         &[0x1F, 0],
+        // Too large, and no CONNECT.
+        &[0x30, 0xFF, 0xFF, 0xFF, 0x7F],
+        &[0x10, 0xFF, 0xFF, 0xFF, 0xFF],
     ] {
         let mut scene = Scene::new(Version::V5);
         scene.client_sends(bytes);
-        scene.closes("client_violation");
+        scene.closes("not_mqtt");
     }
 }
 
