@@ -1,6 +1,6 @@
 //! The disagreements that are known: what `mqttbytes` 0.6 gets wrong.
 
-use gatekeeper::{Version, wire::publish::Publish};
+use gatekeeper::{Frame, Version, frame::PacketType, wire::publish::Publish};
 
 use super::super::reading::Any;
 
@@ -35,10 +35,20 @@ pub(super) fn is_misread(ours: &Any, version: Version) -> bool {
     }
 }
 
+/// Packets that are wrong behind the place where it has stopped to look: with more than two
+/// Subscription Identifiers it loses count, and takes the rest of the properties for the payload.
+pub(super) fn is_miscounted(frame: &Frame, version: Version) -> bool {
+    let kind = frame.kind() == PacketType::Publish;
+    kind && version == Version::V5 && most_identifiers(&frame.body()) > 2
+}
+
 /// An upper bound for the number of Subscription Identifiers.
 fn identifiers(publish: &Publish) -> usize {
-    let raw = publish.raw_properties.as_bytes();
-    raw.iter().filter(|&&byte| byte == 0x0B).count()
+    most_identifiers(publish.raw_properties.as_bytes())
+}
+
+fn most_identifiers(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|&&byte| byte == 0x0B).count()
 }
 
 /// Packets that it reads though this statement forbids them. A new statement belongs here only after
