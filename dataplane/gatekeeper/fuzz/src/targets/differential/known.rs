@@ -89,6 +89,10 @@ const LAX: &[(&str, &[&str])] = &[
         &["MQTT-3.8.3-2", "MQTT-3.10.3-2"],
     ),
     (
+        "more filters than this gate takes; nothing is wrong with them",
+        &["§3.8.3", "§3.10.3"],
+    ),
+    (
         "subscription options: reserved bits, No Local on a shared subscription",
         &["3.1.1: MQTT-3.8.3-4", "MQTT-3.8.3-5", "MQTT-3.8.3-4"],
     ),
@@ -117,6 +121,7 @@ const LAX: &[(&str, &[&str])] = &[
             "§3.1.2.11.6",
             "§3.1.2.11.7",
             "§3.1.2.11.10",
+            "MQTT-3.2.2-16",
             "§3.2.2.3.4",
             "§3.2.2.3.5",
             "§3.2.2.3.11",
