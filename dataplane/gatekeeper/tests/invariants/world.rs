@@ -17,7 +17,7 @@ use super::{
     broker::{Broker, Deed},
     case::{Answer, Case, Op},
     client::Client,
-    fault::{Checked, ensure},
+    fault::{Checked, Fault, ensure},
     packet, service,
     service::Hook,
     shadow::{Input, Shadow},
@@ -64,15 +64,32 @@ struct World<'a> {
     driver_reads: bool,
     /// What was asked, for verdicts that come when nobody waits for them.
     asked: Vec<(Ticket, Hook)>,
+    told_reading: bool,
+    summary: Summary,
+}
+
+/// How much happened in a case.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Summary {
+    /// What went into the gatekeeper. That the driver still reads is told all the time, and counts
+    /// when it is news.
+    pub(crate) steps: u64,
+    /// What went to the broker.
+    pub(crate) admitted: u64,
+    /// Whether the broker has accepted the session.
+    pub(crate) connected: bool,
 }
 
 /// Runs the case to its end.
-pub(crate) fn run(case: &Case, start: Instant) -> Checked {
+pub(crate) fn run(case: &Case, start: Instant) -> Result<Summary, Fault> {
     let mut world = World::new(case, start);
     world.plan();
     world.live()?;
     let broker_answers = !world.broker.withholds && !world.broker.illegal;
-    world.shadow.finish(&world.gate, world.now, broker_answers)
+    world
+        .shadow
+        .finish(&world.gate, world.now, broker_answers)?;
+    Ok(world.summary)
 }
 
 impl<'a> World<'a> {
@@ -97,6 +114,8 @@ impl<'a> World<'a> {
             broker_end_told: false,
             driver_reads: true,
             asked: Vec::new(),
+            told_reading: true,
+            summary: Summary::default(),
         }
     }
 
@@ -342,6 +361,7 @@ impl<'a> World<'a> {
     /// Calls the gatekeeper, has the outcome looked at, and does what it asks for.
     fn tell(&mut self, input: &Input, call: impl FnOnce(&mut Gatekeeper, Instant)) -> Checked {
         let now = self.instant();
+        self.count(input);
         call(&mut self.gate, now);
         let actions: Vec<Action> = std::iter::from_fn(|| self.gate.poll_action()).collect();
         let peers = (self.client.illegal, self.broker.illegal);
@@ -354,12 +374,24 @@ impl<'a> World<'a> {
         Ok(())
     }
 
+    fn count(&mut self, input: &Input) {
+        match input {
+            Input::Reading(reads) if *reads == self.told_reading => {}
+            Input::Reading(reads) => {
+                self.told_reading = *reads;
+                self.summary.steps += 1;
+            }
+            _ => self.summary.steps += 1,
+        }
+    }
+
     fn act(&mut self, action: Action) {
         let version = self.case.version;
         match action {
             Action::Ask(ticket, question) => self.ask(ticket, &question),
             Action::Dial { .. } => self.schedule(self.now + self.case.dial.delay, Event::Dialled),
             Action::ToBroker(admitted) => {
+                self.summary.admitted += 1;
                 let packet = packet::read(version, &admitted.into_bytes());
                 let reply = packet.and_then(|packet| self.broker.receive(&packet, self.now));
                 if let Some((at, deed)) = reply {
@@ -372,6 +404,7 @@ impl<'a> World<'a> {
                     self.client_sends(&reply, 0);
                 }
             }
+            Action::Note(gatekeeper::Event::Connected { .. }) => self.summary.connected = true,
             Action::Cancel(_) | Action::Note(_) | Action::Close(_) => {}
         }
     }

@@ -1,0 +1,6 @@
+//! One file per target. A target takes any bytes and panics if something is wrong.
+
+pub(crate) mod differential;
+pub(crate) mod frames;
+mod reading;
+pub(crate) mod session;

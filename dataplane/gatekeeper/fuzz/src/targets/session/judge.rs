@@ -1,0 +1,351 @@
+//! What a gatekeeper may do, whoever does what to it. The judge keeps the books with a reader of its
+//! own; it does not predict what has to come (`tests/invariants` does that for peers that mostly keep
+//! the rules), it knows what must never come.
+
+mod asks;
+mod broker;
+mod client;
+mod fates;
+mod flows;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use gatekeeper::{
+    Action, Event, Fate, Frame, Gatekeeper, Question, Rules, Side, Ticket, Verdict, Version,
+};
+
+use self::{asks::Asks, flows::Flows};
+use super::service::Hook;
+use crate::packet::{self, PUBREL, Packet};
+
+/// DUP, in the flags of a fixed header.
+const DUP: u8 = 0b1000;
+
+const TOPIC_ALIAS: u8 = 0x23;
+
+/// What went into the gatekeeper.
+pub(super) enum Input<'a> {
+    Client(&'a Frame),
+    Broker(&'a Frame),
+    Verdict(Ticket, &'a Verdict),
+    Upstream(bool),
+    Other,
+}
+
+/// A packet that was asked about.
+#[derive(Debug)]
+struct Case {
+    first: Ticket,
+    question: Question,
+    /// The client's packet, as it came.
+    packet: Packet,
+    size: usize,
+    /// The topic of a PUBLISH.
+    topic: String,
+    asked_at: Instant,
+    forwarded: bool,
+    fate: Option<Fate>,
+}
+
+/// A SUBSCRIBE that the client has not heard of yet.
+#[derive(Debug)]
+struct Subscribe {
+    id: u16,
+    filters: Vec<String>,
+    /// Its place among the cases, unless there was nothing to ask.
+    case: Option<usize>,
+}
+
+/// What the input of one step was.
+#[derive(Default)]
+struct Step {
+    /// The client's packet.
+    packet: Option<(Packet, usize)>,
+    /// The broker's packet in the form in which it is passed on, until it is.
+    pass: Option<Bytes>,
+    /// Places of the cases that got their fate.
+    fates: Vec<usize>,
+    /// The topic that the client's PUBLISH means.
+    topic: String,
+    /// The identifier that the broker has forgotten.
+    purged: Option<u16>,
+}
+
+/// The books of one session.
+pub(super) struct Judge {
+    rules: Rules,
+    now: Instant,
+    version: Option<Version>,
+    asks: Asks,
+    cases: Vec<Case>,
+    /// All cases before this one have their fate.
+    settled: usize,
+    subscribes: VecDeque<Subscribe>,
+    aliases: HashMap<Vec<u8>, String>,
+    dialled: bool,
+    reached: bool,
+    /// The broker has the CONNECT.
+    sent: bool,
+    /// The broker was asked for a new session.
+    sent_clean: bool,
+    /// The client has a CONNACK.
+    answered: bool,
+    connected: bool,
+    said_goodbye: bool,
+    closed: bool,
+    client_takes: usize,
+    broker_takes: usize,
+    /// The last packet that went to the broker because it was allowed.
+    last: Option<Ticket>,
+    flows: Flows,
+    /// Whether the broker may hold what came on a former connection.
+    resumed: bool,
+    step: Step,
+}
+
+impl Judge {
+    pub(super) fn new(rules: Rules, now: Instant) -> Self {
+        Self {
+            rules,
+            now,
+            version: None,
+            asks: Asks::default(),
+            cases: Vec::new(),
+            settled: 0,
+            subscribes: VecDeque::new(),
+            aliases: HashMap::new(),
+            dialled: false,
+            reached: false,
+            sent: false,
+            sent_clean: false,
+            answered: false,
+            connected: false,
+            said_goodbye: false,
+            closed: false,
+            client_takes: usize::MAX,
+            broker_takes: usize::MAX,
+            last: None,
+            flows: Flows::default(),
+            resumed: false,
+            step: Step::default(),
+        }
+    }
+
+    /// Questions without an end, in order.
+    pub(super) fn open_questions(&self) -> Vec<Ticket> {
+        self.asks.open()
+    }
+
+    /// Looks at one step.
+    pub(super) fn observe(
+        &mut self,
+        input: &Input<'_>,
+        actions: &[Action],
+        gate: &Gatekeeper,
+        now: Instant,
+    ) {
+        self.now = now;
+        if self.closed {
+            assert_eq!(actions, [], "something is done after the end");
+            assert!(gate.is_closed() && gate.poll_timeout().is_none());
+            return;
+        }
+        self.step = Step::default();
+        self.take(input);
+        for action in actions {
+            match action {
+                Action::Ask(ticket, question) => self.asked(*ticket, question),
+                Action::Cancel(ticket) => self.asks.cancel(*ticket),
+                Action::Note(Event::Settled(ticket, fate)) => self.settled(*ticket, *fate),
+                _ => {}
+            }
+        }
+        let asks = |action: &Action| matches!(action, Action::Ask(..));
+        if let Some((Packet::Publish(publish), _)) = &self.step.packet
+            && !actions.iter().any(asks)
+        {
+            let (publish, topic) = (publish.clone(), self.step.topic.clone());
+            self.unasked(&publish, &topic);
+        }
+        for action in actions {
+            assert!(!self.closed, "{action:?} after the end");
+            self.look_at(action);
+        }
+        self.check(gate);
+    }
+
+    fn take(&mut self, input: &Input<'_>) {
+        match input {
+            Input::Client(frame) => {
+                let bytes = (*frame).clone().into_canonical();
+                let version = self.version.unwrap_or(Version::V5);
+                self.step.packet =
+                    packet::read(version, &bytes).map(|packet| (packet, bytes.len()));
+                if let Some((packet, _)) = self.step.packet.clone() {
+                    self.take_packet(&packet, frame.flags() & DUP != 0);
+                }
+            }
+            Input::Broker(frame) => {
+                let bytes = (*frame).clone().into_canonical();
+                let version = self.version.unwrap_or(Version::V5);
+                if let Some(Packet::Ack { kind, id, code, .. }) = packet::read(version, &bytes) {
+                    self.broker_answers(kind, id, code);
+                }
+                self.step.pass = Some(bytes);
+            }
+            Input::Verdict(ticket, verdict) => self.asks.answer(*ticket, verdict, self.now),
+            Input::Upstream(works) => self.reached |= *works && self.dialled,
+            Input::Other => {}
+        }
+    }
+
+    fn take_packet(&mut self, packet: &Packet, dup: bool) {
+        match packet {
+            Packet::Subscribe { id, filters, .. } => {
+                let is_open = self.subscribes.iter().any(|open| open.id == *id);
+                if self.version == Some(Version::V31) && dup && is_open {
+                    return;
+                }
+                let filters = filters.iter().map(|(filter, _)| filter.clone()).collect();
+                self.subscribes.push_back(Subscribe {
+                    id: *id,
+                    filters,
+                    case: None,
+                });
+            }
+            Packet::Publish(publish) => self.step.topic = self.resolve(publish),
+            Packet::Ack {
+                kind: PUBREL, id, ..
+            } => self.flows.sent_release(*id),
+            _ => {}
+        }
+    }
+
+    fn look_at(&mut self, action: &Action) {
+        match action {
+            Action::Ask(..) | Action::Cancel(_) | Action::Note(Event::Settled(..)) => {}
+            Action::Dial => {
+                assert!(!self.dialled, "a second broker connection");
+                self.check_admission();
+                self.dialled = true;
+            }
+            Action::ToBroker(admitted) => self.broker_gets(admitted.clone()),
+            Action::ToClient(bytes) => self.client_gets(bytes),
+            Action::Note(Event::Connected { .. }) => {
+                assert!(!self.connected && self.answered, "connected out of nothing");
+                self.connected = true;
+            }
+            Action::Note(Event::Undeliverable) => {}
+            Action::Close(_) => {
+                self.closed = true;
+            }
+        }
+    }
+
+    fn asked(&mut self, first: Ticket, question: &Question) {
+        let hook = Hook::of(question);
+        let deadline = match question {
+            Question::Connect(_) | Question::Will(_) => self.rules.deadlines.connect,
+            Question::Publish(_) => self.rules.deadlines.publish,
+            Question::Subscribe(_) => self.rules.deadlines.subscribe,
+        };
+        let until = self.now + deadline;
+        self.asks.put(first, hook.count(question), hook, until);
+        let (packet, size) = match question {
+            Question::Will(_) => {
+                let connect = self.cases.first().expect("a will comes with a CONNECT");
+                (connect.packet.clone(), 0)
+            }
+            _ => self.step.packet.clone().expect("a question about a packet"),
+        };
+        if let Question::Connect(connect) = question {
+            self.version = Some(connect.version);
+        }
+        self.check_question(question, &packet);
+        if let Packet::Publish(publish) = &packet
+            && let (2, Some(id)) = (publish.qos, publish.id)
+        {
+            self.flows.begins(id);
+        }
+        if matches!(question, Question::Subscribe(_)) {
+            let case = Some(self.cases.len());
+            self.subscribes.back_mut().expect("it was taken").case = case;
+        }
+        self.cases.push(Case {
+            first,
+            question: question.clone(),
+            packet,
+            size,
+            topic: self.step.topic.clone(),
+            asked_at: self.now,
+            forwarded: false,
+            fate: None,
+        });
+    }
+
+    /// What holds after every step.
+    fn check(&mut self, gate: &Gatekeeper) {
+        assert_eq!(gate.is_closed(), self.closed);
+        if self.closed {
+            assert_eq!(self.asks.open(), [], "questions outlive the end");
+            assert_eq!(gate.poll_timeout(), None);
+            return;
+        }
+        assert!(!self.said_goodbye, "a DISCONNECT is not the end");
+        assert!(
+            !self.answered || self.connected,
+            "a CONNACK that leads nowhere"
+        );
+        while self.cases.get(self.settled).is_some_and(is_over) {
+            self.settled += 1;
+        }
+        let waiting = || {
+            let waiting = self.cases.iter().skip(self.settled);
+            waiting.filter(|case| !is_over(case))
+        };
+        let count = waiting().count();
+        let bytes = waiting().map(|case| case.size).sum::<usize>();
+        let limits = &self.rules.limits;
+        let largest = limits.max_packet_size + usize::from(u16::MAX);
+        assert!(count <= limits.window_packets, "{count} packets wait");
+        assert!(bytes <= limits.window_bytes + largest, "{bytes} bytes wait");
+        // What is held may be a little shorter than what came: an alias is taken out.
+        let held = bytes.saturating_sub(8 * count);
+        let full = count >= limits.window_packets || held >= limits.window_bytes;
+        assert!(!full || !gate.wants_read(Side::Client), "more is read");
+        for index in self.step.fates.drain(..) {
+            let case = &self.cases[index];
+            let went = matches!(case.fate, Some(Fate::Forwarded | Fate::ForwardedInPart));
+            let is_will = matches!(case.question, Question::Will(_));
+            assert_eq!(case.forwarded || is_will, went, "{case:?}");
+        }
+    }
+}
+
+/// Whether it does not stand in the line, or not any more.
+fn is_over(case: &Case) -> bool {
+    let stands = matches!(case.question, Question::Publish(_) | Question::Subscribe(_));
+    case.fate.is_some() || !stands
+}
+
+impl Case {
+    /// Whether a PUBLISH is this one once more, whatever its DUP and its alias say.
+    fn is_repeated_by(&self, publish: &packet::Publish, topic: &str) -> bool {
+        let Packet::Publish(before) = &self.packet else {
+            return false;
+        };
+        let properties = |publish: &packet::Publish| {
+            let mut properties = publish.properties.clone();
+            properties.retain(|(id, _)| *id != TOPIC_ALIAS);
+            properties
+        };
+        self.topic == topic
+            && (before.qos, before.id, before.retain) == (publish.qos, publish.id, publish.retain)
+            && before.payload == publish.payload
+            && properties(before) == properties(publish)
+    }
+}
