@@ -228,7 +228,7 @@ impl Judge {
     fn look_at(&mut self, action: &Action) {
         match action {
             Action::Ask(..) | Action::Cancel(_) | Action::Note(Event::Settled(..)) => {}
-            Action::Dial => {
+            Action::Dial { .. } => {
                 assert!(!self.dialled, "a second broker connection");
                 self.check_admission();
                 self.dialled = true;
