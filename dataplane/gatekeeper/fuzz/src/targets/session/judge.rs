@@ -5,11 +5,15 @@
 mod asks;
 mod broker;
 mod client;
+mod connect;
 mod fates;
+mod filters;
 mod flows;
+mod message;
+mod mount;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     time::Instant,
 };
 
@@ -18,9 +22,9 @@ use gatekeeper::{
     Action, Event, Fate, Frame, Gatekeeper, Question, Rules, Side, Ticket, Verdict, Version,
 };
 
-use self::{asks::Asks, flows::Flows};
+use self::{asks::Asks, flows::Flows, mount::Withheld};
 use super::service::Hook;
-use crate::packet::{self, PUBREL, Packet};
+use crate::packet::{self, PUBREL, Packet, Properties};
 
 /// DUP, in the flags of a fixed header.
 const DUP: u8 = 0b1000;
@@ -48,6 +52,8 @@ struct Case {
     topic: String,
     asked_at: Instant,
     forwarded: bool,
+    /// Which of the filters that were asked about went to the broker.
+    sent_filters: Vec<bool>,
     fate: Option<Fate>,
 }
 
@@ -67,6 +73,8 @@ struct Step {
     packet: Option<(Packet, usize)>,
     /// The broker's packet in the form in which it is passed on, until it is.
     pass: Option<Bytes>,
+    /// The broker's packet.
+    came: Option<Packet>,
     /// Places of the cases that got their fate.
     fates: Vec<usize>,
     /// The topic that the client's PUBLISH means.
@@ -102,6 +110,24 @@ pub(super) struct Judge {
     /// The last packet that went to the broker because it was allowed.
     last: Option<Ticket>,
     flows: Flows,
+    /// UNSUBSCRIBE packets that have not gone to the broker, and those that are not answered.
+    unsubscribes: VecDeque<(u16, Vec<String>)>,
+    leaving: Vec<u16>,
+    /// The client's DISCONNECT: code and properties.
+    goodbye: Option<(u8, Properties)>,
+    /// The broker has a DISCONNECT.
+    left: bool,
+    /// What the broker was told in the CONNECT.
+    sent_expiry: u32,
+    sent_keep_alive: u16,
+    /// The properties of the broker's CONNACK.
+    offer: Properties,
+    /// What the client was told.
+    receive_maximum: usize,
+    mount: Option<String>,
+    /// Whether a filter stands at the broker where the client sees it.
+    has_plain: bool,
+    withheld: Withheld,
     /// Whether the broker may hold what came on a former connection.
     resumed: bool,
     step: Step,
@@ -130,6 +156,17 @@ impl Judge {
             broker_takes: usize::MAX,
             last: None,
             flows: Flows::default(),
+            unsubscribes: VecDeque::new(),
+            leaving: Vec::new(),
+            goodbye: None,
+            left: false,
+            sent_expiry: 0,
+            sent_keep_alive: 0,
+            offer: Properties::new(),
+            receive_maximum: usize::MAX,
+            mount: None,
+            has_plain: false,
+            withheld: Withheld::default(),
             resumed: false,
             step: Step::default(),
         }
@@ -192,7 +229,8 @@ impl Judge {
             Input::Broker(frame) => {
                 let bytes = (*frame).clone().into_canonical();
                 let version = self.version.unwrap_or(Version::V5);
-                if let Some(Packet::Ack { kind, id, code, .. }) = packet::read(version, &bytes) {
+                self.step.came = packet::read(version, &bytes);
+                if let Some(Packet::Ack { kind, id, code, .. }) = self.step.came {
                     self.broker_answers(kind, id, code);
                 }
                 self.step.pass = Some(bytes);
@@ -217,6 +255,16 @@ impl Judge {
                     case: None,
                 });
             }
+            Packet::Unsubscribe { id, filters } => {
+                if self.version == Some(Version::V31) && dup && self.leaving.contains(id) {
+                    return;
+                }
+                self.leaving.push(*id);
+                self.unsubscribes.push_back((*id, filters.clone()));
+            }
+            Packet::Disconnect { code, properties } => {
+                self.goodbye = Some((*code, properties.clone()));
+            }
             Packet::Publish(publish) => self.step.topic = self.resolve(publish),
             Packet::Ack {
                 kind: PUBREL, id, ..
@@ -239,7 +287,7 @@ impl Judge {
                 assert!(!self.connected && self.answered, "connected out of nothing");
                 self.connected = true;
             }
-            Action::Note(Event::Undeliverable) => {}
+            Action::Note(Event::Undeliverable) => self.withheld(),
             Action::Close(_) => {
                 self.closed = true;
             }
@@ -283,6 +331,7 @@ impl Judge {
             topic: self.step.topic.clone(),
             asked_at: self.now,
             forwarded: false,
+            sent_filters: Vec::new(),
             fate: None,
         });
     }
@@ -313,6 +362,8 @@ impl Judge {
         let largest = limits.max_packet_size + usize::from(u16::MAX);
         assert!(count <= limits.window_packets, "{count} packets wait");
         assert!(bytes <= limits.window_bytes + largest, "{bytes} bytes wait");
+        let ids: HashSet<u16> = waiting().filter_map(id_of_message).collect();
+        assert!(ids.len() <= self.receive_maximum, "{ids:?} wait");
         // What is held may be a little shorter than what came: an alias is taken out.
         let held = bytes.saturating_sub(8 * count);
         let full = count >= limits.window_packets || held >= limits.window_bytes;
@@ -347,5 +398,12 @@ impl Case {
             && (before.qos, before.id, before.retain) == (publish.qos, publish.id, publish.retain)
             && before.payload == publish.payload
             && properties(before) == properties(publish)
+    }
+}
+
+fn id_of_message(case: &Case) -> Option<u16> {
+    match &case.packet {
+        Packet::Publish(publish) => publish.id,
+        _ => None,
     }
 }
