@@ -29,7 +29,7 @@ use self::{
     judge::{Input, Judge},
     peers::Broker,
     program::{Op, Setup},
-    service::Hook,
+    service::{Allowed, Asked},
 };
 
 /// The identifier that the gate gives to a client that has none.
@@ -81,7 +81,8 @@ struct World {
     client_input: BytesMut,
     broker_input: BytesMut,
     /// Questions, answered or not.
-    asked: Vec<(Ticket, Hook)>,
+    asked: Vec<(Ticket, Asked)>,
+    allowed: Allowed,
 }
 
 impl World {
@@ -96,6 +97,7 @@ impl World {
             client_input: BytesMut::new(),
             broker_input: BytesMut::new(),
             asked: Vec::new(),
+            allowed: setup.allowed,
         }
     }
 
@@ -161,8 +163,8 @@ impl World {
         let asked = number
             .checked_sub(1)
             .and_then(|place| self.asked.get(place));
-        let hook = asked.map_or(Hook::Publish, |(_, hook)| *hook);
-        let verdict = service::verdict(says, hook, self.now);
+        let asked = asked.map_or_else(Asked::nothing, |(_, asked)| asked.clone());
+        let verdict = asked.verdict(says, self.allowed, self.now);
         self.tell(Input::Verdict(ticket, &verdict), |gate, now| {
             gate.handle_verdict(ticket, verdict.clone(), now);
         });
@@ -240,9 +242,8 @@ impl World {
     }
 
     fn asks(&mut self, first: Ticket, question: &Question) {
-        let hook = Hook::of(question);
-        for index in 0..hook.count(question) {
-            self.asked.push((first.filter(index), hook));
+        for (index, asked) in Asked::of(question).into_iter().enumerate() {
+            self.asked.push((first.filter(index), asked));
         }
     }
 
