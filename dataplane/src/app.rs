@@ -18,7 +18,7 @@ use crate::{
     listener::{Gate, Listener},
     metrics::{Metrics, Server},
     mount::{Template, TemplateError},
-    session::{Sampling, SessionLog, Shared},
+    session::{Sampling, SessionLog, Shared, Succession},
     upstream::{Target, TcpUpstream},
 };
 
@@ -119,6 +119,7 @@ pub async fn bind(config: &Config, tracing_enabled: bool) -> Result<Bound, Start
         shared: Arc::new(Shared {
             authz,
             upstream,
+            succession: Succession::default(),
             sampling,
             write_stall: config.limits.write_stall,
             packet_deadline: config.limits.packet_deadline,

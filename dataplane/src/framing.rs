@@ -161,6 +161,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         is_over && !std::mem::replace(&mut self.end_told, true)
     }
 
+    /// Whether the peer has left, though what it sent may not be taken yet.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
     /// Whether more may be made for the peer.
     pub(crate) fn takes_more(&self) -> bool {
         self.output.remaining() < WRITE_HIGH

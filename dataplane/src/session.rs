@@ -5,6 +5,7 @@ mod asks;
 mod client;
 mod driver;
 mod log;
+mod succession;
 mod trace;
 mod unsettled;
 
@@ -18,7 +19,7 @@ use crate::{authz::Authz, metrics::Metrics, upstream::Dial};
 
 use self::driver::Driver;
 
-pub use self::{client::Origin, log::SessionLog, trace::Sampling};
+pub use self::{client::Origin, log::SessionLog, succession::Succession, trace::Sampling};
 
 /// What all sessions of a program share.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub struct Shared<D> {
     pub authz: Authz,
     /// The way to the broker.
     pub upstream: D,
+    /// The sessions at the broker, by client.
+    pub succession: Succession,
     /// How many packets are traced.
     pub sampling: Sampling,
     /// How long a peer may take nothing of what is written to it.

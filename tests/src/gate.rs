@@ -13,6 +13,7 @@ use toml::{Table, Value};
 
 use crate::{
     binaries,
+    metrics::Metrics,
     process::Program,
     wait::{PATIENCE, poll_for},
 };
@@ -125,6 +126,14 @@ impl Gate {
         &mut self.program
     }
 
+    /// What it has counted, if `metrics.bind` is set.
+    #[must_use]
+    #[track_caller]
+    pub fn metrics(&self) -> Metrics {
+        let address = |line: &str| address_in(line, "serving metrics");
+        Metrics::at(self.program.wait_for("it serves metrics", address))
+    }
+
     /// Everything that it has logged so far.
     #[must_use]
     pub fn log(&self) -> String {
@@ -199,8 +208,13 @@ pub(crate) fn command(program: &Path) -> Command {
 
 /// The address in a log line that says that a program listens.
 pub(crate) fn listening(line: &str) -> Option<SocketAddr> {
+    address_in(line, "listening")
+}
+
+/// The address in a log line with a message.
+fn address_in(line: &str, message: &str) -> Option<SocketAddr> {
     let event: serde_json::Value = serde_json::from_str(line).ok()?;
     let fields = event.get("fields").unwrap_or(&event);
     let says = |key| fields.get(key).and_then(serde_json::Value::as_str);
-    (says("message")? == "listening").then(|| says("address")?.parse().ok())?
+    (says("message")? == message).then(|| says("address")?.parse().ok())?
 }

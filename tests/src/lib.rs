@@ -18,7 +18,7 @@
 //! * [`gate`] and [`mod@reference`] run the two programs, found by [`binaries`], as a [`process`];
 //! * [`mosquitto`] and [`recorder`] are the brokers;
 //! * [`service`] and [`rogue`] are the services that do as they are told;
-//! * [`collector`] receives the traces;
+//! * [`collector`] receives the traces, and [`metrics`] asks for what was counted;
 //! * [`wait`] and [`background`] are how a test waits, and where the servers live.
 //!
 //! `cargo test -p tidegate-tests` builds the programs that it needs. To test others instead, name
@@ -43,6 +43,7 @@ pub mod binaries;
 pub mod client;
 pub mod collector;
 pub mod gate;
+pub mod metrics;
 pub mod mosquitto;
 pub mod packet;
 pub mod process;

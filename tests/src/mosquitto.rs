@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::{
     packet::Version,
-    process::Program,
+    process::{Program, Signal},
     wait::{PATIENCE, poll_for},
 };
 
@@ -80,6 +80,12 @@ impl Mosquitto {
     #[must_use]
     pub fn program(&mut self) -> &mut Program {
         &mut self.program
+    }
+
+    /// Sends it a signal.
+    #[track_caller]
+    pub fn signal(&self, signal: Signal) {
+        self.program.signal(signal);
     }
 
     /// Waits until the broker has done all that it does at once about the end of the connection of

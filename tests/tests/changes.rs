@@ -5,6 +5,10 @@
 
 #[path = "changes/connect.rs"]
 mod connect;
+#[path = "changes/illegal.rs"]
+mod illegal;
+#[path = "changes/misplaced.rs"]
+mod misplaced;
 #[path = "changes/mount.rs"]
 mod mount;
 #[path = "changes/publish.rs"]

@@ -23,6 +23,9 @@ fn plan() -> Plan {
         .set("authz.publish.on_failure", "disconnect")
         .set("authz.subscribe.on_failure", "disconnect")
         .set("authz.publish.deadline", "60s")
+        .set("broker.ping_timeout", "1s")
+        .set("limits.packet_deadline", "500ms")
+        .set("limits.write_stall", "500ms")
 }
 
 fn start(plan: Plan) -> Topology {
@@ -65,8 +68,20 @@ fn is_published(topology: &Topology, witness: &mut Client, client_id: &str) -> b
 /// the will is published where `published` says so.
 #[track_caller]
 fn expect_fates(topology: &Topology, version: Version, published: impl Fn(&Ending) -> bool) {
+    expect_fates_of(|_| true, topology, version, published);
+}
+
+/// The same, for some of the endings.
+#[track_caller]
+fn expect_fates_of(
+    wanted: impl Fn(&Ending) -> bool,
+    topology: &Topology,
+    version: Version,
+    published: impl Fn(&Ending) -> bool,
+) {
     let mut witness = topology.witness(&["will", "marker"]);
-    for ending in ENDINGS.iter().filter(|ending| ending.is_of(version)) {
+    let endings = ENDINGS.iter().filter(|ending| ending.is_of(version));
+    for ending in endings.filter(|&ending| wanted(ending)) {
         println!("{}", ending.name);
         let (client_id, mut client) = with_will(topology, version, ending);
         (ending.come_about)(&mut client, topology, &client_id);
@@ -91,7 +106,9 @@ all_versions!(it_can_be_held_back_after_every_ending, |version| {
 all_versions!(it_is_held_back_after_the_named_endings_only, |version| {
     let named = ["client_violation", "publish_denied"];
     let topology = start(plan().set("will.suppress_on", named.to_vec()));
-    expect_fates(&topology, version, |ending| {
+    let others = ["client_disconnect", "client_gone", "subscribe_denied"];
+    let wanted = |ending: &Ending| named.iter().chain(&others).any(|it| *it == ending.reason);
+    expect_fates_of(wanted, &topology, version, |ending| {
         !ending.is_goodbye && !named.contains(&ending.reason)
     });
 });
@@ -109,6 +126,29 @@ fn the_log_tells_each_ending() {
         assert_eq!(topology.gate().ending_of(&client_id).0, ending.reason);
     }
 }
+
+// A broker that talks nonsense is left as it would leave a client.
+all_versions!(
+    it_is_published_by_a_broker_that_broke_the_protocol,
+    |version| {
+        for (suppressed, goodbye) in [
+            (vec![], None),
+            (vec!["client_violation", "broker_gone"], None),
+            (vec!["broker_violation"], Some(Kind::Disconnect)),
+        ] {
+            let topology = Topology::scripted()
+                .set("will.suppress_on", suppressed)
+                .start();
+            let connect = Connect::new("client").will(Publish::new("will", "client"));
+            let mut client = topology.join(version, &connect);
+            topology.recorder().send(0, vec![0x82, 0]);
+            client.expect_end(0x80);
+            topology.recorder().wait_closed(0);
+            let seen = topology.recorder().kinds(0);
+            assert_eq!(seen.get(1), goodbye.as_ref(), "{seen:?}");
+        }
+    }
+);
 
 // A gate that stops leaves its clients as a broker that stops would.
 all_versions!(it_is_published_when_the_gate_stops, |version| {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 
 use crate::{
     close::CloseReason,
@@ -21,7 +22,11 @@ pub enum Action {
     Cancel(Ticket),
     /// Open the broker connection, and tell
     /// [`Gatekeeper::handle_upstream`](crate::Gatekeeper::handle_upstream).
-    Dial,
+    Dial {
+        /// Who the broker will take the client for; empty if the broker is to choose. It shares the
+        /// memory of the CONNECT.
+        client_id: ByteString,
+    },
     /// Write to the broker.
     ToBroker(Admitted),
     /// Write to the client.
@@ -43,8 +48,9 @@ pub enum Event {
     /// The fate of a packet or will that was asked about, given under the ticket of its (first)
     /// question. An allowed CONNECT has none but [`Connected`](Self::Connected), or the close.
     Settled(Ticket, Fate),
-    /// The broker delivered a message for which a client with a mount has no name. It went nowhere;
-    /// with QoS above 0 the gate acknowledged it.
+    /// The broker delivered a message that the client can't take: one for which a client with a mount
+    /// has no name, one that is larger than its Maximum Packet Size, or one with QoS 0 behind too many
+    /// that wait for its acknowledgements. It went nowhere; with QoS above 0 the gate acknowledged it.
     Undeliverable,
 }
 
@@ -151,8 +157,8 @@ impl Actions {
         self.0.push_back(Action::Cancel(ticket));
     }
 
-    pub(crate) fn dial(&mut self) {
-        self.0.push_back(Action::Dial);
+    pub(crate) fn dial(&mut self, client_id: ByteString) {
+        self.0.push_back(Action::Dial { client_id });
     }
 
     pub(crate) fn write_broker(&mut self, admitted: Admitted) {

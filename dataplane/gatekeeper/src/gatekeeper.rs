@@ -123,6 +123,17 @@ impl Gatekeeper {
         }
     }
 
+    /// Whether nothing more is wanted from the client: its DISCONNECT or its end was read, or the gate
+    /// ends the session. What was read before may still have to be decided about.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        match &self.phase {
+            Phase::Live(live) => live.is_leaving(),
+            Phase::Closed => true,
+            _ => false,
+        }
+    }
+
     /// Whether the session has ended.
     #[must_use]
     pub fn is_closed(&self) -> bool {

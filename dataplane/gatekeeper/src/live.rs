@@ -2,28 +2,32 @@
 //!
 //! [`uplink`] takes the client's packets into the line, [`release`] lets them out in order as their
 //! verdicts come ([`publish`] and [`subscribe`] have both sides of theirs), [`downlink`] takes what
-//! the broker sends. [`mutate`] makes the changes that the service asks for, and [`namespace`] is what
-//! a session with a mount has to keep for them, for [`deliver`] and [`unsubscribe`].
+//! the broker sends, [`deliver`] its messages: [`window`] holds what is too much for the client, and
+//! [`withheld`] knows what it does not get. [`mutate`] makes the changes that the service asks for, and
+//! [`namespace`] is what a session with a mount has to keep for them. [`start`] is how a session
+//! begins, [`end`] how it ends.
 
 mod deliver;
 mod downlink;
+mod end;
 mod goodbye;
 mod mutate;
 mod namespace;
 mod offer;
 mod publish;
 mod release;
+mod start;
 mod subscribe;
 mod unsubscribe;
 mod uplink;
+mod window;
+mod withheld;
 
 use std::{collections::HashMap, num::NonZeroU16, time::Instant};
 
-use bytestring::ByteString;
-
 use crate::{
     acks::{Acks, Outlet},
-    action::{Admitted, Exempt, Fate},
+    action::{Admitted, Exempt},
     alias::AliasTable,
     close::CloseReason,
     gatekeeper::{Context, Phase},
@@ -31,16 +35,18 @@ use crate::{
     keepalive::{Due, KeepAlive, Owner},
     question::{Ticket, Version},
     queue::Queue,
-    reason::ReasonCode,
     reply,
     rules::Limits,
     subscriptions::Subscriptions,
-    verdict::{Deny, Verdict},
-    violation::Violation,
-    wire::{connack::Connack, connect::Connect, disconnect},
+    verdict::Verdict,
 };
 
-use self::{goodbye::SessionExpiry, namespace::Namespace, offer::Offer, subscribe::SubackPlan};
+use self::{
+    end::End, goodbye::SessionExpiry, namespace::Namespace, offer::Offer, subscribe::SubackPlan,
+    window::Window, withheld::Withheld,
+};
+
+pub(crate) use self::start::Start;
 
 /// PINGREQ packets that may be under way to the broker before the gate stops reading the client.
 const MAX_PINGS: usize = 64;
@@ -71,6 +77,8 @@ pub(crate) struct Live {
     subscriptions: Subscriptions,
     /// Set if the session has a mount.
     namespace: Option<Box<Namespace>>,
+    withheld: Withheld,
+    window: Window,
     keep_alive: KeepAlive,
     /// Whether the driver takes packets from the client, as far as it is concerned.
     driver_reads: bool,
@@ -89,100 +97,7 @@ enum Ending {
     Lingering { reason: CloseReason, until: Instant },
 }
 
-/// What ends a session, and what an MQTT 5 client is told.
-#[derive(Debug)]
-pub(crate) struct End {
-    reason: CloseReason,
-    /// `None`: the code that goes with the reason.
-    code: Option<ReasonCode>,
-    reason_string: Option<ByteString>,
-    server_reference: Option<ByteString>,
-}
-
-impl End {
-    /// The policy says that this packet ends the session.
-    fn denied(reason: CloseReason, deny: Deny) -> Self {
-        Self {
-            reason,
-            code: deny.code.map(ReasonCode::for_disconnect),
-            reason_string: deny.reason_string,
-            server_reference: deny.server_reference,
-        }
-    }
-}
-
-impl From<CloseReason> for End {
-    fn from(reason: CloseReason) -> Self {
-        Self {
-            reason,
-            code: None,
-            reason_string: None,
-            server_reference: None,
-        }
-    }
-}
-
-impl From<Violation> for End {
-    fn from(violation: Violation) -> Self {
-        CloseReason::ClientViolation(violation).into()
-    }
-}
-
-/// What a session begins with.
-pub(crate) struct Start<'a> {
-    /// The CONNECT as the client sent it.
-    pub(crate) asked: &'a Connect,
-    /// The CONNECT as the broker got it.
-    pub(crate) sent: &'a Connect,
-    pub(crate) connack: &'a Connack,
-    /// Seconds; 0 is none. It holds on both legs.
-    pub(crate) keep_alive: u16,
-    /// Whether the broker may hold subscriptions and messages of an earlier connection.
-    pub(crate) resumed: bool,
-    /// The longest session that the broker may be asked for, in seconds.
-    pub(crate) max_session_expiry: u32,
-    /// When the session must end.
-    pub(crate) expires_at: Option<Instant>,
-    /// Where the session's topics begin at the broker.
-    pub(crate) mount: Option<ByteString>,
-}
-
 impl Live {
-    pub(crate) fn new(start: Start<'_>, cx: &Context<'_>) -> Self {
-        let Start {
-            asked,
-            sent,
-            connack,
-            keep_alive,
-            resumed,
-            max_session_expiry,
-            expires_at,
-            mount,
-        } = start;
-        let size = |limit: Option<u32>| limit.map_or(usize::MAX, |limit| limit as usize);
-        Self {
-            version: asked.version,
-            explains: asked.properties.request_problem_information,
-            client_takes: size(asked.properties.maximum_packet_size),
-            broker_takes: size(connack.maximum_packet_size),
-            expiry: SessionExpiry::new(asked, sent, max_session_expiry),
-            has_will: sent.will.is_some(),
-            resumed,
-            offer: Offer::new(connack),
-            queue: Queue::default(),
-            inflight: Inflight::new(receive_maximum(asked, connack, &cx.rules.limits)),
-            acks: Acks::default(),
-            aliases: AliasTable::new(cx.rules.limits.topic_alias_maximum),
-            subscribes: HashMap::new(),
-            subscriptions: Subscriptions::default(),
-            namespace: mount.and_then(|mount| Namespace::new(mount, resumed)),
-            keep_alive: KeepAlive::new(keep_alive, cx.rules.deadlines.broker_ping, cx.now),
-            driver_reads: true,
-            expires_at,
-            ending: Ending::Open,
-        }
-    }
-
     /// Whether the session can hold another packet of the client. A broker that acknowledges nothing
     /// would let copies of one message pile up.
     pub(crate) fn wants_client(&self, limits: &Limits) -> bool {
@@ -192,6 +107,11 @@ impl Live {
             && self.acks.len() < usize::from(u16::MAX)
             && self.unsubscribing() < limits.window_packets
             && self.keep_alive.pings_outstanding() < MAX_PINGS
+    }
+
+    /// Whether nothing more is wanted from the client.
+    pub(crate) fn is_leaving(&self) -> bool {
+        !matches!(self.ending, Ending::Open)
     }
 
     /// UNSUBSCRIBE packets at the broker, as far as anything has to be kept for them.
@@ -302,38 +222,6 @@ impl Live {
         }
     }
 
-    /// Ends the session now. The broker leg is closed without a DISCONNECT, so that the broker
-    /// publishes the will [MQTT-3.1.2-8], unless the client's own DISCONNECT has gone before, or the
-    /// operator wants no will after such an ending.
-    pub(crate) fn close(mut self: Box<Self>, end: End, cx: &mut Context<'_>) -> Phase {
-        for ticket in self.queue.abandon(cx.actions) {
-            cx.actions.settled(ticket, Fate::Closed);
-        }
-        if self.has_will && end.reason.suppresses_will(cx.rules) {
-            cx.actions
-                .write_broker(reply::will_suppression(self.version));
-        }
-        let code = end.code.or_else(|| end.reason.disconnect_code());
-        if let (Version::V5, Some(code)) = (self.version, code) {
-            cx.actions.write_client(self.farewell(code, &end));
-        }
-        cx.actions.close(end.reason);
-        Phase::Closed
-    }
-
-    /// What only explains is left out if the client has no room for it [MQTT-3.14.2-3].
-    fn farewell(&self, code: ReasonCode, end: &End) -> bytes::Bytes {
-        let (why, instead) = (
-            end.reason_string.as_deref(),
-            end.server_reference.as_deref(),
-        );
-        [(why, instead), (None, instead)]
-            .into_iter()
-            .map(|(why, instead)| disconnect::encode_v5(code, why, instead))
-            .find(|packet| packet.len() <= self.client_takes)
-            .unwrap_or_else(|| disconnect::encode_v5(code, None, None))
-    }
-
     fn ping(&mut self, owner: Owner, cx: &mut Context<'_>) {
         self.keep_alive.ping_sent(owner, cx.now);
         self.forward(Admitted::exempt(Exempt::Ping, reply::PINGREQ), cx);
@@ -343,12 +231,6 @@ impl Live {
         self.keep_alive.told_broker(cx.now);
         cx.actions.write_broker(admitted);
     }
-}
-
-/// What an MQTT 5 client was told; no other version has it.
-fn receive_maximum(connect: &Connect, connack: &Connack, limits: &Limits) -> Option<u16> {
-    let least = limits.receive_maximum.min(connack.receive_maximum);
-    (connect.version == Version::V5).then_some(least)
 }
 
 fn outlet<'a>(inflight: &'a mut Inflight, cx: &'a mut Context<'_>) -> Outlet<'a> {

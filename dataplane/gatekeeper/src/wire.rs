@@ -42,7 +42,7 @@
 //! publish     read(&Frame, Version) -> Publish    Publish::encode()   ::encode_with_topic(topic)
 //!             -> Result<Bytes, TooLong>           Publish::has_true_format()
 //!             with_message_expiry(&Bytes, seconds) -> Bytes
-//! ack         read(&Frame, Version) -> Ack        PUBACK, PUBREC, PUBREL, PUBCOMP
+//! ack         read(&Frame, Version) -> Ack        PUBACK, PUBREC, PUBREL, PUBCOMP   Ack::encode()
 //! subscribe   read(&Frame, Version, FilterLimits) -> Subscribe   Subscribe::encode(&[Outgoing])
 //!             -> Result<Option<Bytes>, TooLong>
 //!             Outgoing { Omitted, AsSent, Changed { filter, qos } }
@@ -53,7 +53,8 @@
 //! unsuback    read(&Frame, Version) -> Unsuback
 //!             encode_v5(id, &RawProperties, codes) -> Result<Bytes, TooLong>
 //! disconnect  read(&Frame, Version) -> Disconnect   Disconnect::without_session_expiry()
-//!             Disconnect::with_session_expiry(seconds)   Disconnect::for_client(pass_reference)
+//!             Disconnect::with_session_expiry(seconds)   Disconnect::with_will(expiry)
+//!             Disconnect::for_client(pass_reference)
 //!             encode_v5(code, reason_string, server_reference)
 //! auth        read(&Frame, Version) -> Auth
 //! ```
@@ -110,7 +111,7 @@ impl Default for FilterLimits {
     fn default() -> Self {
         Self {
             max_filters: 256,
-            max_levels: 200,
+            max_levels: 201,
         }
     }
 }

@@ -22,7 +22,10 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::{Origin, Shared, asks::Asks, client::Client, trace::Spans, unsettled::Unsettled};
+use super::{
+    Origin, Shared, asks::Asks, client::Client, succession::Place, trace::Spans,
+    unsettled::Unsettled,
+};
 use crate::{authz::Decision, framing::Leg, mount::Template, upstream::Dial};
 
 /// For the last bytes to be written, and for the peer to see the end.
@@ -32,6 +35,10 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// small ones is over.
 const SLOWEST: usize = 64 * 1024;
 
+/// The longest that a session waits for an earlier one of the same client. That one has deadlines of
+/// its own, which are shorter if nobody has made them longer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// How long a timer runs that nobody set.
 const FAR_AWAY: Duration = Duration::from_secs(3600);
 
@@ -40,6 +47,10 @@ pub(super) struct Driver<S, D: Dial, U> {
     gate: Gatekeeper,
     client_leg: Leg<S>,
     broker_leg: Option<Leg<D::Stream>>,
+    /// Among the sessions of this client, from the dialling on. It goes after the broker leg.
+    place: Option<Place>,
+    /// How long its predecessor may keep it from dialling.
+    patience: Duration,
     dialling: Option<BoxFuture<'static, io::Result<D::Stream>>>,
     asks: Asks,
     /// Waits for room in a lane to the service that is full; meanwhile the client is not read.
@@ -90,6 +101,9 @@ where
             gate: Gatekeeper::new(Arc::clone(&origin.rules), spare_client_id, now.into_std()),
             client_leg: Leg::new(Side::Client, stream),
             broker_leg: None,
+            place: None,
+            // What is left of the time is for the broker.
+            patience: PATIENCE.min(origin.rules.deadlines.broker_connect / 2),
             dialling: None,
             asks: Asks::default(),
             lane: None,
@@ -265,11 +279,15 @@ where
     async fn finish(mut self) {
         // Others may be waiting for the room that it was promised.
         self.lane = None;
+        self.dialling = None;
         let client = self.client_leg.finish();
+        let place = self.place.take();
         let broker = async {
             if let Some(leg) = self.broker_leg {
                 leg.finish().await;
             }
+            // The broker has read all of it, or will not.
+            drop(place);
         };
         // Whoever does not take it within this time does without it.
         let _ = timeout(FAREWELL, futures_util::future::join(client, broker)).await;

@@ -4,8 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use tidegate_proto::v1::{ConnectAllow, DenyAction, FailureCode, ReasonCode};
 use tidegate_tests::{
-    Answer, Check, Client, Connect, Publish, Topology, Version,
-    packet::{Disconnect, Encode as _},
+    Answer, Check, Client, Connect, Publish, Subscribe, Topology, Version,
+    packet::{Disconnect, Encode as _, PINGREQ},
+    process::Signal,
+    topology::unique,
 };
 
 /// One of them.
@@ -86,6 +88,10 @@ pub(crate) const ENDINGS: &[Ending] = &[
         client.shut_down_writing();
         client.expect_closed();
     }),
+    Ending::new("packet without an end", "packet_timeout", |client, _, _| {
+        client.send_raw(&[0x30]);
+        client.expect_end(0x80);
+    }),
     Ending::new("denied message", "publish_denied", |client, _, _| {
         client.publish(1, "deny", "x");
         client.expect_end(0x87);
@@ -114,6 +120,29 @@ pub(crate) const ENDINGS: &[Ending] = &[
         client.publish(1, "state", "x");
         client.expect_end(0x98);
     }),
+    Ending::new(
+        "silent broker",
+        "broker_unresponsive",
+        |client, topology, _| {
+            topology.mosquitto().signal(Signal::STOP);
+            client.send_raw(&PINGREQ);
+            client.expect_end(0x80);
+            topology.mosquitto().signal(Signal::CONT);
+        },
+    ),
+    // More than fits into the buffers on the way.
+    Ending::new(
+        "reads nothing",
+        "client_stalled",
+        |client, topology, client_id| {
+            client.send(&Subscribe::new(1).filter(client_id, 0));
+            client.expect_suback(1, &[0]);
+            let mut other = topology.join_directly(Version::V5, &Connect::new(unique("other")));
+            let message = Publish::new(client_id, [b'x'; 200_000]).encode(Version::V5);
+            other.send_raw(&message.repeat(100));
+            topology.mosquitto().wait_left(client_id);
+        },
+    ),
     Ending::new("time is up", "expired", |client, _, _| {
         client.expect_end(0xA0);
     }),

@@ -104,7 +104,7 @@ fn texts_that_no_packet_can_carry_are_illegal() {
     }
     assert_eq!(topic(&"x".repeat(65_535).into()), Ok(()));
     let deep = PublishChanges {
-        topic: Some("/".repeat(200).into()),
+        topic: Some("/".repeat(201).into()),
         ..PublishChanges::default()
     };
     assert!(!judge(&deep, original(false, false)));

@@ -107,7 +107,7 @@ impl Hello {
     }
 
     fn dial(self, admission: Admission, admitted: Admitted, cx: &mut Context<'_>) -> Phase {
-        cx.actions.dial();
+        cx.actions.dial(admission.outgoing.client_id.clone());
         Phase::Dialling(Box::new(Dialling {
             until: cx.now + cx.rules.deadlines.broker_connect,
             hello: self,

@@ -38,8 +38,11 @@ pub(super) fn connect(
     if allow.drop_will {
         connect.will = None;
     }
+    // A will goes out when its session ends [MQTT-3.1.3-9], and there are brokers that forget it then
+    // if its delay is not over.
+    let session = connect.properties.session_expiry.unwrap_or(0);
     if let Some(will) = &mut connect.will {
-        let most = rules.limits.max_will_delay;
+        let most = rules.limits.max_will_delay.min(session);
         if will.delay > most {
             will.set_delay(most).map_err(|_| Invalid)?;
         }

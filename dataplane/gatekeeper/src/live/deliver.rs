@@ -1,9 +1,10 @@
 //! PUBLISH from the broker.
 //!
 //! It is read as strictly as one of the client: what a careless publisher got past the broker must
-//! not reach a client whose decoder is worse. Without a mount it then passes byte by byte.
+//! not reach a client whose decoder is worse. Without a mount it then passes byte by byte, unless it
+//! is too large for the client, or too much.
 
-use std::num::NonZeroU16;
+use bytes::Bytes;
 
 use crate::{
     action::{Admitted, Event, Exempt},
@@ -19,14 +20,52 @@ use crate::{
     },
 };
 
-use super::{End, Live, downlink::broker_fault, namespace::View};
+use super::{
+    End, Live,
+    downlink::broker_fault,
+    namespace::View,
+    window::{Delivery, Turn},
+};
 
 impl Live {
     pub(super) fn deliver(&mut self, frame: Frame, cx: &mut Context<'_>) -> Result<(), End> {
         let mut publish = publish::read(&frame, self.version).map_err(broker_fault)?;
-        let Some(namespace) = &mut self.namespace else {
-            cx.actions.write_client(frame.into_canonical());
-            return Ok(());
+        let Some(bytes) = self.seen(frame, &mut publish)? else {
+            return self.withhold(&publish, cx);
+        };
+        if bytes.len() > self.client_takes {
+            // As if it had been sent [MQTT-3.1.2-25].
+            return self.withhold(&publish, cx);
+        }
+        if let Some(id) = publish.packet_id {
+            self.withheld.delivers(publish.qos, id);
+        }
+        let delivery = Delivery {
+            id: publish.packet_id,
+            expiry: publish.message_expiry,
+            bytes,
+        };
+        let max_bytes = cx.rules.limits.window_bytes;
+        match self.window.offer(delivery, max_bytes, cx.now) {
+            Turn::Now(bytes) => cx.actions.write_client(bytes),
+            Turn::Later => {}
+            // QoS 0 is no promise, and a broker may send as much of it as it likes.
+            Turn::Never if publish.qos == QoS::AtMostOnce => return self.withhold(&publish, cx),
+            Turn::Never => {
+                return Err(broker_fault(Violation::new(
+                    ReasonCode::RECEIVE_MAXIMUM_EXCEEDED,
+                    "far more deliveries than the client's Receive Maximum",
+                    "MQTT-3.3.4-9",
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The delivery as the client is to see it; `None` if the client has no name for it.
+    fn seen(&self, frame: Frame, publish: &mut Publish) -> Result<Option<Bytes>, End> {
+        let Some(namespace) = &self.namespace else {
+            return Ok(Some(frame.into_canonical()));
         };
         if publish.topic_alias.is_some() {
             // A name that was left out could not be looked at, so the broker was offered none.
@@ -35,61 +74,56 @@ impl Live {
                 "MQTT-3.1.2-27",
             )));
         }
-        let bytes = match namespace.view(&publish) {
-            View::AsSent => frame.into_canonical(),
+        match namespace.view(publish) {
+            View::AsSent => Ok(Some(frame.into_canonical())),
             View::Renamed(topic, properties) => {
                 publish.topic = topic;
                 publish.raw_properties = properties;
-                // It only gets shorter, so what the client takes need not be looked at
-                // [MQTT-3.1.2-24].
-                publish.encode().map_err(|_| too_large())?
+                let bytes = publish.encode().map_err(|_| too_large())?;
+                Ok(Some(bytes))
             }
-            View::Withheld => {
-                self.withhold(&publish, cx);
-                return Ok(());
-            }
-        };
-        if let Some(id) = publish.packet_id {
-            namespace.delivers(publish.qos, id);
+            View::Withheld => Ok(None),
         }
-        cx.actions.write_client(bytes);
+    }
+
+    /// The client does not get it: the gate takes it instead.
+    fn withhold(&mut self, publish: &Publish, cx: &mut Context<'_>) -> Result<(), End> {
+        if publish.topic_alias.is_some() && !publish.topic.is_empty() {
+            // What comes under the alias later would be taken for something else.
+            return Err(broker_fault(Violation::too_large(
+                "PUBLISH with a new Topic Alias that the client can't take",
+                "MQTT-3.1.2-24",
+            )));
+        }
+        cx.actions.note(Event::Undeliverable);
+        if let Some(id) = publish.packet_id {
+            self.withheld.withholds(publish.qos, id);
+            self.acknowledge_withheld(publish.qos, cx);
+        }
         Ok(())
     }
 
-    /// The client has no name for it: the gate takes it instead, so that the broker does not wait.
-    /// A refusal would make some brokers try again.
-    fn withhold(&mut self, publish: &Publish, cx: &mut Context<'_>) {
-        cx.actions.note(Event::Undeliverable);
-        let (Some(namespace), Some(id)) = (&mut self.namespace, publish.packet_id) else {
-            return;
-        };
-        namespace.withholds(publish.qos, id);
-        self.acknowledge_withheld(publish.qos, cx);
-    }
-
-    /// The client has sent one of the three acknowledgements. The gate's own may have waited for it.
-    pub(super) fn client_acknowledged(
-        &mut self,
-        kind: PacketType,
-        id: NonZeroU16,
-        cx: &mut Context<'_>,
-    ) {
-        let qos = match kind {
-            PacketType::Puback => QoS::AtLeastOnce,
-            PacketType::Pubrec => QoS::ExactlyOnce,
+    /// The client has sent one of the three acknowledgements. What the gate has for the broker, and
+    /// what it has for the client, may have waited for it.
+    pub(super) fn client_acknowledged(&mut self, ack: &Ack, cx: &mut Context<'_>) {
+        let qos = match ack.kind {
+            PacketType::Puback => Some(QoS::AtLeastOnce),
+            PacketType::Pubrec => Some(QoS::ExactlyOnce),
             // The order of PUBCOMP is that of PUBREL, and those are answered as they come.
-            _ => return,
+            _ => None,
         };
-        if let Some(namespace) = &mut self.namespace {
-            namespace.acknowledged(qos, id);
+        if let Some(qos) = qos {
+            self.withheld.acknowledged(qos, ack.packet_id);
             self.acknowledge_withheld(qos, cx);
+        }
+        self.window.acknowledged(ack);
+        while let Some(bytes) = self.window.next(cx.now) {
+            cx.actions.write_client(bytes);
         }
     }
 
     fn acknowledge_withheld(&mut self, qos: QoS, cx: &mut Context<'_>) {
-        while let Some(namespace) = &mut self.namespace
-            && let Some(id) = namespace.next_to_acknowledge(qos)
-        {
+        while let Some(id) = self.withheld.next_to_acknowledge(qos) {
             let success = ReasonCode::SUCCESS;
             let ack = reply::publish_ack(self.version, qos, id, success, None);
             self.forward(Admitted::exempt(Exempt::Acknowledgement, ack), cx);
@@ -98,11 +132,7 @@ impl Live {
 
     /// Answers the PUBREL of a message that the client never saw. Tells whether it was one.
     pub(super) fn completes_withheld(&mut self, ack: &Ack, cx: &mut Context<'_>) -> bool {
-        let is_withheld = ack.kind == PacketType::Pubrel
-            && self
-                .namespace
-                .as_mut()
-                .is_some_and(|namespace| namespace.releases(ack.packet_id));
+        let is_withheld = ack.kind == PacketType::Pubrel && self.withheld.releases(ack.packet_id);
         if is_withheld {
             let pubcomp = reply::pubcomp(self.version, ack.packet_id, ReasonCode::SUCCESS);
             self.forward(Admitted::exempt(Exempt::Acknowledgement, pubcomp), cx);

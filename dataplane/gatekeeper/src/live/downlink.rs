@@ -69,7 +69,12 @@ impl Live {
     fn pass_ack(&mut self, qos: QoS, frame: Frame, cx: &mut Context<'_>) -> Result<(), End> {
         let ack = ack::read(&frame, self.version).map_err(broker_fault)?;
         let id = ack.packet_id;
-        cx.actions.write_client(frame.into_canonical());
+        let bytes = if ack.corrected {
+            ack.encode()
+        } else {
+            frame.into_canonical()
+        };
+        cx.actions.write_client(bytes);
         match qos {
             QoS::ExactlyOnce if self.inflight.pubrec(id, ack.code) => {
                 let again = reply::publish_ack(self.version, qos, id, ack.code, None);
@@ -125,7 +130,7 @@ impl Live {
             namespace.subscribed(suback.packet_id, &suback.codes);
         }
         let codes = plan.merge(self.version, &suback.codes);
-        if codes == suback.codes {
+        if codes == suback.codes && !suback.corrected {
             cx.actions.write_client(frame.into_canonical());
             return Ok(());
         }

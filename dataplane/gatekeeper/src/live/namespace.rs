@@ -1,10 +1,9 @@
 //! What a session with a mount has to keep: which filters of this connection stand below the mount
-//! at the broker and which where the client sees them, and which deliveries were kept from the client.
+//! at the broker and which where the client sees them.
 
 mod subscriptions;
-mod turns;
 
-use std::{collections::HashSet, num::NonZeroU16};
+use std::num::NonZeroU16;
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -12,7 +11,7 @@ use bytestring::ByteString;
 use crate::{
     frame::{Frame, Side},
     mount::{Mount, Place},
-    question::{QoS, Version},
+    question::Version,
     rules::Limits,
     topic::Parsed,
     violation::Violation,
@@ -21,15 +20,12 @@ use crate::{
         properties::RESPONSE_TOPIC,
         publish::Publish,
         subscribe::{Outgoing, Subscribe, Subscription},
-        unsuback::{self, Unsuback},
+        unsuback::Unsuback,
         unsubscribe,
     },
 };
 
-use self::{
-    subscriptions::{Form, Subscriptions},
-    turns::{Turns, Whose},
-};
+use self::subscriptions::{Form, Subscriptions};
 
 /// The client's view of the broker's topics.
 #[derive(Debug)]
@@ -38,11 +34,6 @@ pub(crate) struct Namespace {
     /// Whether the broker may hold subscriptions of an earlier connection, in whatever form.
     resumed: bool,
     subscriptions: Subscriptions,
-    /// QoS 2 deliveries that the client did not get: their PUBREL is answered by the gate. There are
-    /// no more of them than the client takes at a time [MQTT-3.3.4-9], and never more than
-    /// identifiers.
-    withheld: HashSet<NonZeroU16>,
-    turns: Turns,
 }
 
 /// What the client gets of a delivery.
@@ -63,8 +54,6 @@ impl Namespace {
             mount: Mount::new(mount)?,
             resumed,
             subscriptions: Subscriptions::default(),
-            withheld: HashSet::new(),
-            turns: Turns::default(),
         }))
     }
 
@@ -131,21 +120,15 @@ impl Namespace {
         self.subscriptions.leaving()
     }
 
-    /// The broker's answer as the client has to get it, if it is not the same: one code per filter of
-    /// the client's packet, in its order [MQTT-3.11.3-1].
+    /// The codes of the broker's answer as the client has to get them: one per filter of the client's
+    /// packet, in its order [MQTT-3.11.3-1]. None on MQTT 3.x.
     pub(crate) fn unsubscribed(
         &mut self,
         unsuback: &Unsuback,
         version: Version,
-    ) -> Result<Option<Bytes>, Violation> {
+    ) -> Result<Vec<u8>, Violation> {
         let codes = (!version.is_v3()).then_some(&*unsuback.codes);
-        let merged = self.subscriptions.left(unsuback.packet_id, codes)?;
-        if merged == *unsuback.codes {
-            return Ok(None);
-        }
-        unsuback::encode_v5(unsuback.packet_id, &unsuback.raw_properties, &merged)
-            .map(Some)
-            .map_err(|_| Violation::too_large("UNSUBACK beyond all bounds", "MQTT-3.1.2-24"))
+        self.subscriptions.left(unsuback.packet_id, codes)
     }
 
     /// What the client gets of a delivery. What stands below the mount loses it, and so does the
@@ -172,36 +155,6 @@ impl Namespace {
         properties.map_or(View::Withheld, |properties| {
             View::Renamed(topic, properties)
         })
-    }
-
-    /// A delivery goes to the client.
-    pub(crate) fn delivers(&mut self, qos: QoS, id: NonZeroU16) {
-        // A new message under the identifier of one that the broker never released.
-        self.withheld.remove(&id);
-        self.turns.take(qos, id, Whose::Client);
-    }
-
-    /// A delivery is kept from the client.
-    pub(crate) fn withholds(&mut self, qos: QoS, id: NonZeroU16) {
-        if qos == QoS::ExactlyOnce {
-            self.withheld.insert(id);
-        }
-        self.turns.take(qos, id, Whose::Gate);
-    }
-
-    /// The client has sent the broker its PUBACK or PUBREC.
-    pub(crate) fn acknowledged(&mut self, qos: QoS, id: NonZeroU16) {
-        self.turns.passed(qos, id);
-    }
-
-    /// The withheld delivery that the gate has to acknowledge now.
-    pub(crate) fn next_to_acknowledge(&mut self, qos: QoS) -> Option<NonZeroU16> {
-        self.turns.next(qos)
-    }
-
-    /// The broker releases a delivery. Tells whether it was withheld.
-    pub(crate) fn releases(&mut self, id: NonZeroU16) -> bool {
-        self.withheld.remove(&id)
     }
 }
 

@@ -42,16 +42,23 @@ impl Live {
         cx: &mut Context<'_>,
     ) -> Result<(), End> {
         let unsuback = unsuback::read(&frame, self.version).map_err(broker_fault)?;
-        let merged = match &mut self.namespace {
-            None => None,
+        let codes = match &mut self.namespace {
+            None => unsuback.codes.to_vec(),
             Some(namespace) => namespace
                 .unsubscribed(&unsuback, self.version)
                 .map_err(broker_fault)?,
         };
-        self.inflight
-            .request_answered(unsuback.packet_id, Request::Unsubscribe);
-        cx.actions
-            .write_client(merged.unwrap_or_else(|| frame.into_canonical()));
+        let id = unsuback.packet_id;
+        self.inflight.request_answered(id, Request::Unsubscribe);
+        let bytes = if codes == unsuback.codes && !unsuback.corrected {
+            frame.into_canonical()
+        } else {
+            unsuback::encode_v5(id, &unsuback.raw_properties, &codes).map_err(|_| {
+                let place = "MQTT-3.1.2-24";
+                broker_fault(Violation::too_large("UNSUBACK beyond all bounds", place))
+            })?
+        };
+        cx.actions.write_client(bytes);
         Ok(())
     }
 }

@@ -11,7 +11,11 @@ use crate::{
     question::Version,
     queue::Packet,
     violation::Violation,
-    wire::{RawProperties, ack, auth, unsubscribe},
+    wire::{
+        RawProperties,
+        ack::{self, Ack},
+        auth, unsubscribe,
+    },
 };
 
 use super::{End, Ending, Live};
@@ -40,7 +44,7 @@ impl Live {
             PacketType::Subscribe => self.take_subscribe(frame, cx),
             PacketType::Unsubscribe => self.take_unsubscribe(frame, cx),
             PacketType::Pubrel => {
-                let id = self.read_ack(&frame, cx)?;
+                let id = self.read_ack(&frame, cx)?.packet_id;
                 self.inflight.releasing(id);
                 self.stand_in_line(Packet::Pubrel(id, frame.into_canonical()), cx);
                 Ok(())
@@ -48,10 +52,14 @@ impl Live {
             // The client's answers to what the broker sent do not wait for decisions about what the
             // client sends: the broker's flow control hangs on them.
             PacketType::Puback | PacketType::Pubrec | PacketType::Pubcomp => {
-                let (kind, id) = (frame.kind(), self.read_ack(&frame, cx)?);
-                let bytes = frame.into_canonical();
+                let ack = self.read_ack(&frame, cx)?;
+                let bytes = if ack.corrected {
+                    ack.encode()
+                } else {
+                    frame.into_canonical()
+                };
                 self.forward(Admitted::exempt(Exempt::Acknowledgement, bytes), cx);
-                self.client_acknowledged(kind, id, cx);
+                self.client_acknowledged(&ack, cx);
                 Ok(())
             }
             // Passed on, so that the PINGRESP proves the whole way.
@@ -96,10 +104,10 @@ impl Live {
         Ok(())
     }
 
-    fn read_ack(&self, frame: &Frame, cx: &Context<'_>) -> Result<NonZeroU16, Violation> {
+    fn read_ack(&self, frame: &Frame, cx: &Context<'_>) -> Result<Ack, Violation> {
         let ack = ack::read(frame, self.version)?;
         check_user_properties(&ack.raw_properties, cx)?;
-        Ok(ack.packet_id)
+        Ok(ack)
     }
 
     /// MQTT 3.1 lets a client send a SUBSCRIBE or an UNSUBSCRIBE again, with DUP. The answer to the

@@ -2,8 +2,11 @@
 
 use std::num::NonZeroU16;
 
+use bytes::{BufMut, Bytes};
+
 use super::cursor::Cursor;
 use super::properties::{Place, skim};
+use super::write::Packet;
 use super::{RawProperties, open, packet_id};
 use crate::frame::{Frame, PacketType, Side};
 use crate::question::Version;
@@ -17,16 +20,24 @@ pub struct Ack {
     pub kind: PacketType,
     /// Packet identifier of the PUBLISH.
     pub packet_id: NonZeroU16,
-    /// Reason code; success on MQTT 3.1.1, and where it was left out.
+    /// Reason code; success on MQTT 3.1.1, and where it was left out. Always one that the sender may
+    /// use.
     pub code: ReasonCode,
+    /// Whether `code` stands in the place of one that the sender may not use, so that the packet can
+    /// only be passed on as [`encode`](Self::encode) writes it.
+    pub corrected: bool,
     /// All properties, as sent.
     pub raw_properties: RawProperties,
 }
 
 /// Reads one of the four.
 ///
+/// Two codes that real peers send outside their tables are read as what they mean: a broker's
+/// refusal in a PUBACK or PUBREC, and a client's 0x10, which is a success that only a server can
+/// tell.
+///
 /// # Errors
-/// If it is malformed, or holds a code that its sender may not put there ([MQTT-3.4.2-1],
+/// If it is malformed, or holds another code that its sender may not put there ([MQTT-3.4.2-1],
 /// [MQTT-3.5.2-1], [MQTT-3.6.2-1], [MQTT-3.7.2-1]).
 pub fn read(frame: &Frame, version: Version) -> Result<Ack, Violation> {
     const KINDS: &[PacketType] = &[
@@ -41,6 +52,7 @@ pub fn read(frame: &Frame, version: Version) -> Result<Ack, Violation> {
         kind: frame.kind(),
         packet_id: packet_id(&mut cursor)?,
         code: ReasonCode::SUCCESS,
+        corrected: false,
         raw_properties: RawProperties::default(),
     };
     if version == Version::V5 {
@@ -51,6 +63,26 @@ pub fn read(frame: &Frame, version: Version) -> Result<Ack, Violation> {
 }
 
 impl Ack {
+    /// Writes a PUBACK or PUBREC of MQTT 5.0 in its shortest form: what was read, with the code that
+    /// is right.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        let mut packet = Packet::new(
+            (self.kind as u8) << 4,
+            8 + self.raw_properties.as_bytes().len(),
+        );
+        let out = packet.body();
+        out.put_u16(self.packet_id.get());
+        let is_explained = !self.raw_properties.is_empty();
+        if is_explained || self.code != ReasonCode::SUCCESS {
+            out.put_u8(self.code.get());
+        }
+        if is_explained {
+            self.raw_properties.put(out);
+        }
+        packet.finish_bounded()
+    }
+
     /// Code and properties. Both may be left out, or the properties with their length
     /// (§3.4.2.1, §3.4.2.2.1).
     fn read_tail(&mut self, cursor: &mut Cursor<'_>, from: Side) -> Result<(), Violation> {
@@ -65,15 +97,30 @@ impl Ack {
             _ => (Carrier::Pubcomp, "MQTT-3.7.2-1"),
         };
         if !self.code.is_legal(carrier, from.sender()) {
-            return Err(Violation::protocol(
+            self.code = self.meant(from).ok_or(Violation::protocol(
                 "a reason code that its sender may not put into this packet",
                 clause,
-            ));
+            ))?;
+            self.corrected = true;
         }
         if cursor.remaining() > 0 {
             self.raw_properties = skim(cursor, Place::PUBLISH_ACK, from)?;
         }
         Ok(())
+    }
+
+    /// The right word for a code that its sender may not use, if it is clear what is meant.
+    fn meant(&self, from: Side) -> Option<ReasonCode> {
+        let answers_publish = matches!(self.kind, PacketType::Puback | PacketType::Pubrec);
+        match from {
+            Side::Broker if answers_publish && self.code.is_refusal() => {
+                Some(self.code.for_publish_ack())
+            }
+            Side::Client if answers_publish => {
+                (self.code == ReasonCode::NO_MATCHING_SUBSCRIBERS).then_some(ReasonCode::SUCCESS)
+            }
+            Side::Broker | Side::Client => None,
+        }
     }
 }
 
@@ -130,11 +177,41 @@ mod tests {
                 ] {
                     let reason = ReasonCode::new(value);
                     let legal = reason.is_legal(carrier, sender);
-                    let expected = if legal { None } else { Some(0x82) };
-                    assert_eq!(code(read(&frame, Version::V5)), expected, "{reason}");
+                    let tolerated = matches!(carrier, Carrier::Puback | Carrier::Pubrec)
+                        && match sender {
+                            Sender::Server => value >= 0x80,
+                            Sender::Client => value == 0x10,
+                        };
+                    let found = read(&frame, Version::V5);
+                    if let Ok(ack) = &found {
+                        assert!(ack.code.is_legal(carrier, sender), "{reason}");
+                        assert_eq!(ack.code.is_refusal(), reason.is_refusal(), "{reason}");
+                        assert_eq!(ack.corrected, !legal, "{reason}");
+                    }
+                    let expected = if legal || tolerated { None } else { Some(0x82) };
+                    assert_eq!(code(found), expected, "{reason}");
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_corrected_packet_keeps_all_else() {
+        let explained = [2, 0x82, 5, 0x1F, 0, 2, b'o', b'k'];
+        for (body, written) in [
+            (&[0, 7, 0x95][..], &[0x40, 3, 0, 7, 0x97][..]),
+            (&[0, 7, 0x95, 0], &[0x40, 3, 0, 7, 0x97]),
+            (
+                &[&[0, 7, 0x95], &explained[2..]].concat(),
+                &[&[0x40, 9, 0, 7, 0x97], &explained[2..]].concat(),
+            ),
+        ] {
+            let ack = read(&broker(0x40, body), Version::V5).unwrap();
+            assert!(ack.corrected);
+            assert_eq!(ack.encode().as_ref(), written);
+        }
+        let ack = read(&client(0x50, &[0, 7, 0x10, 0]), Version::V5).unwrap();
+        assert_eq!(ack.encode().as_ref(), [0x50, 2, 0, 7]);
     }
 
     #[test]

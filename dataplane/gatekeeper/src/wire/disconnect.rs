@@ -9,7 +9,7 @@ use super::write::Packet;
 use super::{Property, RawProperties, TooLong, open};
 use crate::frame::{Frame, PacketType, Side};
 use crate::question::Version;
-use crate::reason::{Place as Carrier, ReasonCode};
+use crate::reason::{Place as Carrier, ReasonCode, Sender};
 use crate::violation::Violation;
 
 const FIRST_BYTE: u8 = 0xE0;
@@ -32,7 +32,9 @@ pub struct Disconnect {
 ///
 /// # Errors
 /// If it is malformed, has a body on MQTT 3.1.1 or comes from a broker there, or says what its
-/// sender may not say ([MQTT-3.14.2-1], [MQTT-3.14.2-2]).
+/// sender may not say ([MQTT-3.14.2-1], [MQTT-3.14.2-2]). A broker may use all codes that report a
+/// failure: there is no gain in a dispute about how a connection ends, and
+/// [`for_client`](Disconnect::for_client) has the right word.
 pub fn read(frame: &Frame, version: Version) -> Result<Disconnect, Violation> {
     let mut cursor = open(frame, version, &[PacketType::Disconnect])?;
     let mut disconnect = Disconnect {
@@ -102,15 +104,27 @@ impl Disconnect {
         Ok(encode(self.code, &properties))
     }
 
+    /// The packet of a client that leaves because of a failure, for a broker that would take that for
+    /// a goodbye and forget the will: 0x04 asks for it in so many words ([MQTT-3.14.4-3] lets only
+    /// 0x00 take it back). Nothing but a Session Expiry Interval goes with it.
+    ///
+    /// # Errors
+    /// Never: there is room for one number.
+    pub fn with_will(session_expiry: Option<u32>) -> Result<Bytes, TooLong> {
+        let expiry = session_expiry.map(Property::SessionExpiryInterval);
+        let properties = RawProperties::default().with(expiry.as_slice())?;
+        Ok(encode(ReasonCode::DISCONNECT_WITH_WILL, &properties))
+    }
+
     /// A broker's packet as the client may have it: without the Server Reference unless it is to
     /// pass, and with a code of table 3-10. `None`: as it came.
     #[must_use]
     pub fn for_client(&self, pass_server_reference: bool) -> Option<Bytes> {
-        let code = self.code.for_disconnect();
-        let code = if self.code.is_refusal() {
-            code
-        } else {
-            self.code
+        let code = match self.code {
+            // Its table 2-6 has it for a DISCONNECT, table 3-10 has not.
+            ReasonCode::BAD_AUTHENTICATION_METHOD => ReasonCode::NOT_AUTHORIZED,
+            code if code.is_legal(Carrier::Disconnect, Sender::Server) => code,
+            _ => ReasonCode::UNSPECIFIED_ERROR,
         };
         let hides = self.server_reference.is_some() && !pass_server_reference;
         if code == self.code && !hides {
@@ -169,11 +183,9 @@ impl Disconnect {
     }
 }
 
-/// The allow-lists of the standard, and 0x8C from a broker: its table 2-6 has it, table 3-10 has
-/// not, and there is no gain in a dispute about how a connection ends.
+/// The allow-lists of the standard, and from a broker all that reports a failure.
 fn may_send(from: Side, code: ReasonCode) -> bool {
-    code.is_legal(Carrier::Disconnect, from.sender())
-        || (from == Side::Broker && code == ReasonCode::BAD_AUTHENTICATION_METHOD)
+    code.is_legal(Carrier::Disconnect, from.sender()) || (from == Side::Broker && code.is_refusal())
 }
 
 #[cfg(test)]
@@ -265,7 +277,15 @@ mod tests {
     }
 
     #[test]
-    fn a_brokers_reference_and_its_odd_code_stay_behind() {
+    fn a_will_is_asked_for() {
+        let bytes = Disconnect::with_will(None).unwrap();
+        assert_eq!(bytes.as_ref(), [0xE0, 2, 4, 0]);
+        let bytes = Disconnect::with_will(Some(9)).unwrap();
+        assert_eq!(bytes.as_ref(), [0xE0, 7, 4, 5, 0x11, 0, 0, 0, 9]);
+    }
+
+    #[test]
+    fn a_brokers_reference_and_its_odd_codes_stay_behind() {
         let reference = [&[0x1C], field("b").as_slice()].concat();
         let body = [&[0x9C], section(&reference).as_slice()].concat();
         let found = read(&broker(0xE0, &body), Version::V5).unwrap();
@@ -274,8 +294,9 @@ mod tests {
         assert_eq!(bytes.as_ref(), [0xE0, 2, 0x9C, 0]);
         for value in (0..=u8::MAX).filter(|&value| may_send(Side::Broker, ReasonCode::new(value))) {
             let found = read(&broker(0xE0, &[value]), Version::V5).unwrap();
-            let odd = value == 0x8C;
-            let expected = odd.then(|| Bytes::from_static(&[0xE0, 2, 0x87, 0]));
+            let legal = found.code.is_legal(Carrier::Disconnect, Sender::Server);
+            let told = if value == 0x8C { 0x87 } else { 0x80 };
+            let expected = (!legal).then(|| Bytes::from(vec![0xE0, 2, told, 0]));
             assert_eq!(found.for_client(false), expected, "{value:#04x}");
         }
     }

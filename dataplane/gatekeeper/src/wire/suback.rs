@@ -25,12 +25,15 @@ pub struct Suback {
     /// one that a SUBACK of the version may carry. On MQTT 3.1 that is one of 3.1.1: brokers send
     /// 0x80 there too, and [`code_for_client`] has to say it in other words.
     pub codes: Bytes,
+    /// Whether some of `codes` stand in the place of refusals that no SUBACK of the version carries,
+    /// so that the packet can't be passed on as it came.
+    pub corrected: bool,
 }
 
-/// Reads a SUBACK.
+/// Reads a SUBACK. A refusal in words that no SUBACK has is one all the same.
 ///
 /// # Errors
-/// If it is malformed, or holds a code that no SUBACK carries ([MQTT-3.9.3-2]).
+/// If it is malformed, or holds another code that no SUBACK carries ([MQTT-3.9.3-2]).
 pub fn read(frame: &Frame, version: Version) -> Result<Suback, Violation> {
     let mut cursor = open(frame, version, &[PacketType::Suback])?;
     let packet_id = packet_id(&mut cursor)?;
@@ -45,16 +48,16 @@ pub fn read(frame: &Frame, version: Version) -> Result<Suback, Violation> {
             "MQTT-3.8.4-6",
         ));
     }
-    if !codes.iter().all(|&code| is_legal(code, version)) {
-        return Err(Violation::protocol(
-            "a code that no SUBACK carries",
-            "MQTT-3.9.3-2",
-        ));
-    }
+    let meant: Option<Bytes> = codes.iter().map(|&code| legal(code, version)).collect();
+    let meant = meant.ok_or(Violation::protocol(
+        "a code that no SUBACK carries",
+        "MQTT-3.9.3-2",
+    ))?;
     Ok(Suback {
         packet_id,
         raw_properties,
-        codes,
+        corrected: meant != codes,
+        codes: meant,
     })
 }
 
@@ -94,10 +97,17 @@ pub fn code_for_client(version: Version, code: u8, requested: QoS) -> u8 {
     }
 }
 
-fn is_legal(code: u8, version: Version) -> bool {
+/// The code itself, or what a refusal that is none of the version's is there.
+fn legal(code: u8, version: Version) -> Option<u8> {
+    let reason = ReasonCode::new(code);
     match version {
-        Version::V31 | Version::V311 => matches!(code, 0x00..=0x02 | 0x80),
-        Version::V5 => ReasonCode::new(code).is_legal(Carrier::Suback, Sender::Server),
+        Version::V31 | Version::V311 => match code {
+            0x00..=0x02 => Some(code),
+            0x80.. => Some(ReasonCode::UNSPECIFIED_ERROR.get()),
+            _ => None,
+        },
+        Version::V5 if reason.is_legal(Carrier::Suback, Sender::Server) => Some(code),
+        Version::V5 => reason.is_refusal().then(|| reason.for_suback().get()),
     }
 }
 
@@ -115,11 +125,29 @@ mod tests {
     #[test]
     fn codes_are_those_of_the_version() {
         for value in 0..=u8::MAX {
-            let v311 = matches!(value, 0 | 1 | 2 | 0x80);
-            let v5 = ReasonCode::new(value).is_legal(Carrier::Suback, Sender::Server);
+            let refuses = value >= 0x80;
+            let v311 = matches!(value, 0..=2) || refuses;
+            let v5 = ReasonCode::new(value).is_legal(Carrier::Suback, Sender::Server) || refuses;
             let expected = |legal| if legal { None } else { Some(0x82) };
             assert_eq!(code(&[0, 7, 0, value], Version::V311), expected(v311));
             assert_eq!(code(&[0, 7, 0, 0, value], Version::V5), expected(v5));
+        }
+    }
+
+    #[test]
+    fn a_refusal_in_other_words_is_one() {
+        for (value, v311, v5) in [
+            (0x80, 0x80, 0x80),
+            (0x87, 0x80, 0x87),
+            (0x95, 0x80, 0x97),
+            (0xFF, 0x80, 0x87),
+        ] {
+            let found = read(&broker(0x90, &[0, 7, 1, value]), Version::V311).unwrap();
+            assert_eq!(found.codes.as_ref(), [1, v311]);
+            assert_eq!(found.corrected, value != v311);
+            let found = read(&broker(0x90, &[0, 7, 0, 1, value]), Version::V5).unwrap();
+            assert_eq!(found.codes.as_ref(), [1, v5]);
+            assert_eq!(found.corrected, value != v5);
         }
     }
 

@@ -23,12 +23,15 @@ pub struct Unsuback {
     pub raw_properties: RawProperties,
     /// One code per filter, in order ([MQTT-3.11.3-1]). None on MQTT 3.1.1.
     pub codes: Bytes,
+    /// Whether some of `codes` are 0x80 in the place of refusals that no UNSUBACK carries, so that
+    /// the packet can't be passed on as it came.
+    pub corrected: bool,
 }
 
-/// Reads an UNSUBACK.
+/// Reads an UNSUBACK. A refusal in words that no UNSUBACK has is one all the same.
 ///
 /// # Errors
-/// If it is malformed, or holds a code that no UNSUBACK carries ([MQTT-3.11.3-2]).
+/// If it is malformed, or holds another code that no UNSUBACK carries ([MQTT-3.11.3-2]).
 pub fn read(frame: &Frame, version: Version) -> Result<Unsuback, Violation> {
     let mut cursor = open(frame, version, &[PacketType::Unsuback])?;
     let packet_id = packet_id(&mut cursor)?;
@@ -38,6 +41,7 @@ pub fn read(frame: &Frame, version: Version) -> Result<Unsuback, Violation> {
             packet_id,
             raw_properties: RawProperties::default(),
             codes: Bytes::new(),
+            corrected: false,
         });
     }
     let raw_properties = skim(&mut cursor, Place::UNSUBACK, frame.from())?;
@@ -48,16 +52,16 @@ pub fn read(frame: &Frame, version: Version) -> Result<Unsuback, Violation> {
             "MQTT-3.11.3-1",
         ));
     }
-    if !codes.iter().all(|&code| is_legal(code)) {
-        return Err(Violation::protocol(
-            "a code that no UNSUBACK carries",
-            "MQTT-3.11.3-2",
-        ));
-    }
+    let meant: Option<Bytes> = codes.iter().map(|&code| legal(code)).collect();
+    let meant = meant.ok_or(Violation::protocol(
+        "a code that no UNSUBACK carries",
+        "MQTT-3.11.3-2",
+    ))?;
     Ok(Unsuback {
         packet_id,
         raw_properties,
-        codes,
+        corrected: meant != codes,
+        codes: meant,
     })
 }
 
@@ -79,8 +83,15 @@ pub fn encode_v5(
     packet.finish()
 }
 
-fn is_legal(code: u8) -> bool {
-    ReasonCode::new(code).is_legal(Carrier::Unsuback, Sender::Server)
+/// The code itself, or 0x80 for a refusal that is none of an UNSUBACK's.
+fn legal(code: u8) -> Option<u8> {
+    let reason = ReasonCode::new(code);
+    if reason.is_legal(Carrier::Unsuback, Sender::Server) {
+        return Some(code);
+    }
+    reason
+        .is_refusal()
+        .then_some(ReasonCode::UNSPECIFIED_ERROR.get())
 }
 
 #[cfg(test)]
@@ -108,8 +119,14 @@ mod tests {
         assert_eq!(code(&[0, 7], Version::V5), Some(0x81));
         for value in 0..=u8::MAX {
             let legal = ReasonCode::new(value).is_legal(Carrier::Unsuback, Sender::Server);
-            let expected = if legal { None } else { Some(0x82) };
-            assert_eq!(code(&[0, 7, 0, 0x11, value], Version::V5), expected);
+            let body = [0, 7, 0, 0x11, value];
+            let expected = (!legal && value < 0x80).then_some(0x82);
+            assert_eq!(code(&body, Version::V5), expected);
+            if let Ok(found) = read(&broker(0xB0, &body), Version::V5) {
+                let told = if legal { value } else { 0x80 };
+                assert_eq!(found.codes.as_ref(), [0x11, told]);
+                assert_eq!(found.corrected, !legal);
+            }
         }
     }
 

@@ -95,13 +95,18 @@ mod tests {
     use super::*;
     use crate::wire::tests::support::{client, field, packet};
 
+    const LIMITS: FilterLimits = FilterLimits {
+        max_filters: 64,
+        max_levels: 128,
+    };
+
     fn try_read(version: Version, filters: &[u8]) -> Result<Unsubscribe, Violation> {
         let properties: &[u8] = match version {
             Version::V31 | Version::V311 => &[],
             Version::V5 => &[0],
         };
         let body = [&[0, 7], properties, filters].concat();
-        read(&client(0xA2, &body), version, FilterLimits::default())
+        read(&client(0xA2, &body), version, LIMITS)
     }
 
     fn code(version: Version, filters: &[u8]) -> Option<u8> {
@@ -138,7 +143,7 @@ mod tests {
     #[test]
     fn a_subscription_identifier_does_not_belong_there() {
         let body = [&[0, 7, 2, 0x0B, 1], field("a").as_slice()].concat();
-        let found = read(&client(0xA2, &body), Version::V5, FilterLimits::default());
+        let found = read(&client(0xA2, &body), Version::V5, LIMITS);
         assert_eq!(found.unwrap_err().code.get(), 0x81);
     }
 
@@ -153,7 +158,7 @@ mod tests {
                 [&[0, 7], properties, &filters].concat()
             };
             let sent = client(0xA2, &body(&["a", "b"]));
-            let found = read(&sent, version, FilterLimits::default()).unwrap();
+            let found = read(&sent, version, LIMITS).unwrap();
             let others = ["t/a", "a", "b"];
             let written = found.encode_with(others).unwrap();
             assert_eq!(written.as_ref(), packet(0xA2, &body(&others)));

@@ -31,6 +31,8 @@ pub(crate) struct Broker {
     /// When the last answer of each kind leaves.
     busy: HashMap<u8, u64>,
     next_id: u16,
+    /// The last delivery with QoS above 0.
+    last: Option<Vec<u8>>,
     /// Whether a violation may be found in what was sent.
     pub(crate) illegal: bool,
     /// Whether something stays without its answer.
@@ -46,6 +48,7 @@ impl Broker {
             replied: 0,
             busy: HashMap::new(),
             next_id: 1,
+            last: None,
             illegal: false,
             withholds: false,
         }
@@ -61,7 +64,10 @@ impl Broker {
                 _ => None,
             },
             Packet::Ack {
-                kind: PUBREC, id, ..
+                kind: PUBREC,
+                id,
+                code: 0..0x80,
+                ..
             } => self.reply(PUBREL, now, |_| write::ack(PUBREL, *id)),
             Packet::Ack {
                 kind: PUBREL, id, ..
@@ -73,6 +79,7 @@ impl Broker {
                         filters.iter().map(|(_, options)| options & 3).collect();
                     match how {
                         How::Refusing => codes[0] = 0x80,
+                        How::Oddly => codes[0] = 0x95,
                         How::Wrongly => codes.push(0),
                         _ => {}
                     }
@@ -92,14 +99,27 @@ impl Broker {
     /// A message for the client.
     pub(crate) fn publish(&mut self, qos: u8, size: usize) -> Vec<u8> {
         self.next_id += 1;
-        Publish {
+        let bytes = Publish {
             topic: "down/link".to_owned(),
             qos,
             id: self.next_id,
             payload: vec![b'd'; size],
             ..Publish::default()
         }
-        .write(self.version)
+        .write(self.version);
+        if qos > 0 {
+            self.last = Some(bytes.clone());
+        }
+        bytes
+    }
+
+    /// The last of them again.
+    pub(crate) fn repeat(&self) -> Vec<u8> {
+        let mut bytes = self.last.clone().unwrap_or_default();
+        if let Some(first) = bytes.first_mut() {
+            *first |= 8;
+        }
+        bytes
     }
 
     /// A DISCONNECT, which MQTT 3.1.1 does not know from this side.
@@ -168,6 +188,7 @@ impl Broker {
         let code = if kind == PUBCOMP { 0x92 } else { 0x97 };
         self.reply(kind, now, |how| match how {
             How::Refusing if v5 => write::ack_code(kind, id, code),
+            How::Oddly if v5 && kind != PUBCOMP => write::ack_code(kind, id, 0x95),
             How::Wrongly => write::ack_code(kind, id, 0x42),
             _ => write::ack(kind, id),
         })
@@ -192,7 +213,7 @@ impl Broker {
             }
             How::Closing => return Some((at, Deed::Close)),
             How::Wrongly => self.illegal = true,
-            How::Rightly | How::Refusing => {}
+            How::Rightly | How::Refusing | How::Oddly => {}
         }
         Some((at, Deed::Send(bytes(how))))
     }

@@ -48,6 +48,10 @@ pub(crate) struct Hello {
     pub(crate) maximum_packet_size: Option<u32>,
     pub(crate) explains: bool,
     pub(crate) session_expiry: Option<u32>,
+    pub(crate) will_delay: Option<u32>,
+    pub(crate) receive_maximum: Option<u16>,
+    /// Whether the client answers deliveries at once, or only when it comes to it.
+    pub(crate) eager: bool,
 }
 
 /// What the service says about the CONNECT and its will.
@@ -145,6 +149,11 @@ pub(crate) enum Op {
     Release(u16),
     /// A PUBACK that belongs to nothing.
     Acknowledge(u16),
+    /// The client answers so many of the deliveries that it owes an answer, the first with this code.
+    Answers {
+        count: usize,
+        code: u8,
+    },
     Disconnect(u8),
     /// A packet that no client may send.
     Illegal(u8),
@@ -160,6 +169,8 @@ pub(crate) enum Op {
         qos: u8,
         size: usize,
     },
+    /// The last delivery again, with DUP.
+    BrokerRepeats,
     BrokerDisconnects,
     BrokerRaves(Vec<u8>),
     Drain,
@@ -224,6 +235,8 @@ pub(crate) enum How {
     Rightly,
     /// With a code that says no, where the packet has one.
     Refusing,
+    /// With one that no packet of the kind may have, where the packet has one.
+    Oddly,
     Never,
     /// With something that is not the answer.
     Wrongly,

@@ -1,6 +1,6 @@
 //! The client of a case: it keeps the rules of MQTT, except where the case says that it does not.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use gatekeeper::Version;
 
@@ -69,6 +69,9 @@ pub(crate) struct Client {
     last: HashMap<u16, Vec<u8>>,
     aliases: HashMap<u16, String>,
     damage: Option<(usize, u8)>,
+    eager: bool,
+    /// Answers to deliveries that were not given yet: kind and identifier.
+    owed: VecDeque<(u8, u16)>,
     /// Whether a violation may be found in what was sent.
     pub(crate) illegal: bool,
 }
@@ -107,6 +110,8 @@ impl Client {
             repeated: HashSet::new(),
             aliases: HashMap::new(),
             damage: None,
+            eager: case.hello.eager,
+            owed: VecDeque::new(),
             illegal: false,
         }
     }
@@ -119,6 +124,9 @@ impl Client {
             clean: hello.clean,
             keep_alive: hello.keep_alive,
             will: hello.will.then(|| ("alice/gone".to_owned(), 1, true)),
+            will_properties: hello.will_delay.map_or_else(Vec::new, |delay| {
+                [&[0x18], delay.to_be_bytes().as_slice()].concat()
+            }),
             username: Some("alice".to_owned()),
             password: Some("secret".to_owned()),
             properties: properties(hello),
@@ -183,6 +191,7 @@ impl Client {
                 write::ack(PUBREL, *id)
             }
             Op::Acknowledge(id) => write::ack(PUBACK, *id),
+            Op::Answers { count, code } => self.answer(*count, *code),
             Op::Disconnect(code) => write::disconnect(self.version, *code),
             Op::Illegal(which) => {
                 self.illegal = true;
@@ -205,13 +214,13 @@ impl Client {
     pub(crate) fn react(&mut self, packet: &Packet) -> Vec<u8> {
         let reply = match packet {
             Packet::Publish(publish) => match (publish.qos, publish.id) {
-                (1, Some(id)) => write::ack(PUBACK, id),
-                (2, Some(id)) => write::ack(PUBREC, id),
+                (1, Some(id)) => self.owe(PUBACK, id),
+                (2, Some(id)) => self.owe(PUBREC, id),
                 _ => Vec::new(),
             },
             Packet::Ack {
                 kind: PUBREL, id, ..
-            } => write::ack(PUBCOMP, *id),
+            } => self.owe(PUBCOMP, *id),
             Packet::Ack {
                 kind: PUBREC,
                 id,
@@ -238,6 +247,27 @@ impl Client {
             _ => Vec::new(),
         };
         self.sent(reply)
+    }
+
+    /// An answer for the broker, now or later.
+    fn owe(&mut self, kind: u8, id: u16) -> Vec<u8> {
+        if self.eager {
+            return write::ack(kind, id);
+        }
+        self.owed.push_back((kind, id));
+        Vec::new()
+    }
+
+    fn answer(&mut self, count: usize, code: u8) -> Vec<u8> {
+        let count = count.min(self.owed.len());
+        let mut code = (self.version == Version::V5 && code > 0).then_some(code);
+        self.owed
+            .drain(..count)
+            .flat_map(|(kind, id)| match code.take_if(|_| kind != PUBCOMP) {
+                Some(code) => write::ack_code(kind, id, code),
+                None => write::ack(kind, id),
+            })
+            .collect()
     }
 
     fn publish(&mut self, op: &Op) -> Vec<u8> {
@@ -468,6 +498,10 @@ fn properties(hello: &Hello) -> Vec<u8> {
     if let Some(expiry) = hello.session_expiry {
         section.push(0x11);
         section.extend(expiry.to_be_bytes());
+    }
+    if let Some(maximum) = hello.receive_maximum {
+        section.push(0x21);
+        section.extend(maximum.to_be_bytes());
     }
     if !hello.explains {
         section.extend([0x17, 0]);

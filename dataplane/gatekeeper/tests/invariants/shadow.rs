@@ -8,6 +8,7 @@ mod acks;
 mod asks;
 mod broker;
 mod client;
+mod downlink;
 mod endings;
 mod fates;
 mod handshake;
@@ -40,6 +41,7 @@ pub(crate) use self::input::Input;
 use self::{
     acks::Acks,
     asks::Asks,
+    downlink::Downlink,
     handshake::Handshake,
     inflight::Inflight,
     input::Told,
@@ -70,6 +72,8 @@ struct Step {
     given_up: bool,
     /// What the client's packet deserves, if it asks for what it may not.
     misuse: Option<u8>,
+    /// Whether the broker delivers more than there is room for.
+    overrun: bool,
 }
 
 #[derive(Debug)]
@@ -111,6 +115,7 @@ pub(crate) struct Shadow {
     inflight: Inflight,
     subscribes: HashMap<u16, AtBroker>,
     subscriptions: Subscriptions,
+    downlink: Downlink,
     offer: Offer,
     receive_maximum: usize,
     /// Whether the broker may know of messages from a former connection.
@@ -158,6 +163,7 @@ impl Shadow {
             inflight: Inflight::default(),
             subscribes: HashMap::new(),
             subscriptions: Subscriptions::default(),
+            downlink: Downlink::new(case.version, &case.hello),
             offer: Offer::default(),
             receive_maximum: usize::MAX,
             resumed: false,
@@ -243,7 +249,7 @@ impl Shadow {
                 self.asks
                     .cancel(*ticket, self.now, self.step.closing.is_some())
             }
-            Action::Dial => self.handshake.dial(&self.asks, self.now),
+            Action::Dial { client_id } => self.handshake.dial(client_id, &self.asks, self.now),
             Action::ToBroker(admitted) => self.broker_gets(admitted.clone()),
             Action::ToClient(bytes) => self.client_gets(bytes, input),
             Action::Note(Event::Connected { .. }) => {
@@ -256,9 +262,7 @@ impl Shadow {
                 Ok(())
             }
             Action::Note(Event::Settled(ticket, fate)) => self.settled(*ticket, *fate),
-            Action::Note(Event::Undeliverable) => {
-                Err("no session has a mount, and a delivery is withheld".to_owned())
-            }
+            Action::Note(Event::Undeliverable) => self.downlink.drops(),
             Action::Close(reason) => {
                 self.step.closed = true;
                 ensure!(!self.asks.is_waiting(), "a question outlives the end");
@@ -316,6 +320,7 @@ impl Shadow {
             step.pass
         );
         ensure!(step.merge.is_none(), "{:?} is not completed", step.merge);
+        self.downlink.check()?;
         self.gate_reads = gate.wants_read(Side::Client);
         if self.live { self.check_live() } else { Ok(()) }
     }

@@ -168,20 +168,40 @@ fn hellos() -> impl Strategy<Value = Hello> {
         select(vec![None, None, Some(20), Some(45), Some(200)]),
         prop::bool::weighted(0.7),
         select(vec![None, Some(0), Some(60)]),
+        deliveries(),
     )
         .prop_map(
-            |(keep_alive, will, empty_id, clean, maximum_packet_size, explains, session_expiry)| {
-                Hello {
-                    keep_alive,
-                    will,
-                    empty_id,
-                    clean,
-                    maximum_packet_size,
-                    explains,
-                    session_expiry,
-                }
+            |(
+                keep_alive,
+                will,
+                empty_id,
+                clean,
+                maximum_packet_size,
+                explains,
+                session_expiry,
+                (will_delay, receive_maximum, eager),
+            )| Hello {
+                keep_alive,
+                will,
+                empty_id,
+                clean,
+                maximum_packet_size,
+                explains,
+                session_expiry,
+                will_delay,
+                receive_maximum,
+                eager,
             },
         )
+}
+
+/// Will delay, Receive Maximum, and whether the client answers at once.
+fn deliveries() -> impl Strategy<Value = (Option<u32>, Option<u16>, bool)> {
+    (
+        select(vec![None, Some(0), Some(20), Some(90)]),
+        select(vec![None, Some(1), Some(2), Some(u16::MAX)]),
+        prop::bool::weighted(0.4),
+    )
 }
 
 fn admissions(mood: Mood) -> impl Strategy<Value = Admission> {
@@ -285,12 +305,15 @@ fn ops(mood: Mood) -> impl Strategy<Value = Op> {
         8 => Just(Op::Ping),
         2 => (1..9u16).prop_map(Op::Release),
         2 => (1..9u16).prop_map(Op::Acknowledge),
-        8 => (0..=2u8, sizes()).prop_map(|(qos, size)| Op::BrokerPublishes { qos, size }),
+        20 => (0..=2u8, sizes()).prop_map(|(qos, size)| Op::BrokerPublishes { qos, size }),
+        3 => Just(Op::BrokerRepeats),
+        12 => (1..4usize, select(vec![0, 0, 0x10, 0x97]))
+            .prop_map(|(count, code)| Op::Answers { count, code }),
         4 => any::<bool>().prop_map(Op::Reading),
         4 => (0..20usize, answers(mood)).prop_map(|(ticket, answer)| Op::Stray { ticket, answer }),
     ];
     let fatal = prop_oneof![
-        2 => select(vec![0, 4, 0x80, 0x93, 0x99]).prop_map(Op::Disconnect),
+        4 => select(vec![0, 4, 0x80, 0x93, 0x99]).prop_map(Op::Disconnect),
         2 => any::<u8>().prop_map(Op::Illegal),
         16 => (0..4usize, reused()).prop_map(|(nth, what)| Op::Reuse { nth, what }),
         2 => Just(Op::Overrun),
@@ -400,6 +423,7 @@ fn replies(mood: Mood) -> impl Strategy<Value = Reply> {
     let orderly = prop_oneof![
         40 => Just(How::Rightly),
         6 => Just(How::Refusing),
+        3 => Just(How::Oddly),
         1 => Just(How::Never),
     ];
     let how = also(mood, orderly, 5, select(vec![How::Wrongly, How::Closing]));

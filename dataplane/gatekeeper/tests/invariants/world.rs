@@ -220,6 +220,10 @@ impl<'a> World<'a> {
                 let bytes = self.broker.publish(*qos, *size);
                 self.broker_does(Deed::Send(bytes));
             }
+            Op::BrokerRepeats if self.shadow.is_live() => {
+                let bytes = self.broker.repeat();
+                self.broker_does(Deed::Send(bytes));
+            }
             Op::BrokerDisconnects if self.shadow.is_live() => {
                 let bytes = self.broker.disconnect();
                 self.broker_does(Deed::Send(bytes));
@@ -385,7 +389,7 @@ impl<'a> World<'a> {
         let version = self.case.version;
         match action {
             Action::Ask(ticket, question) => self.ask(ticket, &question),
-            Action::Dial => self.schedule(self.now + self.case.dial.delay, Event::Dialled),
+            Action::Dial { .. } => self.schedule(self.now + self.case.dial.delay, Event::Dialled),
             Action::ToBroker(admitted) => {
                 self.summary.admitted += 1;
                 let packet = packet::read(version, &admitted.into_bytes());

@@ -38,7 +38,7 @@ fn illegal() -> Vec<PublishChanges> {
         to_topic("a/+"),
         to_topic("a\0"),
         to_topic(&"x".repeat(65_536)),
-        to_topic(&"/".repeat(200)),
+        to_topic(&"/".repeat(201)),
         PublishChanges {
             payload_format_indicator: Some(false),
             ..PublishChanges::default()

@@ -253,7 +253,7 @@ fn the_client_identifier_is_replaced_and_nothing_else() {
         scene.allows_connect(ticket, allow);
         let will = scene.asks_will("alice/gone");
         scene.allows(will);
-        scene.dials();
+        scene.dials_as("alice/c");
         scene.broker_is_reached();
         let replaced = Connect {
             client_id: "alice/c".to_owned(),

@@ -312,7 +312,14 @@ impl Scene {
     }
 
     pub(crate) fn dials(&mut self) {
-        assert_eq!(self.next(), Some(Action::Dial));
+        let next = self.next();
+        assert!(matches!(next, Some(Action::Dial { .. })), "{next:?}");
+    }
+
+    /// The same, and the broker will know the client by this name.
+    pub(crate) fn dials_as(&mut self, client_id: &str) {
+        let client_id = client_id.into();
+        assert_eq!(self.next(), Some(Action::Dial { client_id }));
     }
 
     #[track_caller]
@@ -449,9 +456,15 @@ impl Scene {
         self.fates.get(&ticket).copied()
     }
 
-    /// How many deliveries had no name that the client would know.
+    /// How many deliveries the client could not take.
     pub(crate) fn undeliverable(&mut self) -> usize {
-        assert_eq!(self.next(), None);
+        self.is_quiet();
+        self.undeliverable
+    }
+
+    /// The same, where what else was done is told later.
+    pub(crate) fn noted(&mut self) -> usize {
+        self.pass_notes();
         self.undeliverable
     }
 
@@ -462,15 +475,19 @@ impl Scene {
     // How it is done.
 
     fn next(&mut self) -> Option<Action> {
-        loop {
+        self.pass_notes();
+        self.actions.pop_front()
+    }
+
+    fn pass_notes(&mut self) {
+        while let Some(Action::Note(_)) = self.actions.front() {
             match self.actions.pop_front() {
                 Some(Action::Note(Event::Settled(ticket, fate))) => {
                     let before = self.fates.insert(ticket, fate);
                     assert_eq!(before, None, "{ticket:?} has two fates");
                 }
                 Some(Action::Note(Event::Undeliverable)) => self.undeliverable += 1,
-                Some(Action::Note(_)) => {}
-                other => return other,
+                _ => {}
             }
         }
     }

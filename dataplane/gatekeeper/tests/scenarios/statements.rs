@@ -1,11 +1,9 @@
-//! Normative statements that no other story shows: mostly what the gate has to leave as it is.
-
-use std::time::Duration;
+//! Normative statements about single packets that no other story shows: mostly what the gate has to leave as it is.
 
 use gatekeeper::{ConnectAllow, Version};
 
 use crate::{
-    packet::{self, PUBACK, PUBCOMP, PUBREC, PUBREL, Packet},
+    packet::{self, Packet},
     scene::{BOTH, Scene, publish},
     write::{self, Connect, PINGREQ, PINGRESP, Publish, section, text, text_property},
 };
@@ -14,25 +12,6 @@ const V5: Version = Version::V5;
 
 fn user_property(key: &str, value: &str) -> Vec<u8> {
     [vec![0x26], text(key), text(value)].concat()
-}
-
-/// A session that was there before.
-fn resumed(version: Version) -> Scene {
-    let connect = Connect {
-        clean: false,
-        ..Connect::default()
-    }
-    .write(version);
-    let mut scene = Scene::new(version);
-    scene.client_sends(&connect);
-    let ticket = scene.asks_connect();
-    scene.allows(ticket);
-    scene.dials();
-    scene.broker_is_reached();
-    scene.broker_gets(&connect);
-    scene.broker_sends(&write::connack(version, true, 0, &[]));
-    scene.client_gets_connack(0);
-    scene
 }
 
 /// [MQTT-3.1.3-5] [3.1.1: MQTT-3.1.3-5]
@@ -176,7 +155,7 @@ fn aliases_end_with_their_connection() {
         properties: alias,
         ..Publish::default()
     };
-    let mut scene = resumed(V5);
+    let mut scene = Scene::resumed(V5);
     for packet in [&named, &nameless] {
         scene.client_sends(&packet.write(V5));
         let ticket = scene.asks_publish("a");
@@ -185,7 +164,7 @@ fn aliases_end_with_their_connection() {
     scene.client_leaves();
     scene.closes("client_gone");
 
-    let mut scene = resumed(V5);
+    let mut scene = Scene::resumed(V5);
     scene.client_sends(&nameless.write(V5));
     scene.closes_with("client_violation", 0x82);
 }
@@ -314,152 +293,5 @@ fn an_unsuback_passes_with_all_its_codes() {
         let answer = write::packet(0xB0, &[&[0, 7], codes].concat());
         scene.broker_sends(&answer);
         scene.client_gets(&answer);
-    }
-}
-
-/// [MQTT-4.3.2-5] [3.1.1: MQTT-2.3.1-3] [3.1.1: MQTT-4.3.2-2]: whatever its DUP flag says.
-#[test]
-fn behind_its_puback_an_identifier_means_a_new_message() {
-    for version in BOTH {
-        for dup in [false, true] {
-            let mut scene = Scene::live(version);
-            for topic in ["first", "second"] {
-                let packet = Publish {
-                    topic: topic.to_owned(),
-                    qos: 1,
-                    dup: dup && topic == "second",
-                    id: 7,
-                    ..Publish::default()
-                }
-                .write(version);
-                scene.client_sends(&packet);
-                let ticket = scene.asks_publish(topic);
-                scene.allows(ticket);
-                scene.broker_gets(&packet);
-                scene.broker_sends(&write::ack(PUBACK, 7));
-                scene.client_gets(&write::ack(PUBACK, 7));
-            }
-        }
-    }
-}
-
-/// [MQTT-4.3.3-7]
-#[test]
-fn a_message_that_has_left_does_not_expire() {
-    let packet = Publish {
-        topic: "a".to_owned(),
-        qos: 2,
-        id: 7,
-        properties: vec![0x02, 0, 0, 0, 1],
-        ..Publish::default()
-    }
-    .write(V5);
-    let mut scene = Scene::live(V5);
-    scene.client_sends(&packet);
-    let ticket = scene.asks_publish("a");
-    scene.allows(ticket);
-    scene.broker_gets(&packet);
-    for step in [PUBREC, PUBREL, PUBCOMP] {
-        scene.passes(Duration::from_secs(5));
-        let ack = write::ack(step, 7);
-        if step == PUBREL {
-            scene.client_sends(&ack);
-            scene.broker_gets(&ack);
-        } else {
-            scene.broker_sends(&ack);
-            scene.client_gets(&ack);
-        }
-    }
-}
-
-/// [MQTT-4.3.3-9] [MQTT-4.4.0-2]: the identifier is free, and the next message is another one.
-#[test]
-fn what_the_broker_refuses_is_over() {
-    for (qos, kind) in [(1, PUBACK), (2, PUBREC)] {
-        let mut scene = Scene::live(V5);
-        for topic in ["first", "second"] {
-            let packet = scene.client_publishes(topic, qos, 7);
-            let ticket = scene.asks_publish(topic);
-            scene.allows(ticket);
-            scene.broker_gets(&packet);
-            let refusal = write::ack_code(kind, 7, 0x97);
-            scene.broker_sends(&refusal);
-            scene.client_gets(&refusal);
-        }
-    }
-}
-
-/// [MQTT-4.6.0-4] [3.1.1: MQTT-4.6.0-4]
-#[test]
-fn releases_leave_in_their_order() {
-    for version in BOTH {
-        let mut scene = Scene::live(version);
-        for id in [1, 2] {
-            let packet = scene.client_publishes("a", 2, id);
-            let ticket = scene.asks_publish("a");
-            scene.allows(ticket);
-            scene.broker_gets(&packet);
-        }
-        for id in [1, 2] {
-            scene.broker_sends(&write::ack(PUBREC, id));
-            scene.client_gets(&write::ack(PUBREC, id));
-        }
-        scene.client_sends(&write::ack(PUBREL, 1));
-        scene.broker_gets(&write::ack(PUBREL, 1));
-        // One that has to wait goes no other way.
-        scene.client_publishes("b", 0, 0);
-        let ticket = scene.asks_publish("b");
-        scene.client_sends(&write::ack(PUBREL, 2));
-        scene.is_quiet();
-        scene.denies(ticket);
-        scene.broker_gets(&write::ack(PUBREL, 2));
-        for id in [1, 2] {
-            scene.broker_sends(&write::ack(PUBCOMP, id));
-            scene.client_gets(&write::ack(PUBCOMP, id));
-        }
-    }
-}
-
-/// [MQTT-3.3.1-1] [MQTT-4.4.0-1] [MQTT-4.6.0-1]: with the identifiers that it had, in its order, and
-/// with its DUP flag. [3.1.1: MQTT-3.3.1-1] [3.1.1: MQTT-4.4.0-1] [3.1.1: MQTT-4.6.0-1]
-#[test]
-fn what_is_sent_again_after_a_reconnect_is_passed_on() {
-    for version in BOTH {
-        let again = |topic: &str, qos, id| {
-            let packet = Publish {
-                topic: topic.to_owned(),
-                qos,
-                dup: true,
-                id,
-                ..Publish::default()
-            };
-            packet.write(version)
-        };
-        let mut scene = resumed(version);
-        let packets = [
-            again("a", 1, 3),
-            again("b", 2, 2),
-            again("a", 1, 1),
-            write::ack(PUBREL, 4),
-        ];
-        for packet in &packets {
-            scene.client_sends(packet);
-        }
-        let tickets = ["a", "b", "a"].map(|topic| scene.asks_publish(topic));
-        for ticket in tickets.into_iter().rev() {
-            scene.is_quiet();
-            scene.allows(ticket);
-        }
-        for packet in &packets {
-            scene.broker_gets(packet);
-        }
-        for packet in [
-            again("down", 1, 3),
-            again("down", 2, 2),
-            write::ack(PUBREL, 4),
-        ] {
-            scene.broker_sends(&packet);
-            scene.client_gets(&packet);
-        }
     }
 }

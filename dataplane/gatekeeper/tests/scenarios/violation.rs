@@ -246,7 +246,7 @@ fn a_length_in_more_bytes_than_needed_on_v5() {
 #[test]
 fn acknowledgements_that_are_wrong() {
     check(0x81, |_| packet(0x40, &[0]));
-    for (code, body) in [(0x82, &[0, 1, 0x10][..]), (0x81, &[0, 1, 0, 0, 0])] {
+    for (code, body) in [(0x82, &[0, 1, 0x11][..]), (0x81, &[0, 1, 0, 0, 0])] {
         let mut scene = Scene::live(Version::V5);
         scene.client_sends(&packet(0x40, body));
         scene.closes_with("client_violation", code);

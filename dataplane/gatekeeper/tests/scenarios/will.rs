@@ -119,6 +119,7 @@ fn user_properties_of_a_connect_are_bounded() {
 #[test]
 fn the_delay_of_a_will_has_a_bound() {
     let delayed = |seconds: u8| Connect {
+        properties: vec![0x11, 0, 0, 1, 0],
         will_properties: [&[0x18, 0, 0, 0, seconds], user("k", "v").as_slice()].concat(),
         ..will_on("a")
     };
@@ -132,6 +133,89 @@ fn the_delay_of_a_will_has_a_bound() {
         scene.dials();
         scene.broker_is_reached();
         scene.broker_gets(&delayed(sent).write(Version::V5));
+    }
+}
+
+/// [MQTT-3.1.3-9]: a will goes out when its session ends, and there are brokers that forget it then.
+#[test]
+fn a_will_does_not_outlast_its_session() {
+    const NEVER: u32 = u32::MAX;
+
+    let connect = |expiry: Option<u32>, delay: u32| {
+        let with = |id: u8, value: u32| [&[id], &value.to_be_bytes()[..]].concat();
+        Connect {
+            properties: expiry.map_or(vec![], |expiry| with(0x11, expiry)),
+            will_properties: [user("k", "v"), with(0x18, delay)].concat(),
+            ..will_on("a")
+        }
+    };
+    for (expiry, delay, sent) in [
+        (None, 30, 0),
+        (Some(0), 30, 0),
+        (Some(10), 30, 10),
+        (Some(30), 30, 30),
+        (Some(60), 30, 30),
+        (Some(NEVER), NEVER, NEVER),
+        (None, 0, 0),
+    ] {
+        let (mut scene, will) = asked(Version::V5, &connect(expiry, delay));
+        scene.answers(will, allow(PublishChanges::default()));
+        scene.dials();
+        scene.broker_is_reached();
+        scene.broker_gets(&connect(expiry, sent).write(Version::V5));
+    }
+    // What counts is the session that the broker is asked for.
+    let mut scene = Scene::with(Version::V5, |rules| rules.limits.max_session_expiry = 20);
+    scene.client_sends(&connect(Some(60), 30).write(Version::V5));
+    let ticket = scene.asks_connect();
+    let shorter = ConnectAllow {
+        max_session_expiry: Some(15),
+        ..ConnectAllow::default()
+    };
+    scene.allows_connect(ticket, shorter);
+    let will = scene.asks_will("a");
+    scene.allows(will);
+    scene.dials();
+    scene.broker_is_reached();
+    scene.broker_gets(&connect(Some(15), 15).write(Version::V5));
+}
+
+/// [MQTT-3.1.2-8] [MQTT-3.14.4-3]: only 0x00 takes the will back, and there are brokers that drop it
+/// with any code but 0x04.
+#[test]
+fn a_client_that_leaves_because_of_a_failure_leaves_its_will() {
+    let expiry = [0x11, 0, 0, 0, 9];
+    let why = text_property(0x1F, "broken");
+    let packet = |code: u8, properties: &[&[u8]]| {
+        let section = write::section(Version::V5, &properties.concat());
+        write::packet(0xE0, &[&[code], section.as_slice()].concat())
+    };
+    for will in [true, false] {
+        let connect = Connect {
+            properties: vec![0x11, 0, 0, 0, 60],
+            will: will.then(|| ("a".to_owned(), 1, false)),
+            ..Connect::default()
+        };
+        for code in (0x80..=0x83).chain([0x90]).chain(0x93..=0x99) {
+            for (sent, forwarded) in [
+                (vec![0xE0, 1, code], packet(4, &[])),
+                (packet(code, &[]), packet(4, &[])),
+                (packet(code, &[&why, &user("k", "v")]), packet(4, &[])),
+                (packet(code, &[&why, &expiry]), packet(4, &[&expiry])),
+            ] {
+                let mut scene = Scene::new(Version::V5).connected(&connect, &[]);
+                scene.client_sends(&sent);
+                scene.broker_gets(if will { &forwarded } else { &sent });
+                scene.closes("client_disconnect");
+            }
+        }
+        for code in [0, 4] {
+            let sent = packet(code, &[&why, &expiry]);
+            let mut scene = Scene::new(Version::V5).connected(&connect, &[]);
+            scene.client_sends(&sent);
+            scene.broker_gets(&sent);
+            scene.closes("client_disconnect");
+        }
     }
 }
 
@@ -183,6 +267,7 @@ fn the_service_changes_a_will() {
 #[test]
 fn the_service_changes_the_properties_of_a_will() {
     let connect = |properties: &[&[u8]], payload: &[u8]| Connect {
+        properties: vec![0x11, 0, 0, 0, 9],
         will_properties: properties.concat(),
         will_payload: payload.to_vec(),
         ..will_on("a")
@@ -238,7 +323,7 @@ fn a_change_that_is_not_mqtt_is_a_failure() {
         topic("a\0"),
         topic("a\u{9F}"),
         topic(&long),
-        topic(&"/".repeat(200)),
+        topic(&"/".repeat(201)),
         // A will has two bytes for the length of its payload.
         payload(vec![b'x'; 65_536], None),
         payload(vec![0xFF], Some(true)),

@@ -7,7 +7,7 @@ use gatekeeper::{Action, Event, Question, Ticket};
 use tidegate_proto::v1;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::Instant,
+    time::{Instant, timeout},
 };
 use tracing::{Instrument, Span, debug};
 
@@ -16,7 +16,10 @@ use crate::{
     upstream::Dial,
 };
 
-use super::Driver;
+use super::{
+    super::succession::{Place, Stage},
+    Driver,
+};
 
 impl<S, D, U> Driver<S, D, U>
 where
@@ -30,10 +33,9 @@ where
             match action {
                 Action::Ask(ticket, question) => self.ask(ticket, question),
                 Action::Cancel(ticket) => self.asks.cancel(ticket),
-                Action::Dial => {
+                Action::Dial { client_id } => {
                     self.undecided = None;
-                    let span = dial_span(&self.spans.setup());
-                    self.dialling = Some(Box::pin(self.shared.upstream.dial().instrument(span)));
+                    self.dial(&client_id);
                 }
                 Action::ToBroker(admitted) => {
                     if let Some(broker_leg) = &mut self.broker_leg {
@@ -65,6 +67,41 @@ where
                     self.closed = Some(reason);
                 }
             }
+        }
+        self.tell_stage();
+    }
+
+    /// Goes to the broker, after the client's earlier session if that one leaves.
+    fn dial(&mut self, client_id: &str) {
+        // A client whose name the broker chooses has no other session.
+        self.place = (!client_id.is_empty()).then(|| self.shared.succession.enter(client_id));
+        let turn = self.place.as_ref().map(Place::turn);
+        let (shared, patience) = (Arc::clone(&self.shared), self.patience);
+        let setup = self.spans.setup();
+        let session_id = self.client.who().session_id.clone();
+        self.dialling = Some(Box::pin(async move {
+            if let Some(turn) = turn
+                && timeout(patience, turn).await.is_err()
+            {
+                debug!(
+                    session = session_id,
+                    "the client's earlier session does not end"
+                );
+            }
+            let span = dial_span(&setup);
+            shared.upstream.dial().instrument(span).await
+        }));
+    }
+
+    /// Tells the client's next session whether this one is to be waited for.
+    fn tell_stage(&mut self) {
+        let Some(place) = &mut self.place else {
+            return;
+        };
+        if self.gate.is_leaving() || self.client_leg.has_ended() {
+            place.reach(Stage::Leaving);
+        } else if self.gate.is_live() {
+            place.reach(Stage::Present);
         }
     }
 

@@ -3,6 +3,10 @@ use crate::wire::tests::support::{client, field, packet, section};
 
 const V311: Version = Version::V311;
 const V5: Version = Version::V5;
+const LIMITS: FilterLimits = FilterLimits {
+    max_filters: 64,
+    max_levels: 128,
+};
 
 fn try_read(version: Version, properties: &[u8], filters: &[u8]) -> Result<Subscribe, Violation> {
     let properties = match version {
@@ -10,7 +14,7 @@ fn try_read(version: Version, properties: &[u8], filters: &[u8]) -> Result<Subsc
         V5 => section(properties),
     };
     let body = [&[0, 7], properties.as_slice(), filters].concat();
-    read(&client(0x82, &body), version, FilterLimits::default())
+    read(&client(0x82, &body), version, LIMITS)
 }
 
 fn one(version: Version, filter: &str, options: u8) -> Result<Subscribe, Violation> {
@@ -75,11 +79,7 @@ fn there_is_at_least_one_filter_and_an_identifier() {
     for version in [V311, V5] {
         assert_eq!(code(try_read(version, &[], &[])), Some(0x82));
     }
-    let zero = read(
-        &client(0x82, b"\0\0\0\x01a\0"),
-        V311,
-        FilterLimits::default(),
-    );
+    let zero = read(&client(0x82, b"\0\0\0\x01a\0"), V311, LIMITS);
     assert_eq!(code(zero), Some(0x82));
 }
 
@@ -180,7 +180,7 @@ fn a_changed_filter_keeps_its_other_options() {
     let body = [&b"\0\x07\x02\x0B\x09"[..], b"\0\x03t/b\x2C", b"\0\x01a\x01"].concat();
     let written = found.encode(&outgoing).unwrap().unwrap();
     assert_eq!(written.as_ref(), packet(0x82, &body));
-    let reread = read(&client(0x82, &body), V5, FilterLimits::default()).unwrap();
+    let reread = read(&client(0x82, &body), V5, LIMITS).unwrap();
     assert!(reread.filters[0].no_local && reread.filters[0].retain_as_published);
 }
 

@@ -27,8 +27,12 @@ fn is_known_to_be_refused(found: &Any, version: Version, bytes: &[u8]) -> bool {
             .is_some_and(|password| std::str::from_utf8(password.expose()).is_err()),
         // It does not know the return codes of 3.1.1 on v5, and wants properties.
         Any::Connack(connack) => v5 && connack.v3_shaped,
-        // Short forms, and the code of table 2-6.
-        Any::Disconnect(_) => v5 && (bytes.len() < 4 || bytes[2] == 0x8C),
+        // Short forms, and what a broker may not say but says.
+        Any::Disconnect(found) => v5 && (bytes.len() < 4 || found.for_client(true).is_some()),
+        // Codes outside their tables.
+        Any::Ack(found) => found.corrected,
+        Any::Suback(found) => found.corrected,
+        Any::Unsuback(found) => found.corrected,
         // It loses count with more than two identifiers.
         Any::Publish(publish) => identifiers(publish) > 2,
         _ => false,

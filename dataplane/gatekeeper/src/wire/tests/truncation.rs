@@ -61,10 +61,10 @@ fn a_byte_more_is_refused_or_part_of_the_payload() {
                         [b"payload", &[extra][..]].concat()
                     );
                 }
-                // One more code.
-                Some(Any::Suback(suback)) => assert_eq!((suback.codes.len(), extra), (3, 0)),
+                // One more code: a success, or a refusal in whatever words.
+                Some(Any::Suback(suback)) => assert!(suback.codes.len() == 3 && extra != 0x26),
                 Some(Any::Unsuback(unsuback)) => {
-                    assert_eq!((unsuback.codes.len(), extra), (3, 0));
+                    assert!(unsuback.codes.len() == 3 && extra != 0x26);
                 }
                 Some(found) => panic!("{} is {found:?}", sample.name),
             }

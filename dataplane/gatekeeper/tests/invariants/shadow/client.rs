@@ -23,6 +23,10 @@ impl Shadow {
             return Ok(());
         }
         match packet::read(self.version, bytes) {
+            Some(Packet::Publish(_)) => {
+                ensure!(self.downlink.client_gets(bytes), "a PUBLISH out of turn");
+                Ok(())
+            }
             Some(Packet::Ack {
                 kind: PUBACK | PUBREC,
                 ..

@@ -163,7 +163,7 @@ impl Shadow {
                 self.client_illegal || self.client_takes < 45
             }
             CloseReason::ClientViolation(_) => self.client_illegal || self.step.misuse.is_some(),
-            CloseReason::BrokerViolation(_) => self.broker_illegal,
+            CloseReason::BrokerViolation(_) => self.broker_illegal || self.step.overrun,
             CloseReason::BrokerUnreachable => matches!(input, Input::Upstream(false)),
             CloseReason::BrokerTimeout => self
                 .handshake

@@ -18,6 +18,8 @@ pub(crate) struct Handshake {
     pub(crate) connect_ticket: Option<Ticket>,
     pub(crate) will_ticket: Option<Ticket>,
     pub(crate) dialled_at: Option<u64>,
+    /// Who the driver was told the broker will take the client for.
+    dialled_as: String,
     ready: bool,
     /// As the broker heard it, in seconds.
     keep_alive: u16,
@@ -84,13 +86,14 @@ impl Handshake {
     }
 
     /// The broker connection is opened.
-    pub(crate) fn dial(&mut self, asks: &Asks, now: u64) -> Checked {
+    pub(crate) fn dial(&mut self, client_id: &str, asks: &Asks, now: u64) -> Checked {
         ensure!(self.dialled_at.is_none(), "a second broker connection");
         ensure!(
             self.is_admitted(asks),
             "the broker is dialled and nothing is allowed"
         );
         self.dialled_at = Some(now);
+        self.dialled_as = client_id.to_owned();
         Ok(())
     }
 
@@ -130,6 +133,11 @@ impl Handshake {
         };
         bound(&mut expected, version, limits);
         ensure!(*sent == expected, "{sent:?} where {expected:?} is allowed");
+        ensure!(
+            sent.client_id == self.dialled_as,
+            "{sent:?} where the broker was dialled for {:?}",
+            self.dialled_as
+        );
         ensure!(
             expected != *connect || bytes == original,
             "an unmodified CONNECT is not the client's bytes"
@@ -234,18 +242,20 @@ impl Handshake {
         self.keep_alive
     }
 
+    /// Whether the broker has a will.
+    pub(crate) fn has_will(&self) -> bool {
+        let connect = self.connect.as_ref();
+        connect.is_some_and(|(connect, _)| connect.will.is_some())
+    }
+
     /// Whether the client's CONNECT was understood.
     pub(crate) fn is_heard(&self) -> bool {
         self.connect.is_some()
     }
 
     fn is_admitted(&self, asks: &Asks) -> bool {
-        let has_will = self
-            .connect
-            .as_ref()
-            .is_some_and(|(connect, _)| connect.will.is_some());
         self.is_allowed(self.connect_ticket, asks)
-            && (!has_will || self.is_allowed(self.will_ticket, asks))
+            && (!self.has_will() || self.is_allowed(self.will_ticket, asks))
     }
 
     fn is_allowed(&self, ticket: Option<Ticket>, asks: &Asks) -> bool {
@@ -277,6 +287,7 @@ fn connack(bytes: &[u8]) -> Result<((bool, u8), Properties), Fault> {
 fn bound(connect: &mut Connect, version: Version, limits: &Limits) {
     const CLEAN: u8 = 1 << 1;
     const SESSION_EXPIRY_INTERVAL: u8 = 0x11;
+    const WILL_DELAY_INTERVAL: u8 = 0x18;
 
     let most = limits.max_session_expiry;
     if version.is_v3() {
@@ -290,6 +301,17 @@ fn bound(connect: &mut Connect, version: Version, limits: &Limits) {
                 *value = most.to_be_bytes().to_vec();
             }
         }
+    }
+    // A will does not outlast its session.
+    let session = number(&connect.properties, SESSION_EXPIRY_INTERVAL).unwrap_or(0);
+    let most = session.min(limits.max_will_delay);
+    let will = connect
+        .will
+        .iter_mut()
+        .flat_map(|(properties, ..)| properties);
+    for (_, value) in will.filter(|(id, _)| *id == WILL_DELAY_INTERVAL) {
+        let delay = <[u8; 4]>::try_from(value.as_slice()).map_or(0, u32::from_be_bytes);
+        *value = delay.min(most).to_be_bytes().to_vec();
     }
 }
 

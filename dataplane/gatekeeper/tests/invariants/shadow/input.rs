@@ -1,13 +1,16 @@
 //! What went into the gatekeeper, and what it obliges the gatekeeper to do.
 
-use gatekeeper::{CloseReason, Ticket, Verdict};
+use gatekeeper::{CloseReason, ReasonCode, Ticket, Verdict, Version};
 
 use crate::{
     fault::{Checked, ensure},
     packet::{self, PUBACK, PUBCOMP, PUBREC, PUBREL, Packet, Publish},
+    write,
 };
 
-use super::{Merge, Shadow, inflight::Meaning, line::is_refused_unasked, table::Code};
+use super::{
+    Merge, Shadow, downlink::for_broker, inflight::Meaning, line::is_refused_unasked, table::Code,
+};
 
 /// What went into the gatekeeper.
 #[derive(Debug)]
@@ -40,7 +43,7 @@ impl Shadow {
     pub(super) fn take(&mut self, input: &Input) -> Checked {
         match input {
             Input::ClientFrame(bytes) => self.take_client_frame(bytes)?,
-            Input::BrokerFrame(bytes) => self.take_broker_frame(bytes),
+            Input::BrokerFrame(bytes) => self.take_broker_frame(bytes)?,
             Input::Verdict(ticket, verdict) => self.asks.answer(*ticket, verdict, self.now),
             Input::Upstream(works) => self.handshake.reached(*works),
             Input::ClientEof => {
@@ -78,14 +81,20 @@ impl Shadow {
             bytes.len()
         );
         match packet::read(self.version, bytes) {
+            Some(Packet::Pingreq) => {
+                self.step.through = Some(bytes.to_vec());
+                Ok(())
+            }
             Some(
-                Packet::Pingreq
-                | Packet::Ack {
-                    kind: PUBACK | PUBREC | PUBCOMP,
+                packet @ Packet::Ack {
+                    kind: kind @ (PUBACK | PUBREC | PUBCOMP),
+                    id,
+                    code,
                     ..
                 },
             ) => {
-                self.step.through = Some(bytes.to_vec());
+                self.step.through = Some(for_broker(&packet, bytes));
+                self.downlink.answered(kind, id, code);
                 Ok(())
             }
             Some(
@@ -99,11 +108,26 @@ impl Shadow {
         }
     }
 
-    fn take_broker_frame(&mut self, bytes: &[u8]) {
-        if !self.live || matches!(self.step.closing, Some(CloseReason::BrokerViolation(_))) {
-            return;
+    fn take_broker_frame(&mut self, bytes: &[u8]) -> Checked {
+        if !self.live {
+            return Ok(());
         }
-        match packet::read(self.version, bytes) {
+        let packet = packet::read(self.version, bytes);
+        if let Some(CloseReason::BrokerViolation(_)) = self.step.closing {
+            if let Some(Packet::Publish(publish)) = &packet {
+                let limits = &self.rules.limits;
+                self.step.overrun = self.downlink.overruns(publish, bytes, limits);
+            }
+            return Ok(());
+        }
+        match packet {
+            Some(Packet::Publish(publish)) => {
+                let limits = &self.rules.limits;
+                return self.downlink.deliver(&publish, bytes, limits);
+            }
+            Some(Packet::Ack {
+                kind: PUBREL, id, ..
+            }) if !self.downlink.released(id) => {}
             Some(Packet::Ack { kind, id, code, .. }) if kind != PUBREL => {
                 self.take_broker_ack(kind, id, code, bytes);
             }
@@ -115,14 +139,16 @@ impl Shadow {
                 self.inflight.suback(id);
                 let Some(at_broker) = self.subscribes.remove(&id) else {
                     self.step.pass = Some(bytes.to_vec());
-                    return;
+                    return Ok(());
                 };
+                let sent = codes;
+                let codes: Vec<u8> = sent.iter().map(|code| self.meant(*code)).collect();
                 for ((filter, number), code) in at_broker.forwarded.iter().zip(&codes) {
                     self.subscriptions.answer(filter, *number, *code < 0x80);
                 }
-                if at_broker.slots.iter().all(Option::is_none) {
+                if at_broker.slots.iter().all(Option::is_none) && codes == sent {
                     self.step.pass = Some(bytes.to_vec());
-                    return;
+                    return Ok(());
                 }
                 self.step.merge = Some(Merge {
                     id,
@@ -138,7 +164,18 @@ impl Shadow {
             Some(Packet::Pingresp) if !self.keep_alive.pong() => {}
             _ => self.step.pass = Some(bytes.to_vec()),
         }
+        Ok(())
     }
+
+    /// The code of a SUBACK as the client has to hear it.
+    fn meant(&self, code: u8) -> u8 {
+        match (self.version, code) {
+            (_, 0..0x80) => code,
+            (Version::V5, _) => ReasonCode::new(code).for_suback().get(),
+            (Version::V31 | Version::V311, _) => 0x80,
+        }
+    }
+
     fn take_broker_ack(&mut self, kind: u8, id: u16, code: u8, bytes: &[u8]) {
         if kind == PUBCOMP {
             match self.inflight.pubcomp(id) {
@@ -155,7 +192,15 @@ impl Shadow {
                 PUBACK => self.inflight.puback(id),
                 _ => self.inflight.pubrec(id, code),
             }
-            self.acks.came(kind, id, code, bytes);
+            let meant = ReasonCode::new(code).for_publish_ack().get();
+            if code >= 0x80 && meant != code {
+                let mut bytes = bytes.to_vec();
+                // They are short, and have a short length.
+                bytes[4] = meant;
+                self.acks.came(kind, id, meant, &bytes);
+            } else {
+                self.acks.came(kind, id, code, bytes);
+            }
         }
         self.hear();
     }
@@ -168,7 +213,16 @@ impl Shadow {
     }
 
     fn stand_in_line(&mut self, packet: Packet, bytes: &[u8]) -> Checked {
-        let (packet, outgoing) = self.line.understand(self.version, packet, bytes.to_vec())?;
+        let (packet, mut outgoing) = self.line.understand(self.version, packet, bytes.to_vec())?;
+        if let Packet::Disconnect {
+            code: 0x80..,
+            properties,
+        } = &packet
+            && self.handshake.has_will()
+        {
+            ensure!(properties.is_empty(), "the client has no words for it");
+            outgoing = write::packet(0xE0, &[4, 0]);
+        }
         let meaning = self.inflight.meaning(&packet, self.receive_maximum);
         if let Some(code) = self.offer.misuse(&packet).or(meaning.misuse()) {
             return Err(format!("{packet:?} is taken, {code:#04x} is due"));

@@ -4,7 +4,10 @@
 //! [MQTT-4.6.0-3]. To the broker client and gate are one receiver, so the gate acknowledges a message
 //! that the client did not get when the client has acknowledged the earlier ones.
 
-use std::{collections::VecDeque, num::NonZeroU16};
+use std::{
+    collections::{BTreeMap, HashMap},
+    num::NonZeroU16,
+};
 
 use crate::question::QoS;
 
@@ -12,14 +15,8 @@ use crate::question::QoS;
 /// them than identifiers.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
-    puback: VecDeque<Turn>,
-    pubrec: VecDeque<Turn>,
-}
-
-#[derive(Debug)]
-struct Turn {
-    id: NonZeroU16,
-    whose: Whose,
+    puback: Line,
+    pubrec: Line,
 }
 
 /// Who acknowledges a message.
@@ -32,33 +29,67 @@ pub(super) enum Whose {
 impl Turns {
     /// The broker has delivered a message with QoS above 0. One that it repeats keeps its place.
     pub(super) fn take(&mut self, qos: QoS, id: NonZeroU16, whose: Whose) {
-        let line = self.line(qos);
-        match line.iter_mut().find(|turn| turn.id == id) {
-            Some(turn) => turn.whose = whose,
-            None => line.push_back(Turn { id, whose }),
-        }
+        self.line(qos).take(id, whose);
     }
 
     /// The client has acknowledged a message.
     pub(super) fn passed(&mut self, qos: QoS, id: NonZeroU16) {
-        let line = self.line(qos);
-        let of_client = |turn: &Turn| turn.id == id && turn.whose == Whose::Client;
-        if let Some(index) = line.iter().position(of_client) {
-            line.remove(index);
-        }
+        self.line(qos).passed(id);
     }
 
     /// The message that the gate has to acknowledge now.
     pub(super) fn next(&mut self, qos: QoS) -> Option<NonZeroU16> {
-        let of_gate = |turn: &mut Turn| turn.whose == Whose::Gate;
-        self.line(qos).pop_front_if(of_gate).map(|turn| turn.id)
+        self.line(qos).next()
     }
 
-    fn line(&mut self, qos: QoS) -> &mut VecDeque<Turn> {
+    fn line(&mut self, qos: QoS) -> &mut Line {
         match qos {
             QoS::ExactlyOnce => &mut self.pubrec,
             QoS::AtLeastOnce | QoS::AtMostOnce => &mut self.puback,
         }
+    }
+}
+
+/// Clients may answer in any order and leave thousands unanswered, so nothing is searched for.
+#[derive(Debug, Default)]
+struct Line {
+    arrived: u64,
+    turns: BTreeMap<u64, (NonZeroU16, Whose)>,
+    places: HashMap<NonZeroU16, u64>,
+}
+
+impl Line {
+    fn take(&mut self, id: NonZeroU16, whose: Whose) {
+        let place = *self.places.entry(id).or_insert_with(|| {
+            self.arrived += 1;
+            self.arrived
+        });
+        self.turns.insert(place, (id, whose));
+    }
+
+    fn passed(&mut self, id: NonZeroU16) {
+        let Some(place) = self.places.get(&id) else {
+            return;
+        };
+        if let Some((_, Whose::Client)) = self.turns.get(place) {
+            self.turns.remove(place);
+            self.places.remove(&id);
+        }
+    }
+
+    fn next(&mut self) -> Option<NonZeroU16> {
+        let first = self.turns.first_entry()?;
+        let (id, Whose::Gate) = *first.get() else {
+            return None;
+        };
+        first.remove();
+        self.places.remove(&id);
+        Some(id)
+    }
+
+    #[cfg(test)]
+    fn is_empty(&self) -> bool {
+        self.turns.is_empty() && self.places.is_empty()
     }
 }
 

@@ -1,0 +1,138 @@
+//! Deliveries that are larger than the client's Maximum Packet Size: brokers should not send them, and
+//! the client does not get them.
+
+use gatekeeper::Version;
+
+use crate::{
+    packet::{PUBACK, PUBCOMP, PUBREC, PUBREL},
+    scene::{Scene, publish},
+    write::{self, Connect, Publish},
+};
+
+const V5: Version = Version::V5;
+
+/// A session whose client takes packets of up to 30 bytes.
+fn small() -> Scene {
+    let connect = Connect {
+        properties: vec![0x27, 0, 0, 0, 30],
+        ..Connect::default()
+    };
+    // The CONNACK of the gate has just enough room.
+    Scene::new(V5).connected(&connect, &[])
+}
+
+/// A delivery of this size.
+fn sized(size: usize, qos: u8, id: u16) -> Vec<u8> {
+    let empty = Publish {
+        topic: "a".to_owned(),
+        qos,
+        id,
+        ..Publish::default()
+    };
+    let payload = vec![b'p'; size - empty.write(V5).len()];
+    Publish { payload, ..empty }.write(V5)
+}
+
+impl Scene {
+    fn drops(&mut self, packet: &[u8]) {
+        let before = self.undeliverable();
+        self.broker_sends(packet);
+        assert_eq!(self.noted(), before + 1);
+    }
+}
+
+/// [MQTT-3.1.2-24] [MQTT-3.1.2-25]: to the broker it is as if the client had taken it.
+#[test]
+fn what_is_too_large_is_acknowledged_and_dropped() {
+    for qos in 0..=2 {
+        let mut scene = small();
+        let fits = sized(30, qos, 1);
+        scene.broker_sends(&fits);
+        scene.client_gets(&fits);
+        if qos > 0 {
+            let ack = write::ack(if qos == 1 { PUBACK } else { PUBREC }, 1);
+            scene.client_sends(&ack);
+            scene.broker_gets(&ack);
+        }
+        scene.drops(&sized(31, qos, 2));
+        if qos == 1 {
+            scene.broker_gets(&write::ack(PUBACK, 2));
+        }
+        if qos == 2 {
+            scene.broker_gets(&write::ack(PUBREC, 2));
+            scene.broker_sends(&write::ack(PUBREL, 2));
+            scene.broker_gets(&write::ack(PUBCOMP, 2));
+            // That one is the client's.
+            scene.broker_sends(&write::ack(PUBREL, 1));
+            scene.client_gets(&write::ack(PUBREL, 1));
+        }
+    }
+}
+
+/// [MQTT-4.6.0-2] [MQTT-4.6.0-3]
+#[test]
+fn the_acknowledgement_of_what_was_dropped_has_its_turn() {
+    for (qos, kind) in [(1, PUBACK), (2, PUBREC)] {
+        let mut scene = small();
+        for id in [1, 3] {
+            let fits = sized(20, qos, id);
+            scene.broker_sends(&fits);
+            scene.client_gets(&fits);
+            scene.drops(&sized(99, qos, id + 1));
+        }
+        for id in [1, 3] {
+            scene.client_sends(&write::ack(kind, id));
+            scene.broker_gets(&write::ack(kind, id));
+            scene.broker_gets(&write::ack(kind, id + 1));
+        }
+    }
+}
+
+#[test]
+fn a_client_that_named_no_size_gets_what_the_gate_lets_in() {
+    let mut scene = Scene::live(V5);
+    let large = sized(100_000, 1, 1);
+    scene.broker_sends(&large);
+    scene.client_gets(&large);
+    let ack = write::ack(PUBACK, 1);
+    scene.client_sends(&ack);
+    scene.broker_gets(&ack);
+}
+
+/// Its later messages would go under a name that the client never heard, or has for another.
+#[test]
+fn a_new_topic_alias_is_not_dropped() {
+    let aliased = |topic: &str| {
+        let packet = Publish {
+            topic: topic.to_owned(),
+            properties: vec![0x23, 0, 1],
+            payload: vec![b'p'; 40],
+            ..Publish::default()
+        };
+        packet.write(V5)
+    };
+    let mut scene = small();
+    scene.drops(&aliased(""));
+    scene.broker_sends(&aliased("a"));
+    scene.closes_with("broker_violation", 0x80);
+}
+
+/// What counts is the packet that the client would get.
+#[test]
+fn a_name_that_the_mount_makes_shorter_counts_as_the_client_sees_it() {
+    let connect = Connect {
+        properties: vec![0x27, 0, 0, 0, 30],
+        ..Connect::default()
+    };
+    let allow = gatekeeper::ConnectAllow {
+        mount: Some("somewhere/".into()),
+        ..gatekeeper::ConnectAllow::default()
+    };
+    let mut scene = Scene::new(V5).connected_as(&connect, allow, false, &[]);
+    scene.broker_sends(&publish(V5, "somewhere/0123456789abcd", 1, 1));
+    scene.client_gets(&publish(V5, "0123456789abcd", 1, 1));
+    scene.drops(&publish(V5, "somewhere/0123456789abcdefgh", 1, 2));
+    scene.client_sends(&write::ack(PUBACK, 1));
+    scene.broker_gets(&write::ack(PUBACK, 1));
+    scene.broker_gets(&write::ack(PUBACK, 2));
+}
