@@ -6,6 +6,7 @@ mod asks;
 mod broker;
 mod client;
 mod connect;
+mod downlink;
 mod fates;
 mod filters;
 mod flows;
@@ -22,7 +23,7 @@ use gatekeeper::{
     Action, Event, Fate, Frame, Gatekeeper, Question, Rules, Side, Ticket, Verdict, Version,
 };
 
-use self::{asks::Asks, flows::Flows, mount::Withheld};
+use self::{asks::Asks, downlink::Downlink, flows::Flows};
 use super::service::Hook;
 use crate::packet::{self, PUBREL, Packet, Properties};
 
@@ -79,6 +80,8 @@ struct Step {
     fates: Vec<usize>,
     /// The topic that the client's PUBLISH means.
     topic: String,
+    /// The client's acknowledgement has gone to the broker.
+    answered: bool,
     /// The identifier that the broker has forgotten.
     purged: Option<u16>,
 }
@@ -94,7 +97,8 @@ pub(super) struct Judge {
     settled: usize,
     subscribes: VecDeque<Subscribe>,
     aliases: HashMap<Vec<u8>, String>,
-    dialled: bool,
+    /// Under which name the broker was dialled.
+    dialled: Option<String>,
     reached: bool,
     /// The broker has the CONNECT.
     sent: bool,
@@ -127,7 +131,7 @@ pub(super) struct Judge {
     mount: Option<String>,
     /// Whether a filter stands at the broker where the client sees it.
     has_plain: bool,
-    withheld: Withheld,
+    downlink: Downlink,
     /// Whether the broker may hold what came on a former connection.
     resumed: bool,
     step: Step,
@@ -144,7 +148,7 @@ impl Judge {
             settled: 0,
             subscribes: VecDeque::new(),
             aliases: HashMap::new(),
-            dialled: false,
+            dialled: None,
             reached: false,
             sent: false,
             sent_clean: false,
@@ -166,7 +170,7 @@ impl Judge {
             receive_maximum: usize::MAX,
             mount: None,
             has_plain: false,
-            withheld: Withheld::default(),
+            downlink: Downlink::default(),
             resumed: false,
             step: Step::default(),
         }
@@ -230,13 +234,16 @@ impl Judge {
                 let bytes = (*frame).clone().into_canonical();
                 let version = self.version.unwrap_or(Version::V5);
                 self.step.came = packet::read(version, &bytes);
+                if let Some(Packet::Publish(publish)) = self.step.came.clone() {
+                    self.delivered(&publish, bytes.len());
+                }
                 if let Some(Packet::Ack { kind, id, code, .. }) = self.step.came {
                     self.broker_answers(kind, id, code);
                 }
                 self.step.pass = Some(bytes);
             }
             Input::Verdict(ticket, verdict) => self.asks.answer(*ticket, verdict, self.now),
-            Input::Upstream(works) => self.reached |= *works && self.dialled,
+            Input::Upstream(works) => self.reached |= *works && self.dialled.is_some(),
             Input::Other => {}
         }
     }
@@ -265,6 +272,9 @@ impl Judge {
             Packet::Disconnect { code, properties } => {
                 self.goodbye = Some((*code, properties.clone()));
             }
+            Packet::Ack { kind, id, code, .. } if *kind != PUBREL => {
+                self.downlink.acknowledged(*kind, *id, *code);
+            }
             Packet::Publish(publish) => self.step.topic = self.resolve(publish),
             Packet::Ack {
                 kind: PUBREL, id, ..
@@ -276,10 +286,10 @@ impl Judge {
     fn look_at(&mut self, action: &Action) {
         match action {
             Action::Ask(..) | Action::Cancel(_) | Action::Note(Event::Settled(..)) => {}
-            Action::Dial => {
-                assert!(!self.dialled, "a second broker connection");
+            Action::Dial { client_id } => {
+                assert!(self.dialled.is_none(), "a second broker connection");
                 self.check_admission();
-                self.dialled = true;
+                self.dialled = Some(client_id.to_string());
             }
             Action::ToBroker(admitted) => self.broker_gets(admitted.clone()),
             Action::ToClient(bytes) => self.client_gets(bytes),

@@ -73,8 +73,7 @@ impl Judge {
                     ..
                 },
             ) => {
-                let is_clients = self.step.packet.as_ref().map(|(came, _)| came) == Some(packet);
-                if !is_clients {
+                if !self.is_clients_answer(*kind, *id, *code) {
                     self.check_own_answer(*kind, *id, *code);
                 }
             }

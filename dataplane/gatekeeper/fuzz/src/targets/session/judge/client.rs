@@ -19,8 +19,6 @@ impl Judge {
         let version = self.version.expect("a CONNECT came before");
         let packet = match packet::read(version, bytes) {
             Some(packet) => packet,
-            // The broker's messages are its own affair.
-            None if is_passed && bytes[0] >> 4 == 3 && self.mount.is_none() => return,
             None => panic!("{bytes:02x?} is not one packet"),
         };
         // What comes out of the broker's own packet is as large as the broker makes it.
@@ -32,16 +30,13 @@ impl Judge {
         );
         match packet {
             Packet::Ack { kind, id, code, .. } => {
-                self.client_hears(kind, id, code, pass.is_some());
-            }
-            Packet::Publish(publish) => {
-                if let (Some(_), Some(Packet::Publish(came))) = (&self.mount, &self.step.came) {
-                    let came = came.clone();
-                    self.check_delivery(&came, &publish);
-                } else {
-                    assert!(is_passed, "{publish:?} out of nothing");
+                let is_passed = pass.is_some() || self.is_corrected(kind, id, code);
+                self.client_hears(kind, id, code, is_passed);
+                if is_passed {
+                    self.step.pass = None;
                 }
             }
+            Packet::Publish(publish) => self.check_delivery(&publish, bytes.len()),
             Packet::Unsuback { id } => self.leaving.retain(|leaving| *leaving != id),
             Packet::Suback { id, codes, .. } => self.subscribed(id, &codes),
             Packet::Disconnect { properties, .. } => {
@@ -61,6 +56,25 @@ impl Judge {
         }
         if is_passed {
             self.step.pass = None;
+        }
+    }
+
+    /// Whether it is the broker's refusal, with a code that the packet may carry.
+    fn is_corrected(&self, kind: u8, id: u16, code: u8) -> bool {
+        const LEGAL: [u8; 9] = [0, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99];
+
+        let came = self.step.pass.as_ref().and(self.step.came.as_ref());
+        match came {
+            Some(Packet::Ack {
+                kind: k,
+                id: i,
+                code: came,
+                ..
+            }) => {
+                let is_refusal = *came >= 0x80 && code >= 0x80;
+                (*k, *i) == (kind, id) && is_refusal && !LEGAL.contains(came)
+            }
+            _ => false,
         }
     }
 

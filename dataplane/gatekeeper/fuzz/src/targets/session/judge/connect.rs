@@ -5,6 +5,7 @@ use gatekeeper::{Allow, ConnectAllow, PublishChanges, Question, Resume, Verdict,
 use super::{
     super::SPARE_CLIENT_ID,
     Case, Judge,
+    downlink::Downlink,
     message::{Message, content, text},
 };
 use crate::packet::{self, Connect, Packet, Properties};
@@ -102,11 +103,15 @@ impl Judge {
             flags &= !WILL_FLAGS;
         }
         if let Some(will) = &mut expected.will {
-            lower(&mut will.0, WILL_DELAY, self.rules.limits.max_will_delay);
+            // A will goes out when its session ends.
+            let session = number(&expected.properties, SESSION_EXPIRY).unwrap_or(0);
+            let most = self.rules.limits.max_will_delay.min(session);
+            lower(&mut will.0, WILL_DELAY, most);
             self.change_will(will, &mut flags, allow.mount.as_deref());
         }
         expected.flags = flags;
         assert_eq!(*sent, expected);
+        assert_eq!(self.dialled.as_ref(), Some(&sent.client_id));
 
         let nameless = sent.client_id.is_empty();
         match version {
@@ -119,6 +124,8 @@ impl Judge {
         self.sent_expiry = number(&sent.properties, SESSION_EXPIRY).unwrap_or(0);
         self.sent_keep_alive = sent.keep_alive;
         self.mount = allow.mount.map(Into::into);
+        let at_once = number(&came.properties, RECEIVE_MAXIMUM).unwrap_or(u16::MAX.into());
+        self.downlink = Downlink::new(at_once);
     }
 
     fn change_will(

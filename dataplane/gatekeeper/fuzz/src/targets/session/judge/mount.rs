@@ -1,95 +1,42 @@
-//! A session whose topics begin at a mount: what the client may see of the broker's topics, and what
-//! the gate acknowledges for it.
-
-use std::collections::HashSet;
+//! A session whose topics begin at a mount: what the client may see of the broker's topics.
 
 use super::{
     Judge,
     message::{self, RESPONSE_TOPIC},
 };
-use crate::packet::{PUBACK, PUBCOMP, PUBREC, PUBREL, Packet, Publish};
-
-/// Deliveries that the client did not get: identifiers whose PUBACK, PUBREC or PUBCOMP the gate owes.
-#[derive(Default)]
-pub(super) struct Withheld {
-    puback: HashSet<u16>,
-    pubrec: HashSet<u16>,
-    pubcomp: HashSet<u16>,
-}
+use crate::packet::Publish;
 
 impl Judge {
-    /// The client gets a message.
-    pub(super) fn check_delivery(&mut self, came: &Publish, gets: &Publish) {
-        let Some(mount) = self.mount.clone() else {
-            panic!("{came:?} is delivered as {gets:?}");
+    /// A message of the broker's as the client has to see it; `None` if it has no name.
+    pub(super) fn seen(&self, came: &Publish) -> Option<Publish> {
+        let Some(mount) = &self.mount else {
+            return Some(came.clone());
         };
-        let mut expected = came.clone();
-        match place(&mount, &came.topic) {
-            Place::Below(rest) => expected.topic = rest,
-            Place::Root => panic!("the client has no name for {came:?}"),
-            Place::Outside => assert!(
-                self.resumed || self.has_plain,
-                "nobody has asked for {came:?}"
-            ),
+        let mut seen = came.clone();
+        match place(mount, &came.topic) {
+            Place::Below(rest) => seen.topic = rest,
+            Place::Root => return None,
+            Place::Outside if self.resumed || self.has_plain => {}
+            Place::Outside => return None,
         }
-        expected.properties.retain_mut(|(id, value)| {
+        seen.properties.retain_mut(|(id, value)| {
             if *id != RESPONSE_TOPIC {
                 return true;
             }
-            match place(&mount, message::content(value)) {
+            match place(mount, message::content(value)) {
                 Place::Below(rest) => *value = message::text(&rest),
                 Place::Root => return false,
                 Place::Outside => {}
             }
             true
         });
-        assert_eq!(*gets, expected);
-        if let Some(id) = gets.id {
-            let withheld = &mut self.withheld;
-            withheld.pubcomp.remove(&id);
-            let acks = [&mut withheld.puback, &mut withheld.pubrec];
-            acks[usize::from(gets.qos == 2)].remove(&id);
-        }
+        Some(seen)
     }
 
-    /// The client does not get a message.
-    pub(super) fn withheld(&mut self) {
-        let mount = self.mount.as_deref().expect("a session with a mount");
-        let Some(Packet::Publish(came)) = &self.step.came else {
-            panic!("nothing was delivered");
-        };
-        let visible = matches!(place(mount, &came.topic), Place::Below(_));
-        assert!(!visible, "{came:?} is the client's");
-        match (came.qos, came.id) {
-            (1, Some(id)) => {
-                self.withheld.puback.insert(id);
-            }
-            (2, Some(id)) => {
-                self.withheld.pubrec.insert(id);
-                self.withheld.pubcomp.insert(id);
-            }
-            _ => {}
-        }
-    }
-
-    /// The gate answers the broker itself.
-    pub(super) fn check_own_answer(&mut self, kind: u8, id: u16, code: u8) {
-        assert_eq!(code, 0, "nothing is refused for a client");
-        let withheld = &mut self.withheld;
-        let owed = match kind {
-            PUBACK => withheld.puback.remove(&id),
-            PUBREC => withheld.pubrec.remove(&id),
-            PUBCOMP => withheld.pubcomp.remove(&id) && self.step.is_release(id),
-            _ => false,
-        };
-        assert!(owed, "{kind} {id} out of nothing");
-    }
-}
-
-impl super::Step {
-    /// Whether the broker has sent this PUBREL.
-    fn is_release(&self, wanted: u16) -> bool {
-        matches!(self.came, Some(Packet::Ack { kind: PUBREL, id, .. }) if id == wanted)
+    /// Whether it is the client's without a doubt.
+    pub(super) fn is_visible(&self, came: &Publish) -> bool {
+        let mount = self.mount.as_deref();
+        mount.is_none_or(|mount| matches!(place(mount, &came.topic), Place::Below(_)))
     }
 }
 
