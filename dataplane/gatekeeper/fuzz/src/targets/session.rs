@@ -44,6 +44,9 @@ const OPS_AFTER_THE_END: usize = 8;
 /// Timeouts at one point of time.
 const MOST_TIMEOUTS: usize = 64;
 
+/// No question is open for longer.
+const LONGEST_DEADLINE: Duration = Duration::from_secs(5);
+
 /// Packets of one side in one go.
 const MOST_FRAMES: usize = 4096;
 
@@ -250,6 +253,12 @@ impl World {
     /// Long after, everything that was asked has come to an end, and so has the line.
     fn end(&mut self) {
         self.pass(Duration::from_secs(60));
+        // What is read one by one, and never answered, takes its time one after the other.
+        let mut left = 1 + self.client_input.len();
+        while !self.judge.open_questions().is_empty() && left > 0 {
+            self.pass(LONGEST_DEADLINE);
+            left -= 1;
+        }
         let open = self.judge.open_questions();
         assert!(open.is_empty(), "{open:?} are waited for without end");
         assert!(self.now >= self.start);
