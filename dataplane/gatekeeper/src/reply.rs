@@ -180,6 +180,8 @@ fn pubrec_reason(code: ReasonCode) -> v5::PubRecReason {
     use v5::PubRecReason as Reason;
     match code {
         ReasonCode::SUCCESS => Reason::Success,
+        // The broker's, for a client that said the same again.
+        ReasonCode::NO_MATCHING_SUBSCRIBERS => Reason::NoMatchingSubscribers,
         ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR => Reason::ImplementationSpecificError,
         ReasonCode::NOT_AUTHORIZED => Reason::NotAuthorized,
         ReasonCode::TOPIC_NAME_INVALID => Reason::TopicNameInvalid,

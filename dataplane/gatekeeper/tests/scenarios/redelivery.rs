@@ -105,6 +105,25 @@ fn a_copy_of_what_is_at_the_broker_is_absorbed() {
     }
 }
 
+/// A success is repeated as the success that it was: a client that is told 0x80 or above takes its
+/// message for refused, and the identifier for free [MQTT-4.3.3-4].
+#[test]
+fn a_copy_hears_the_brokers_code() {
+    for code in [0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99] {
+        let mut scene = Scene::live(Version::V5);
+        let packet = scene.client_publishes("a", 2, 7);
+        let ticket = scene.asks_publish("a");
+        scene.allows(ticket);
+        scene.broker_gets(&packet);
+        scene.client_repeats(&packet);
+        scene.is_quiet();
+        let pubrec = write::ack_code(PUBREC, 7, code);
+        scene.broker_sends(&pubrec);
+        scene.client_gets(&pubrec);
+        scene.client_gets(&pubrec);
+    }
+}
+
 /// An alias does not make it another message, and another alias does not either.
 #[test]
 fn a_copy_is_known_by_its_topic_whatever_its_alias() {

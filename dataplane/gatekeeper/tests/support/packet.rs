@@ -177,6 +177,7 @@ impl<'a> Reader<'a> {
             (b"MQTT", 5) => true,
             _ => return None,
         };
+        let old = name == b"MQIsdp";
         let flags = self.u8()?;
         let has = |bit: u8| flags & bit != 0;
         Some(Connect {
@@ -188,11 +189,12 @@ impl<'a> Reader<'a> {
                 true => Some((self.properties()?, self.text()?, self.binary()?)),
                 false => None,
             },
-            username: match has(1 << 7) {
+            // MQTT 3.1 lets a string be missing that its flag announces.
+            username: match has(1 << 7) && !(old && self.bytes.is_empty()) {
                 true => Some(self.text()?),
                 false => None,
             },
-            password: match has(1 << 6) {
+            password: match has(1 << 6) && !(old && self.bytes.is_empty()) {
                 true => Some(self.binary()?),
                 false => None,
             },

@@ -95,10 +95,10 @@ pub(crate) fn written(found: &Any, version: Version) -> Option<Bytes> {
             let filters = unsubscribe.filters.iter().map(|filter| &**filter.full());
             unsubscribe.encode_with(filters).ok()
         }
-        Any::Unsuback(found) if version == Version::V5 => {
+        Any::Unsuback(found) if version == Version::V5 && !found.corrected => {
             unsuback::encode_v5(found.packet_id, &found.raw_properties, &found.codes).ok()
         }
-        Any::Suback(found) => suback::encode(
+        Any::Suback(found) if !found.corrected => suback::encode(
             version,
             found.packet_id,
             &found.raw_properties,

@@ -29,7 +29,7 @@ use self::{
     judge::{Input, Judge},
     peers::Broker,
     program::{Op, Setup},
-    service::Hook,
+    service::{Allowed, Asked},
 };
 
 /// The identifier that the gate gives to a client that has none.
@@ -43,6 +43,9 @@ const OPS_AFTER_THE_END: usize = 8;
 
 /// Timeouts at one point of time.
 const MOST_TIMEOUTS: usize = 64;
+
+/// No question is open for longer.
+const LONGEST_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Packets of one side in one go.
 const MOST_FRAMES: usize = 4096;
@@ -81,7 +84,8 @@ struct World {
     client_input: BytesMut,
     broker_input: BytesMut,
     /// Questions, answered or not.
-    asked: Vec<(Ticket, Hook)>,
+    asked: Vec<(Ticket, Asked)>,
+    allowed: Allowed,
 }
 
 impl World {
@@ -96,6 +100,7 @@ impl World {
             client_input: BytesMut::new(),
             broker_input: BytesMut::new(),
             asked: Vec::new(),
+            allowed: setup.allowed,
         }
     }
 
@@ -161,8 +166,8 @@ impl World {
         let asked = number
             .checked_sub(1)
             .and_then(|place| self.asked.get(place));
-        let hook = asked.map_or(Hook::Publish, |(_, hook)| *hook);
-        let verdict = service::verdict(says, hook, self.now);
+        let asked = asked.map_or_else(Asked::nothing, |(_, asked)| asked.clone());
+        let verdict = asked.verdict(says, self.allowed, self.now);
         self.tell(Input::Verdict(ticket, &verdict), |gate, now| {
             gate.handle_verdict(ticket, verdict.clone(), now);
         });
@@ -240,15 +245,20 @@ impl World {
     }
 
     fn asks(&mut self, first: Ticket, question: &Question) {
-        let hook = Hook::of(question);
-        for index in 0..hook.count(question) {
-            self.asked.push((first.filter(index), hook));
+        for (index, asked) in Asked::of(question).into_iter().enumerate() {
+            self.asked.push((first.filter(index), asked));
         }
     }
 
     /// Long after, everything that was asked has come to an end, and so has the line.
     fn end(&mut self) {
         self.pass(Duration::from_secs(60));
+        // What is read one by one, and never answered, takes its time one after the other.
+        let mut left = 1 + self.client_input.len();
+        while !self.judge.open_questions().is_empty() && left > 0 {
+            self.pass(LONGEST_DEADLINE);
+            left -= 1;
+        }
         let open = self.judge.open_questions();
         assert!(open.is_empty(), "{open:?} are waited for without end");
         assert!(self.now >= self.start);

@@ -8,6 +8,7 @@ use super::super::reading::Any;
 pub(super) fn is_refused(ours: &Any, version: Version, bytes: &[u8]) -> bool {
     let v5 = version == Version::V5;
     match ours {
+        _ if is_corrected(ours) => true,
         // It has no AUTH.
         Any::Auth(_) => true,
         // It takes passwords for strings.
@@ -29,8 +30,19 @@ pub(super) fn is_refused(ours: &Any, version: Version, bytes: &[u8]) -> bool {
 pub(super) fn is_misread(ours: &Any, version: Version) -> bool {
     let v5 = version == Version::V5;
     match ours {
+        _ if is_corrected(ours) => true,
         // The rest of the identifiers ends up in the payload.
         Any::Publish(publish) => v5 && identifiers(publish) > 2,
+        _ => false,
+    }
+}
+
+/// A code that does not belong into the packet is another one here, where it is clear what it means.
+fn is_corrected(ours: &Any) -> bool {
+    match ours {
+        Any::Ack(ack) => ack.corrected,
+        Any::Suback(suback) => suback.corrected,
+        Any::Unsuback(unsuback) => unsuback.corrected,
         _ => false,
     }
 }

@@ -5,11 +5,16 @@
 mod asks;
 mod broker;
 mod client;
+mod connect;
+mod downlink;
 mod fates;
+mod filters;
 mod flows;
+mod message;
+mod mount;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     time::Instant,
 };
 
@@ -18,9 +23,9 @@ use gatekeeper::{
     Action, Event, Fate, Frame, Gatekeeper, Question, Rules, Side, Ticket, Verdict, Version,
 };
 
-use self::{asks::Asks, flows::Flows};
+use self::{asks::Asks, downlink::Downlink, flows::Flows};
 use super::service::Hook;
-use crate::packet::{self, PUBREL, Packet};
+use crate::packet::{self, PUBREL, Packet, Properties};
 
 /// DUP, in the flags of a fixed header.
 const DUP: u8 = 0b1000;
@@ -48,6 +53,8 @@ struct Case {
     topic: String,
     asked_at: Instant,
     forwarded: bool,
+    /// Which of the filters that were asked about went to the broker.
+    sent_filters: Vec<bool>,
     fate: Option<Fate>,
 }
 
@@ -67,10 +74,14 @@ struct Step {
     packet: Option<(Packet, usize)>,
     /// The broker's packet in the form in which it is passed on, until it is.
     pass: Option<Bytes>,
+    /// The broker's packet.
+    came: Option<Packet>,
     /// Places of the cases that got their fate.
     fates: Vec<usize>,
     /// The topic that the client's PUBLISH means.
     topic: String,
+    /// The client's acknowledgement has gone to the broker.
+    answered: bool,
     /// The identifier that the broker has forgotten.
     purged: Option<u16>,
 }
@@ -86,7 +97,8 @@ pub(super) struct Judge {
     settled: usize,
     subscribes: VecDeque<Subscribe>,
     aliases: HashMap<Vec<u8>, String>,
-    dialled: bool,
+    /// Under which name the broker was dialled.
+    dialled: Option<String>,
     reached: bool,
     /// The broker has the CONNECT.
     sent: bool,
@@ -102,6 +114,24 @@ pub(super) struct Judge {
     /// The last packet that went to the broker because it was allowed.
     last: Option<Ticket>,
     flows: Flows,
+    /// UNSUBSCRIBE packets that have not gone to the broker, and those that are not answered.
+    unsubscribes: VecDeque<(u16, Vec<String>)>,
+    leaving: Vec<u16>,
+    /// The client's DISCONNECT: code and properties.
+    goodbye: Option<(u8, Properties)>,
+    /// The broker has a DISCONNECT.
+    left: bool,
+    /// What the broker was told in the CONNECT.
+    sent_expiry: u32,
+    sent_keep_alive: u16,
+    /// The properties of the broker's CONNACK.
+    offer: Properties,
+    /// What the client was told.
+    receive_maximum: usize,
+    mount: Option<String>,
+    /// Whether a filter stands at the broker where the client sees it.
+    has_plain: bool,
+    downlink: Downlink,
     /// Whether the broker may hold what came on a former connection.
     resumed: bool,
     step: Step,
@@ -118,7 +148,7 @@ impl Judge {
             settled: 0,
             subscribes: VecDeque::new(),
             aliases: HashMap::new(),
-            dialled: false,
+            dialled: None,
             reached: false,
             sent: false,
             sent_clean: false,
@@ -130,6 +160,17 @@ impl Judge {
             broker_takes: usize::MAX,
             last: None,
             flows: Flows::default(),
+            unsubscribes: VecDeque::new(),
+            leaving: Vec::new(),
+            goodbye: None,
+            left: false,
+            sent_expiry: 0,
+            sent_keep_alive: 0,
+            offer: Properties::new(),
+            receive_maximum: usize::MAX,
+            mount: None,
+            has_plain: false,
+            downlink: Downlink::default(),
             resumed: false,
             step: Step::default(),
         }
@@ -192,13 +233,17 @@ impl Judge {
             Input::Broker(frame) => {
                 let bytes = (*frame).clone().into_canonical();
                 let version = self.version.unwrap_or(Version::V5);
-                if let Some(Packet::Ack { kind, id, code, .. }) = packet::read(version, &bytes) {
+                self.step.came = packet::read(version, &bytes);
+                if let Some(Packet::Publish(publish)) = self.step.came.clone() {
+                    self.delivered(&publish, bytes.len());
+                }
+                if let Some(Packet::Ack { kind, id, code, .. }) = self.step.came {
                     self.broker_answers(kind, id, code);
                 }
                 self.step.pass = Some(bytes);
             }
             Input::Verdict(ticket, verdict) => self.asks.answer(*ticket, verdict, self.now),
-            Input::Upstream(works) => self.reached |= *works && self.dialled,
+            Input::Upstream(works) => self.reached |= *works && self.dialled.is_some(),
             Input::Other => {}
         }
     }
@@ -217,6 +262,19 @@ impl Judge {
                     case: None,
                 });
             }
+            Packet::Unsubscribe { id, filters } => {
+                if self.version == Some(Version::V31) && dup && self.leaving.contains(id) {
+                    return;
+                }
+                self.leaving.push(*id);
+                self.unsubscribes.push_back((*id, filters.clone()));
+            }
+            Packet::Disconnect { code, properties } => {
+                self.goodbye = Some((*code, properties.clone()));
+            }
+            Packet::Ack { kind, id, code, .. } if *kind != PUBREL => {
+                self.downlink.acknowledged(*kind, *id, *code);
+            }
             Packet::Publish(publish) => self.step.topic = self.resolve(publish),
             Packet::Ack {
                 kind: PUBREL, id, ..
@@ -228,10 +286,10 @@ impl Judge {
     fn look_at(&mut self, action: &Action) {
         match action {
             Action::Ask(..) | Action::Cancel(_) | Action::Note(Event::Settled(..)) => {}
-            Action::Dial { .. } => {
-                assert!(!self.dialled, "a second broker connection");
+            Action::Dial { client_id } => {
+                assert!(self.dialled.is_none(), "a second broker connection");
                 self.check_admission();
-                self.dialled = true;
+                self.dialled = Some(client_id.to_string());
             }
             Action::ToBroker(admitted) => self.broker_gets(admitted.clone()),
             Action::ToClient(bytes) => self.client_gets(bytes),
@@ -239,7 +297,7 @@ impl Judge {
                 assert!(!self.connected && self.answered, "connected out of nothing");
                 self.connected = true;
             }
-            Action::Note(Event::Undeliverable) => {}
+            Action::Note(Event::Undeliverable) => self.withheld(),
             Action::Close(_) => {
                 self.closed = true;
             }
@@ -283,6 +341,7 @@ impl Judge {
             topic: self.step.topic.clone(),
             asked_at: self.now,
             forwarded: false,
+            sent_filters: Vec::new(),
             fate: None,
         });
     }
@@ -313,6 +372,8 @@ impl Judge {
         let largest = limits.max_packet_size + usize::from(u16::MAX);
         assert!(count <= limits.window_packets, "{count} packets wait");
         assert!(bytes <= limits.window_bytes + largest, "{bytes} bytes wait");
+        let ids: HashSet<u16> = waiting().filter_map(id_of_message).collect();
+        assert!(ids.len() <= self.receive_maximum, "{ids:?} wait");
         // What is held may be a little shorter than what came: an alias is taken out.
         let held = bytes.saturating_sub(8 * count);
         let full = count >= limits.window_packets || held >= limits.window_bytes;
@@ -347,5 +408,12 @@ impl Case {
             && (before.qos, before.id, before.retain) == (publish.qos, publish.id, publish.retain)
             && before.payload == publish.payload
             && properties(before) == properties(publish)
+    }
+}
+
+fn id_of_message(case: &Case) -> Option<u16> {
+    match &case.packet {
+        Packet::Publish(publish) => publish.id,
+        _ => None,
     }
 }

@@ -4,27 +4,28 @@ use std::time::Duration;
 
 use gatekeeper::{Deadlines, Limits, OnDenied, OnDeniedV3, OnFailed, Resume, Rules, Side, Version};
 
-use super::peers;
+use super::{peers, service::Allowed};
 use crate::write;
 
 /// What is there before anything happens.
 ///
 /// | byte | |
 /// |---|---|
-/// | 0 | version (bits 0, 1), whether the session is live at once (bit 7) |
+/// | 0 | version (bits 0, 1), session expiry (2, 3), will (4) and its delay (5), aliases for the client (6), live at once (7) |
 /// | 1 | what denials and failures do, one bit each |
 /// | 2 | packets of the window (bits 0–2), its bytes (3–5), UTF-8 check (6), resume (7) |
 /// | 3 | topic aliases (0, 1), packet size (2, 3), Receive Maximum (4, 5), filters (6, 7) |
 /// | 4 | CONNECT: keep alive (0, 1), will (2), no identifier (3), clean (4), no explanations (5), packet size (6, 7) |
 /// | 5 | CONNACK: packet size (0, 1), keep alive (2, 3), aliases (4), session (5), Receive Maximum (6), QoS (7) |
-/// | 6 | kind of timing: deadlines of a second and more, or of milliseconds (bit 0) |
-/// | 7 | unused |
+/// | 6 | deadlines of milliseconds (bit 0), bounds of keep alive (1), session (2), subscriptions (3), wildcards (4), will delay (5); more of the CONNACK (6, 7) |
+/// | 7 | what comes with every allow of a CONNECT: see [`service::Allowed`] |
 pub(super) struct Setup {
     pub(super) version: Version,
     pub(super) starts_live: bool,
     pub(super) rules: Rules,
-    connect: u8,
-    connack: u8,
+    pub(super) allowed: Allowed,
+    connect: [u8; 2],
+    connack: [u8; 2],
 }
 
 impl Setup {
@@ -35,8 +36,9 @@ impl Setup {
             version: version[usize::from(setup[0] & 3)],
             starts_live: bit(setup[0], 7),
             rules: rules(setup),
-            connect: setup[4],
-            connack: setup[5],
+            allowed: Allowed(setup[7]),
+            connect: [setup[4], setup[0] >> 2],
+            connack: [setup[5], setup[6] >> 6],
         };
         Some((setup, Program(rest)))
     }
@@ -72,6 +74,12 @@ fn rules(setup: &[u8; 8]) -> Rules {
             max_packet_size: of(limits, 2, [1 << 20, 400, 60, 4096]),
             receive_maximum: of(limits, 4, [1024, 2, 1, u16::MAX]),
             max_filters: of(limits, 6, [64, 1, 3, 8]),
+            max_user_properties: 4,
+            max_keep_alive: of(setup[6], 1, [3600, 1]),
+            max_session_expiry: of(setup[6], 2, [u32::MAX, 30]),
+            max_subscriptions: of(setup[6], 3, [1024, 2]),
+            max_filter_wildcards: of(setup[6], 4, [16, 1]),
+            max_will_delay: of(setup[6], 5, [u32::MAX, 3]),
             ..defaults
         },
         deadlines: match bit(setup[6], 0) {
@@ -238,23 +246,36 @@ impl Program<'_> {
                 nth: self.index(),
                 how: self.u8(),
             },
-            17 => Op::BrokerSends(peers::connack(version, self.u8(), self.u8())),
-            18 => Op::BrokerSends(peers::publish(version, "down", [self.u8(), 0, self.u8()])),
+            17 => Op::BrokerSends(peers::connack(version, self.u8(), [self.u8(), self.u8()])),
+            18 => {
+                let [flags, id, payload] = [self.u8(), self.u8(), self.u8()];
+                let (topic, more) = (peers::delivered(id >> 4), flags >> 4 & 7);
+                let how = [flags & 0x8F, id, payload];
+                Op::BrokerSends(peers::publish(version, topic, how, more))
+            }
             19 => Op::BrokerSends(write::ack_code(4 + self.u8() % 4, self.id(), self.u8())),
             20 => Op::BrokerSends(write::disconnect(version, self.u8())),
-            21 => Op::ClientSends(peers::connect(version, self.u8())),
-            22 | 23 => {
+            21 => Op::ClientSends(peers::connect(version, [self.u8(), self.u8()])),
+            kind @ (22 | 23) => {
                 let topic = peers::topic(self.u8());
                 let how = [self.u8(), self.u8(), self.u8()];
-                Op::ClientSends(peers::publish(version, topic, how))
+                let more = if kind == 22 { 0 } else { self.u8() };
+                Op::ClientSends(peers::publish(version, topic, how, more))
             }
-            24 | 25 => {
+            kind @ (24 | 25) => {
                 let (id, filters) = (self.id(), self.u8());
-                Op::ClientSends(peers::subscribe(version, id, filters, self.u8()))
+                let options = self.u8();
+                let more = if kind == 24 { 0 } else { self.u8() };
+                Op::ClientSends(peers::subscribe(version, id, filters, options, more))
             }
             26 => {
-                let (id, filter) = (self.id(), self.u8());
-                Op::ClientSends(write::unsubscribe(version, id, &[peers::filter(filter)]))
+                let (id, which) = (self.id(), self.u8());
+                let filters = [peers::filter(which), peers::filter(which >> 4)];
+                let count = 1 + usize::from(which >> 7);
+                let mut packet = write::unsubscribe(version, id, &filters[..count]);
+                // DUP, which only MQTT 3.1 has.
+                packet[0] |= which >> 3 & 0b1000;
+                Op::ClientSends(packet)
             }
             27 => Op::ClientSends(write::ack(4 + self.u8() % 4, self.id())),
             28 => Op::ClientSends(write::ack(6, self.id())),

@@ -1,40 +1,21 @@
 //! What goes to the broker: nothing but what was allowed, as it was asked about, once and in order;
 //! and kinds of packets that need no verdict.
 
-use gatekeeper::{
-    Admitted, Allow, Basis, Exempt, FilterQuestion, PublishQuestion, Question, Ticket, Verdict,
-};
+use std::time::Duration;
 
-use super::{super::SPARE_CLIENT_ID, Case, Judge, TOPIC_ALIAS};
-use crate::packet::{self, Connect, PUBACK, PUBCOMP, PUBREC, PUBREL, Packet, Properties, Publish};
+use gatekeeper::{Admitted, Basis, Exempt, Question, Ticket};
+
+use super::{
+    Case, Judge, TOPIC_ALIAS,
+    connect::{changes, number},
+    filters::{full, options},
+    message::Message,
+};
+use crate::packet::{self, PUBACK, PUBCOMP, PUBREC, PUBREL, Packet, Properties, Publish};
 
 const MESSAGE_EXPIRY: u8 = 0x02;
 
-/// Clean Start, Clean Session: in the flags of a CONNECT.
-const CLEAN: u8 = 1 << 1;
-
 impl Judge {
-    /// The CONNECT is allowed, and so is its will.
-    pub(super) fn check_admission(&self) {
-        let allowed = |case: &Case| self.asks.is_allowed(case.first);
-        let connect = self.cases.first().expect("a CONNECT");
-        assert!(allowed(connect), "the CONNECT is not allowed");
-        if let Packet::Connect(Connect { will: Some(_), .. }) = &connect.packet
-            && !self.drops_will()
-        {
-            let will = self.cases.get(1).expect("a will");
-            assert!(matches!(will.question, Question::Will(_)) && allowed(will));
-        }
-    }
-
-    fn drops_will(&self) -> bool {
-        let outcome = self
-            .cases
-            .first()
-            .and_then(|case| self.asks.outcome(case.first));
-        matches!(outcome, Some(Verdict::Allow(Allow::Connect(allow))) if allow.drop_will)
-    }
-
     pub(super) fn broker_gets(&mut self, admitted: Admitted) {
         let basis = admitted.basis();
         let bytes = admitted.into_bytes();
@@ -42,6 +23,7 @@ impl Judge {
         let packet = packet::read(version, &bytes);
         let packet = packet.unwrap_or_else(|| panic!("{bytes:02x?} is not one packet"));
         assert!(self.reached, "{packet:?} before there is a broker");
+        assert!(!self.left, "{packet:?} behind a DISCONNECT");
         assert_eq!(
             !self.sent,
             matches!(packet, Packet::Connect(_)),
@@ -64,6 +46,7 @@ impl Judge {
         match (rule, packet) {
             (Exempt::SuppressWill, Packet::Disconnect { code, .. }) => {
                 assert!(!self.rules.suppress_will_on.is_empty() && *code == 0);
+                self.left = true;
                 return;
             }
             (
@@ -81,7 +64,28 @@ impl Judge {
                     ..
                 },
             ) => self.purged(*id),
-            _ => assert!(is_exempt(rule, packet), "{packet:?} is no {rule:?}"),
+            (
+                Exempt::Acknowledgement,
+                Packet::Ack {
+                    kind: kind @ (PUBACK | PUBREC | PUBCOMP),
+                    id,
+                    code,
+                    ..
+                },
+            ) => {
+                if !self.is_clients_answer(*kind, *id, *code) {
+                    self.check_own_answer(*kind, *id, *code);
+                }
+            }
+            (Exempt::Unsubscribe, Packet::Unsubscribe { id, filters }) => {
+                self.check_unsubscribe(*id, filters);
+            }
+            (Exempt::Disconnect, Packet::Disconnect { code, properties }) => {
+                self.check_goodbye(*code, properties);
+                self.left = true;
+            }
+            (Exempt::Ping, Packet::Pingreq) => {}
+            _ => panic!("{packet:?} is no {rule:?}"),
         }
         assert!(self.connected, "{packet:?} before the CONNACK");
     }
@@ -94,49 +98,62 @@ impl Judge {
         assert!(!self.cases[index].forwarded, "{ticket:?} goes twice");
         self.cases[index].forwarded = true;
         let case = &self.cases[index];
-        match (&case.question, &case.packet, sent) {
+        let (question, packet) = (case.question.clone(), case.packet.clone());
+        match (&question, &packet, sent) {
             (Question::Connect(_), Packet::Connect(connect), Packet::Connect(sent)) => {
                 self.check_admission();
-                self.check_connect(ticket, connect, sent);
-                self.sent_clean = sent.flags & CLEAN != 0;
+                self.check_connect(connect, sent);
             }
-            (Question::Publish(question), Packet::Publish(came), Packet::Publish(sent)) => {
+            (Question::Publish(_), Packet::Publish(came), Packet::Publish(sent)) => {
                 assert!(self.asks.is_allowed(ticket), "{sent:?} is not allowed");
-                check_publish(question, came, sent);
+                self.check_publish(&self.cases[index], came, sent);
                 self.flows.forwarded(sent);
             }
             (
                 Question::Subscribe(question),
-                Packet::Subscribe { id: came, .. },
-                Packet::Subscribe { id, filters, .. },
+                Packet::Subscribe {
+                    id: came,
+                    properties: own,
+                    ..
+                },
+                Packet::Subscribe {
+                    id,
+                    properties,
+                    filters,
+                },
             ) => {
-                assert_eq!(came, id);
-                let asked = question.filters.iter().enumerate();
-                let allowed = asked
-                    .filter(|(index, _)| self.asks.is_allowed(ticket.filter(*index)))
-                    .map(|(_, filter)| (full(filter), options(filter)));
-                assert!(
-                    allowed.eq(filters.iter().cloned()),
-                    "{filters:?} of {question:?}"
-                );
+                assert_eq!((came, own), (id, properties));
+                let sent = self.check_subscribe(ticket, question, filters);
+                self.cases[index].sent_filters = sent;
             }
             (question, ..) => panic!("{sent:?} goes because of {question:?}"),
         }
     }
 
-    fn check_connect(&self, ticket: Ticket, came: &Connect, sent: &Connect) {
-        let id = match self.asks.outcome(ticket) {
-            Some(Verdict::Allow(Allow::Connect(allow))) => allow.broker_client_id.as_deref(),
-            _ => None,
-        };
-        let id = id.unwrap_or(match came.client_id.as_str() {
-            "" => SPARE_CLIENT_ID,
-            id => id,
-        });
-        assert_eq!(sent.client_id, id);
-        assert_eq!(sent.username, came.username);
-        assert_eq!(sent.password, came.password);
-        assert!(sent.will == came.will || self.drops_will());
+    /// The client's message, with its alias resolved, with what the service wants changed, and with
+    /// what is left of its time.
+    fn check_publish(&self, case: &Case, came: &Publish, sent: &Publish) {
+        let mut before = Message::of(came, &case.topic);
+        before.properties.retain(|(id, _)| *id != TOPIC_ALIAS);
+        let waited = self.now - case.asked_at;
+        let expiry = number(&before.properties, MESSAGE_EXPIRY);
+        if let Some(expiry) = expiry.filter(|_| waited >= Duration::from_secs(1)) {
+            let left = u64::from(expiry).saturating_sub(waited.as_secs());
+            assert!(left > 0, "{sent:?} is out of date");
+            for (id, value) in &mut before.properties {
+                if *id == MESSAGE_EXPIRY {
+                    *value = (left as u32).to_be_bytes().to_vec();
+                }
+            }
+        }
+        let outcome = self.asks.outcome(case.first);
+        let mut expected = before.clone();
+        if let Some(changes) = changes(outcome) {
+            expected = before.changed(changes, self.mount.as_deref());
+            expected.check(&before, changes, &self.rules);
+        }
+        assert_eq!(Message::of(sent, &sent.topic), expected);
+        assert_eq!((sent.qos, sent.id, sent.dup), (came.qos, came.id, came.dup));
     }
 
     /// A question is about what is in the packet.
@@ -164,6 +181,7 @@ impl Judge {
                 assert_eq!(question.retain, publish.retain);
                 assert_eq!(question.dup, publish.dup);
                 assert_eq!(question.payload_size, publish.payload.len());
+                self.check_offer(publish);
             }
             (Question::Subscribe(question), Packet::Subscribe { filters, .. }) => {
                 let mut filters = filters.iter();
@@ -174,6 +192,16 @@ impl Judge {
             }
             _ => panic!("{question:?} about {packet:?}"),
         }
+    }
+
+    /// Nobody is asked about what the broker does not offer.
+    fn check_offer(&self, publish: &Publish) {
+        const MAXIMUM_QOS: u8 = 0x24;
+        const RETAIN_AVAILABLE: u8 = 0x25;
+
+        let offer = |id, default| number(&self.offer, id).unwrap_or(default);
+        assert!(u32::from(publish.qos) <= offer(MAXIMUM_QOS, 2));
+        assert!(!publish.retain || offer(RETAIN_AVAILABLE, 1) == 1);
     }
 
     /// The topic name that a PUBLISH means.
@@ -195,50 +223,4 @@ pub(super) fn size(properties: &Properties) -> Option<usize> {
 
     let size = packet::property(properties, MAXIMUM_PACKET_SIZE)?;
     usize::try_from(u32::from_be_bytes(size.try_into().ok()?)).ok()
-}
-
-fn check_publish(question: &PublishQuestion, came: &Publish, sent: &Publish) {
-    assert_eq!(sent.topic, question.topic.as_ref() as &str);
-    let as_came =
-        (sent.qos, sent.id, sent.dup, sent.retain) == (came.qos, came.id, came.dup, came.retain);
-    assert!(as_came, "{sent:?} of {came:?}");
-    assert_eq!(sent.payload, came.payload);
-    let kept = |publish: &Publish| {
-        let mut properties = publish.properties.clone();
-        properties.retain(|(id, _)| ![TOPIC_ALIAS, MESSAGE_EXPIRY].contains(id));
-        properties
-    };
-    assert_eq!(kept(sent), kept(came));
-    let alias = packet::property(&sent.properties, TOPIC_ALIAS);
-    assert_eq!(alias, None, "an alias goes to the broker");
-}
-
-/// The filter as a client writes it.
-pub(super) fn full(question: &FilterQuestion) -> String {
-    match &question.share_name {
-        Some(name) => format!("$share/{name}/{}", question.filter),
-        None => question.filter.to_string(),
-    }
-}
-
-fn options(question: &FilterQuestion) -> u8 {
-    question.qos as u8
-        | u8::from(question.no_local) << 2
-        | u8::from(question.retain_as_published) << 3
-        | question.retain_handling << 4
-}
-
-fn is_exempt(rule: Exempt, packet: &Packet) -> bool {
-    matches!(
-        (rule, packet),
-        (
-            Exempt::Acknowledgement,
-            Packet::Ack {
-                kind: PUBACK | PUBREC | PUBCOMP,
-                ..
-            }
-        ) | (Exempt::Unsubscribe, Packet::Unsubscribe { .. })
-            | (Exempt::Ping, Packet::Pingreq)
-            | (Exempt::Disconnect, Packet::Disconnect { .. })
-    )
 }

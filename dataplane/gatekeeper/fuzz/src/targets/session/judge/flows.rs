@@ -110,7 +110,9 @@ impl Judge {
     /// A PUBREL goes to the broker because the client sent it.
     pub(super) fn released(&mut self, id: u16) {
         let undecided = |case: &&Case| match &case.packet {
-            Packet::Publish(publish) => case.fate.is_none() && publish.id == Some(id),
+            Packet::Publish(publish) => {
+                case.fate.is_none() && (publish.qos, publish.id) == (2, Some(id))
+            }
             _ => false,
         };
         let waiting = self.cases.iter().skip(self.settled).find(undecided);
