@@ -80,11 +80,7 @@ impl Acks {
 
     /// The flow is over. A PUBREC for it would be taken for that of the next message.
     pub(crate) fn forget(&mut self, id: NonZeroU16, outlet: Outlet<'_>) {
-        for turn in &mut self.pubrec.turns {
-            if turn.id() == Some(id) {
-                *turn = Turn::Passed;
-            }
-        }
+        self.pubrec.turns.retain(|turn| turn.id() != id);
         self.pubrec.advance(outlet);
     }
 
@@ -110,8 +106,6 @@ struct Line {
 enum Turn {
     /// The broker's acknowledgement is awaited.
     Broker(NonZeroU16),
-    /// The broker's acknowledgement came out of order and has been passed on, or is none any more.
-    Passed,
     /// The gate's own.
     Own(NonZeroU16, Bytes),
     /// The gate's own, and something else has to come first.
@@ -121,10 +115,9 @@ enum Turn {
 }
 
 impl Turn {
-    fn id(&self) -> Option<NonZeroU16> {
+    fn id(&self) -> NonZeroU16 {
         match self {
-            Self::Broker(id) | Self::Own(id, _) | Self::Held(id, _) | Self::Again(id) => Some(*id),
-            Self::Passed => None,
+            Self::Broker(id) | Self::Own(id, _) | Self::Held(id, _) | Self::Again(id) => *id,
         }
     }
 }
@@ -143,9 +136,8 @@ impl Line {
         let Some(index) = self.position(id) else {
             return;
         };
-        if let Some(turn) = self.turns.get_mut(index) {
-            *turn = Turn::Passed;
-        }
+        // Also if it came out of order: what has been said holds up nothing, and takes no place.
+        self.turns.remove(index);
         self.advance(outlet);
     }
 
@@ -158,7 +150,6 @@ impl Line {
     fn advance(&mut self, outlet: Outlet<'_>) {
         while let Some(turn) = self.turns.pop_front() {
             match turn {
-                Turn::Passed => {}
                 Turn::Own(id, bytes) => {
                     outlet.actions.write_client(bytes);
                     outlet.inflight.acknowledged(id);

@@ -132,8 +132,6 @@ impl Inflight {
                 self.messages += 1;
                 None
             }
-            // Its sender has heard one acknowledgement and may take the identifier for free.
-            Some(Entry::Once(once)) if once.is_another(qos, fingerprint) && once.answered => None,
             Some(Entry::Once(once)) if !once.is_another(qos, fingerprint) => {
                 once.owed = once.owed.saturating_add(1);
                 Some(Arrival::Message)

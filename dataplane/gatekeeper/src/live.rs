@@ -57,6 +57,8 @@ pub(crate) struct Live {
     version: Version,
     /// Whether gate-made acknowledgements may carry a Reason String [MQTT-3.1.2-29].
     explains: bool,
+    /// Bytes of the client's identifier and user name, which are part of every question.
+    names: usize,
     /// Largest packet that the client takes [MQTT-3.1.2-24].
     client_takes: usize,
     /// Largest packet that the broker takes [MQTT-3.2.2-15].

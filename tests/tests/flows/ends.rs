@@ -10,6 +10,7 @@ use crate::{alice, publish, subscribe};
 
 all_versions!(a_will_is_a_message_as_it_was_written, |version| {
     let topology = Topology::shared();
+    let mut late = topology.connect(version, "alice");
     for qos in 0..=2 {
         for retain in [false, true] {
             let topic = unique("alice/will");
@@ -18,7 +19,6 @@ all_versions!(a_will_is_a_message_as_it_was_written, |version| {
             let will = if retain { will.retain() } else { will };
             drop(topology.join(version, &login("alice").will(will)));
             assert_eq!(witness.expect_publish(&topic, [0, 0xFF, qos]).qos(), qos);
-            let mut late = topology.connect(version, "alice");
             subscribe(&mut late, &topic, 2);
             if retain {
                 let kept = late.expect_publish(&topic, [0, 0xFF, qos]);

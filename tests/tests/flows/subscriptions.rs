@@ -24,19 +24,19 @@ all_versions!(
     overlapping_subscriptions_are_the_brokers_business,
     |version| {
         let topology = Topology::shared();
+        let mut sender = topology.connect(version, "alice");
+        let mut through = topology.connect(version, "alice");
+        let mut past = topology.join_directly(version, &Connect::new(unique("direct")));
         for overlap in OVERLAPS {
             println!("{overlap:?}");
             let base = unique("alice/over");
             let last = unique("alice/last");
-            let mut through = topology.connect(version, "alice");
-            let mut past = topology.join_directly(version, &Connect::new(unique("direct")));
             for client in [&mut through, &mut past] {
                 for (filter, qos) in overlap {
                     subscribe(client, &format!("{base}/{filter}"), *qos);
                 }
                 subscribe(client, &last, 0);
             }
-            let mut sender = topology.connect(version, "alice");
             for qos in 0..=2 {
                 publish(&mut sender, qos, &format!("{base}/a/b"), [qos]);
             }

@@ -11,8 +11,6 @@ pub(super) struct Once {
     fingerprint: u64,
     /// Acknowledgements that have not gone out.
     pub(super) owed: u32,
-    /// Whether one has.
-    pub(super) answered: bool,
 }
 
 impl Once {
@@ -20,7 +18,6 @@ impl Once {
         Self {
             fingerprint,
             owed: 1,
-            answered: false,
         }
     }
 
@@ -32,7 +29,6 @@ impl Once {
     /// A PUBACK goes out. Tells whether it was the last one.
     pub(super) fn acknowledged(&mut self) -> bool {
         self.owed = self.owed.saturating_sub(1);
-        self.answered = true;
         self.owed == 0
     }
 }

@@ -63,6 +63,7 @@ impl Live {
         Self {
             version: asked.version,
             explains: asked.properties.request_problem_information,
+            names: asked.client_id.len() + asked.username.as_ref().map_or(0, |name| name.len()),
             client_takes,
             broker_takes: size(connack.maximum_packet_size),
             expiry: SessionExpiry::new(asked, sent, max_session_expiry),

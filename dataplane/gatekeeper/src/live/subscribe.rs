@@ -17,6 +17,7 @@ use crate::{
     subscriptions::Reservation,
     topic::{self, Parsed},
     verdict::{DenyAction, Verdict, Why},
+    violation::Violation,
     wire::{
         suback,
         subscribe::{self, Outgoing, Subscribe},
@@ -65,6 +66,7 @@ impl Live {
         if self.is_sent_again(&frame, id, Request::Subscribe) {
             return Ok(());
         }
+        self.check_questions(&subscribe, limits)?;
         self.inflight.request(id, Request::Subscribe)?;
         let filters: Vec<_> = subscribe
             .filters
@@ -89,6 +91,22 @@ impl Live {
         };
         self.queue.push(ticket, Packet::Subscribe(pending));
         Ok(())
+    }
+
+    /// Every filter is a question with the client's names and the packet's user properties in it: a
+    /// packet of some kilobytes must not become one call of many megabytes.
+    fn check_questions(&self, subscribe: &Subscribe, limits: &Limits) -> Result<(), Violation> {
+        const ALWAYS: usize = 64 * 1024;
+
+        let (_, properties) = subscribe.raw_properties.user_properties();
+        let all = subscribe.filters.len() * (self.names + properties);
+        if all <= limits.window_bytes.max(ALWAYS) {
+            return Ok(());
+        }
+        Err(Violation::quota(
+            "SUBSCRIBE with more to ask about than one session may",
+            "§3.8.3",
+        ))
     }
 
     /// A place among the subscriptions, or why nobody is asked about the filter.

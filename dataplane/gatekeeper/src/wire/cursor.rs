@@ -43,6 +43,11 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Whether what is only advised against is let be.
+    pub(crate) fn is_lenient(&self) -> bool {
+        self.lenient
+    }
+
     /// How many bytes are left.
     pub(crate) fn remaining(&self) -> usize {
         self.end - self.at

@@ -60,7 +60,6 @@ fn what_is_no_publish_does_not_reach_the_client() {
         &[0x01, 2],
         &[0x11, 0, 0, 0, 1],
         &[0x03, 0, 1, 0xFF],
-        &[0x08, 0, 1, b'#'],
         &[0x02, 0, 0, 0, 1, 0x02, 0, 0, 0, 1],
         &[0x23, 0, 0],
         &[0x26, 0, 9, b'k'],
@@ -70,4 +69,15 @@ fn what_is_no_publish_does_not_reach_the_client() {
         scene.broker_sends(&packet(0x30, &body));
         scene.closes_with("broker_violation", 0x80);
     }
+}
+
+/// A broker that lets a wildcard in a Response Topic pass is not to be closed for: a retained message
+/// would keep its subscribers out for good.
+#[test]
+fn a_wildcard_in_a_response_topic_of_the_broker_passes() {
+    let body = [text("a"), section(Version::V5, &[0x08, 0, 1, b'#'])].concat();
+    let delivery = packet(0x30, &body);
+    let mut scene = Scene::live(Version::V5);
+    scene.broker_sends(&delivery);
+    scene.client_gets(&delivery);
 }

@@ -288,3 +288,26 @@ fn more_user_properties_than_the_operator_allows() {
         scene.takes_it();
     }
 }
+
+/// Every filter is a question with the user properties of the packet in it.
+#[test]
+fn a_small_packet_does_not_become_a_huge_question() {
+    let user = [
+        &[0x26],
+        write::text("k").as_slice(),
+        &write::text("v".repeat(60_000)),
+    ]
+    .concat();
+    let packet = |count| {
+        let filters = [write::text("a"), vec![0]].concat().repeat(count);
+        let body = [vec![0, 7], write::section(V5, &user), filters].concat();
+        write::packet(0x82, &body)
+    };
+    let rules = |rules: &mut Rules| rules.limits.window_bytes = 256 * 1024;
+    let mut scene = Scene::live_with(V5, rules);
+    scene.client_sends(&packet(4));
+    scene.asks_subscribe(&["a"; 4]);
+    let mut scene = Scene::live_with(V5, rules);
+    scene.client_sends(&packet(5));
+    scene.closes_with("client_violation", 0x97);
+}

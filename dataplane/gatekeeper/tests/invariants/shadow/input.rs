@@ -188,19 +188,21 @@ impl Shadow {
                 None => self.acks.purged(id),
             }
         } else {
+            // One that may not stand there becomes one that may.
+            let meant = match code {
+                0x80.. => ReasonCode::new(code).for_publish_ack().get(),
+                _ => code,
+            };
             match kind {
                 PUBACK => self.inflight.puback(id),
-                _ => self.inflight.pubrec(id, code),
+                _ => self.inflight.pubrec(id, meant),
             }
-            let meant = ReasonCode::new(code).for_publish_ack().get();
-            if code >= 0x80 && meant != code {
-                let mut bytes = bytes.to_vec();
+            let mut bytes = bytes.to_vec();
+            if meant != code {
                 // They are short, and have a short length.
                 bytes[4] = meant;
-                self.acks.came(kind, id, meant, &bytes);
-            } else {
-                self.acks.came(kind, id, code, bytes);
             }
+            self.acks.came(kind, id, meant, &bytes);
         }
         self.hear();
     }
