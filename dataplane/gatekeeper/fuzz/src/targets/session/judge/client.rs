@@ -17,9 +17,8 @@ impl Judge {
         }
         assert!(self.connected, "{bytes:02x?} behind a refusal");
         let version = self.version.expect("a CONNECT came before");
-        let packet = match packet::read(version, bytes) {
-            Some(packet) => packet,
-            None => panic!("{bytes:02x?} is not one packet"),
+        let Some(packet) = packet::read(version, bytes) else {
+            panic!("{bytes:02x?} is not one packet");
         };
         // What comes out of the broker's own packet is as large as the broker makes it.
         let came = self.step.pass.as_ref().map_or(0, Bytes::len);
