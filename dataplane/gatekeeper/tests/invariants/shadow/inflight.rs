@@ -28,8 +28,6 @@ struct Message {
     publish: Publish,
     /// Acknowledgements that the client has to get.
     owed: usize,
-    /// Whether it got one.
-    heard: bool,
     /// Whether it has sent its PUBREL.
     released: bool,
     stage: Stage,
@@ -105,7 +103,6 @@ impl Inflight {
                         let message = Message {
                             publish,
                             owed: 1,
-                            heard: false,
                             released: false,
                             stage: Stage::Undecided,
                         };
@@ -177,7 +174,6 @@ impl Inflight {
             return;
         };
         message.owed = message.owed.saturating_sub(1);
-        message.heard = true;
         self.end_if_over(id);
     }
 
@@ -270,8 +266,6 @@ impl Message {
         match (without_dup(publish) == self.publish, self.publish.qos) {
             (true, 1) => Meaning::New,
             (true, _) if !self.released => Meaning::Repeat,
-            // It cannot know that more acknowledgements will come.
-            (false, 1) if self.heard => Meaning::New,
             _ => Meaning::Misuse(0x82),
         }
     }

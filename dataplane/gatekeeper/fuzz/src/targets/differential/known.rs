@@ -1,6 +1,11 @@
 //! The disagreements that are known: what `mqttbytes` 0.6 gets wrong.
 
-use gatekeeper::{Frame, Version, frame::PacketType, wire::publish::Publish};
+use gatekeeper::{
+    Frame, Version,
+    frame::PacketType,
+    reason::{Place, Sender},
+    wire::publish::Publish,
+};
 
 use super::super::reading::Any;
 
@@ -18,8 +23,13 @@ pub(super) fn is_refused(ours: &Any, version: Version, bytes: &[u8]) -> bool {
             .is_some_and(|password| std::str::from_utf8(password.expose()).is_err()),
         // It does not know the return codes of 3.1.1 on 5.0, and wants properties.
         Any::Connack(connack) => v5 && connack.v3_shaped,
-        // It knows neither the short forms nor code 0x8C.
-        Any::Disconnect(_) => v5 && (bytes.len() < 4 || bytes[2] == 0x8C),
+        // It knows neither the short forms nor code 0x8C, nor codes that are none: a broker's goes to
+        // the client as another one.
+        Any::Disconnect(ours) => {
+            let is_code = ours.code.is_legal(Place::Disconnect, Sender::Server)
+                || ours.code.is_legal(Place::Disconnect, Sender::Client);
+            v5 && (bytes.len() < 4 || bytes[2] == 0x8C || !is_code)
+        }
         // It loses count with more than two Subscription Identifiers.
         Any::Publish(publish) => identifiers(publish) > 2,
         _ => false,

@@ -124,6 +124,7 @@ pub(super) struct Judge {
     /// What the broker was told in the CONNECT.
     sent_expiry: u32,
     sent_keep_alive: u16,
+    sent_will: bool,
     /// The properties of the broker's CONNACK.
     offer: Properties,
     /// What the client was told.
@@ -166,6 +167,7 @@ impl Judge {
             left: false,
             sent_expiry: 0,
             sent_keep_alive: 0,
+            sent_will: false,
             offer: Properties::new(),
             receive_maximum: usize::MAX,
             mount: None,
