@@ -9,8 +9,12 @@ use tidegate_tests::{
 
 use crate::{all_but, answer};
 
+/// With a session that is longer than the delays of these wills, so that those stay as they are.
 fn connect(will: Publish) -> Connect {
-    Connect::new("client").login("user", "secret").will(will)
+    Connect::new("client")
+        .login("user", "secret")
+        .property(property::session_expiry(60))
+        .will(will)
 }
 
 fn cases(version: Version) -> Vec<(&'static str, PublishAllow, Publish, Publish)> {
