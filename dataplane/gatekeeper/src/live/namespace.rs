@@ -25,6 +25,8 @@ use crate::{
     },
 };
 
+use super::unsubscribe::TOO_LARGE;
+
 use self::subscriptions::{Form, Subscriptions};
 
 /// The client's view of the broker's topics.
@@ -85,11 +87,6 @@ impl Namespace {
         version: Version,
         limits: &Limits,
     ) -> Result<Bytes, Violation> {
-        const TOO_LARGE: Violation = Violation::too_large(
-            "UNSUBSCRIBE with its filters below the mount",
-            "MQTT-3.2.2-15",
-        );
-
         let frame = Frame::of_packet(packet.clone(), Side::Client)?;
         let unsubscribe = unsubscribe::read(&frame, version, limits.filters())?;
         let mut filters = Vec::with_capacity(unsubscribe.filters.len());

@@ -14,6 +14,12 @@ use crate::{
 
 use super::{End, Live, downlink::broker_fault};
 
+/// An UNSUBSCRIBE that grew below the mount.
+pub(super) const TOO_LARGE: Violation = Violation::too_large(
+    "UNSUBSCRIBE with its filters below the mount",
+    "MQTT-3.2.2-15",
+);
+
 impl Live {
     pub(super) fn release_unsubscribe(
         &mut self,
@@ -26,11 +32,7 @@ impl Live {
         };
         if bytes.len() > self.broker_takes {
             // Nothing was left, and MQTT 3.x could only be told that it was.
-            return Err(Violation::too_large(
-                "UNSUBSCRIBE with its filters below the mount",
-                "MQTT-3.2.2-15",
-            )
-            .into());
+            return Err(TOO_LARGE.into());
         }
         self.forward(Admitted::exempt(Exempt::Unsubscribe, bytes), cx);
         Ok(())
