@@ -7,11 +7,11 @@
 #[cfg(test)]
 mod tests;
 
-use std::{collections::VecDeque, num::NonZeroU16};
+use std::num::NonZeroU16;
 
 use bytes::Bytes;
 
-use crate::{action::Actions, inflight::Inflight, question::QoS};
+use crate::{action::Actions, inflight::Inflight, line, question::QoS};
 
 /// Acknowledgements that the client still has to get, one line for each kind: the standard orders
 /// PUBACK among PUBACK and PUBREC among PUBREC.
@@ -27,66 +27,86 @@ pub(crate) struct Outlet<'a> {
     pub(crate) actions: &'a mut Actions,
 }
 
+/// Turns of one kind of acknowledgement, with what has to be said as far as it is known.
+type Line = line::Line<(NonZeroU16, Turn), Bytes>;
+
+/// What the turn of an identifier waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Turn {
+    /// The broker's acknowledgement.
+    Broker,
+    /// Nothing: it is the gate's own.
+    Own,
+    /// The gate's own, and something else has to come first.
+    Held,
+    /// The broker's once more, when it is known.
+    Again,
+}
+
 impl Acks {
     /// A PUBLISH went to the broker, which will acknowledge it.
     pub(crate) fn expect(&mut self, qos: QoS, id: NonZeroU16, dup: bool) {
-        self.line(qos).expect(id, dup);
+        let line = self.line(qos);
+        // A broker may answer a repeated PUBLISH once or twice. One place is enough: a second one
+        // that is never answered would hold up all that the gate has to say itself.
+        if dup && line.get((id, Turn::Broker)).is_some() {
+            return;
+        }
+        line.push((id, Turn::Broker), Bytes::new());
     }
 
     /// The gate acknowledges a PUBLISH itself; the bytes leave when it is their turn.
     pub(crate) fn own(&mut self, qos: QoS, id: NonZeroU16, bytes: Bytes, outlet: Outlet<'_>) {
         let line = self.line(qos);
-        line.turns.push_back(Turn::Own(id, bytes));
-        line.advance(outlet);
+        line.push((id, Turn::Own), bytes);
+        advance(line, outlet);
     }
 
     /// The same for a PUBREC that is not to leave before [`purged`](Self::purged).
     pub(crate) fn hold(&mut self, id: NonZeroU16, bytes: Bytes) {
-        self.pubrec.turns.push_back(Turn::Held(id, bytes));
+        self.pubrec.push((id, Turn::Held), bytes);
     }
 
     /// The broker has forgotten what it held under the identifier.
     pub(crate) fn purged(&mut self, id: NonZeroU16, outlet: Outlet<'_>) {
-        for turn in &mut self.pubrec.turns {
-            if let Turn::Held(held, bytes) = turn
-                && *held == id
-            {
-                *turn = Turn::Own(id, std::mem::take(bytes));
-                break;
-            }
+        let held = (id, Turn::Held);
+        if let Some(bytes) = self.pubrec.get(held).cloned() {
+            self.pubrec.replace(held, (id, Turn::Own), bytes);
         }
-        self.pubrec.advance(outlet);
+        advance(&mut self.pubrec, outlet);
     }
 
     /// The client repeated a PUBLISH whose PUBREC is the broker's and has not come: it gets the same
     /// once more, and in this place.
     pub(crate) fn repeat(&mut self, id: NonZeroU16) {
-        self.pubrec.turns.push_back(Turn::Again(id));
+        self.pubrec.push((id, Turn::Again), Bytes::new());
     }
 
     /// The PUBREC for what was repeated has come.
     pub(crate) fn known(&mut self, id: NonZeroU16, bytes: &Bytes) {
-        for turn in &mut self.pubrec.turns {
-            if matches!(turn, Turn::Again(repeated) if *repeated == id) {
-                *turn = Turn::Own(id, bytes.clone());
-            }
-        }
+        let (again, own) = ((id, Turn::Again), (id, Turn::Own));
+        while self.pubrec.replace(again, own, bytes.clone()) {}
     }
 
     /// The broker's PUBACK or PUBREC for the id has just been passed on.
     pub(crate) fn passed(&mut self, qos: QoS, id: NonZeroU16, outlet: Outlet<'_>) {
-        self.line(qos).passed(id, outlet);
+        let line = self.line(qos);
+        // Also if it came out of order: what has been said holds up nothing, and takes no place.
+        line.remove((id, Turn::Broker));
+        advance(line, outlet);
     }
 
     /// The flow is over. A PUBREC for it would be taken for that of the next message.
     pub(crate) fn forget(&mut self, id: NonZeroU16, outlet: Outlet<'_>) {
-        self.pubrec.turns.retain(|turn| turn.id() != id);
-        self.pubrec.advance(outlet);
+        for turn in [Turn::Broker, Turn::Own, Turn::Held, Turn::Again] {
+            while self.pubrec.remove((id, turn)).is_some() {}
+        }
+        advance(&mut self.pubrec, outlet);
     }
 
     /// How many are outstanding.
     pub(crate) fn len(&self) -> usize {
-        self.puback.turns.len() + self.pubrec.turns.len()
+        self.puback.len() + self.pubrec.len()
     }
 
     fn line(&mut self, qos: QoS) -> &mut Line {
@@ -97,68 +117,10 @@ impl Acks {
     }
 }
 
-#[derive(Debug, Default)]
-struct Line {
-    turns: VecDeque<Turn>,
-}
-
-#[derive(Debug)]
-enum Turn {
-    /// The broker's acknowledgement is awaited.
-    Broker(NonZeroU16),
-    /// The gate's own.
-    Own(NonZeroU16, Bytes),
-    /// The gate's own, and something else has to come first.
-    Held(NonZeroU16, Bytes),
-    /// The broker's once more, when it is known.
-    Again(NonZeroU16),
-}
-
-impl Turn {
-    fn id(&self) -> NonZeroU16 {
-        match self {
-            Self::Broker(id) | Self::Own(id, _) | Self::Held(id, _) | Self::Again(id) => *id,
-        }
-    }
-}
-
-impl Line {
-    fn expect(&mut self, id: NonZeroU16, dup: bool) {
-        // A broker may answer a repeated PUBLISH once or twice. One place is enough: a second one
-        // that is never answered would hold up all that the gate has to say itself.
-        if dup && self.position(id).is_some() {
-            return;
-        }
-        self.turns.push_back(Turn::Broker(id));
-    }
-
-    fn passed(&mut self, id: NonZeroU16, outlet: Outlet<'_>) {
-        let Some(index) = self.position(id) else {
-            return;
-        };
-        // Also if it came out of order: what has been said holds up nothing, and takes no place.
-        self.turns.remove(index);
-        self.advance(outlet);
-    }
-
-    fn position(&self, id: NonZeroU16) -> Option<usize> {
-        self.turns
-            .iter()
-            .position(|turn| matches!(turn, Turn::Broker(awaited) if *awaited == id))
-    }
-
-    fn advance(&mut self, outlet: Outlet<'_>) {
-        while let Some(turn) = self.turns.pop_front() {
-            match turn {
-                Turn::Own(id, bytes) => {
-                    outlet.actions.write_client(bytes);
-                    outlet.inflight.acknowledged(id);
-                }
-                Turn::Broker(_) | Turn::Held(..) | Turn::Again(_) => {
-                    self.turns.push_front(turn);
-                    return;
-                }
-            }
-        }
+/// Lets out what waits for nothing and nobody.
+fn advance(line: &mut Line, outlet: Outlet<'_>) {
+    while let Some(((id, _), bytes)) = line.pop_if(|(_, turn), _| *turn == Turn::Own) {
+        outlet.actions.write_client(bytes);
+        outlet.inflight.acknowledged(id);
     }
 }

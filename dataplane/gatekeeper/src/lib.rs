@@ -52,6 +52,7 @@ pub mod frame;
 mod gatekeeper;
 mod inflight;
 mod keepalive;
+mod line;
 mod live;
 mod mount;
 mod question;

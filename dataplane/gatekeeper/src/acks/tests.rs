@@ -139,3 +139,60 @@ fn what_is_forgotten_holds_nothing_up_and_is_not_said() {
     assert_eq!(session.written(), ["two"]);
     assert_eq!(session.acks.len(), 0);
 }
+
+/// The broker answers thousands in the worst of orders, and the gate's own keep their places.
+#[test]
+fn order_is_kept_among_as_many_as_there_are_identifiers() {
+    for qos in [ONE, TWO] {
+        let mut session = Session::new();
+        let (odd, even): (Vec<u16>, Vec<u16>) = (1..=u16::MAX).partition(|value| value % 2 == 1);
+        for (brokers, own) in odd.iter().zip(&even) {
+            session.acks.expect(qos, id(*brokers), false);
+            let bytes = Bytes::copy_from_slice(&own.to_be_bytes());
+            let (acks, outlet) = session.outlet();
+            acks.own(qos, id(*own), bytes, outlet);
+        }
+        let (first, rest) = odd.split_first().unwrap();
+        for late in rest.iter().rev() {
+            session.passed(qos, *late);
+        }
+        assert!(session.written().is_empty());
+        assert_eq!(session.acks.len(), even.len() + 1);
+
+        session.passed(qos, *first);
+        let expected: Vec<_> = even
+            .iter()
+            .map(|value| value.to_be_bytes().to_vec())
+            .collect();
+        assert_eq!(session.written(), expected);
+        assert_eq!(session.acks.len(), 0);
+    }
+}
+
+/// Copies of one message, and others among them.
+#[test]
+fn thousands_of_copies_are_answered_in_their_places() {
+    let mut session = Session::new();
+    session.acks.expect(TWO, id(1), false);
+    session.acks.expect(TWO, id(2), false);
+    for _ in 0..20_000 {
+        session.acks.repeat(id(1));
+        session.acks.repeat(id(2));
+    }
+    session.acks.known(id(2), &Bytes::from_static(b"two"));
+    session.passed(TWO, 2);
+    assert!(session.written().is_empty());
+    session.acks.known(id(1), &Bytes::from_static(b"one"));
+    session.passed(TWO, 1);
+    let written = session.written();
+    assert_eq!(written.len(), 40_000);
+    assert!(written.chunks(2).all(|pair| pair == ["one", "two"]));
+
+    session.acks.expect(TWO, id(3), false);
+    for _ in 0..20_000 {
+        session.acks.repeat(id(4));
+    }
+    let (acks, outlet) = session.outlet();
+    acks.forget(id(4), outlet);
+    assert_eq!(session.acks.len(), 1);
+}

@@ -4,12 +4,9 @@
 //! [MQTT-4.6.0-3]. To the broker client and gate are one receiver, so the gate acknowledges a message
 //! that the client did not get when the client has acknowledged the earlier ones.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    num::NonZeroU16,
-};
+use std::num::NonZeroU16;
 
-use crate::question::QoS;
+use crate::{line, question::QoS};
 
 /// Acknowledgements that the broker still has to get, one line for each kind. There are no more of
 /// them than identifiers.
@@ -18,6 +15,9 @@ pub(super) struct Turns {
     puback: Line,
     pubrec: Line,
 }
+
+/// Messages in the order in which they came; each identifier stands there once.
+type Line = line::Line<NonZeroU16, Whose>;
 
 /// Who acknowledges a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,17 +29,24 @@ pub(super) enum Whose {
 impl Turns {
     /// The broker has delivered a message with QoS above 0. One that it repeats keeps its place.
     pub(super) fn take(&mut self, qos: QoS, id: NonZeroU16, whose: Whose) {
-        self.line(qos).take(id, whose);
+        let line = self.line(qos);
+        if !line.replace(id, id, whose) {
+            line.push(id, whose);
+        }
     }
 
     /// The client has acknowledged a message.
     pub(super) fn passed(&mut self, qos: QoS, id: NonZeroU16) {
-        self.line(qos).passed(id);
+        let line = self.line(qos);
+        if line.get(id) == Some(&Whose::Client) {
+            line.remove(id);
+        }
     }
 
     /// The message that the gate has to acknowledge now.
     pub(super) fn next(&mut self, qos: QoS) -> Option<NonZeroU16> {
-        self.line(qos).next()
+        let due = self.line(qos).pop_if(|_, whose| *whose == Whose::Gate)?;
+        Some(due.0)
     }
 
     fn line(&mut self, qos: QoS) -> &mut Line {
@@ -47,49 +54,6 @@ impl Turns {
             QoS::ExactlyOnce => &mut self.pubrec,
             QoS::AtLeastOnce | QoS::AtMostOnce => &mut self.puback,
         }
-    }
-}
-
-/// Clients may answer in any order and leave thousands unanswered, so nothing is searched for.
-#[derive(Debug, Default)]
-struct Line {
-    arrived: u64,
-    turns: BTreeMap<u64, (NonZeroU16, Whose)>,
-    places: HashMap<NonZeroU16, u64>,
-}
-
-impl Line {
-    fn take(&mut self, id: NonZeroU16, whose: Whose) {
-        let place = *self.places.entry(id).or_insert_with(|| {
-            self.arrived += 1;
-            self.arrived
-        });
-        self.turns.insert(place, (id, whose));
-    }
-
-    fn passed(&mut self, id: NonZeroU16) {
-        let Some(place) = self.places.get(&id) else {
-            return;
-        };
-        if let Some((_, Whose::Client)) = self.turns.get(place) {
-            self.turns.remove(place);
-            self.places.remove(&id);
-        }
-    }
-
-    fn next(&mut self) -> Option<NonZeroU16> {
-        let first = self.turns.first_entry()?;
-        let (id, Whose::Gate) = *first.get() else {
-            return None;
-        };
-        first.remove();
-        self.places.remove(&id);
-        Some(id)
-    }
-
-    #[cfg(test)]
-    fn is_empty(&self) -> bool {
-        self.turns.is_empty() && self.places.is_empty()
     }
 }
 
@@ -121,7 +85,7 @@ mod tests {
         assert_eq!(due(&mut turns, ONE), []);
         turns.passed(ONE, id(1));
         assert_eq!(due(&mut turns, ONE), [2, 4]);
-        assert!(turns.puback.is_empty());
+        assert_eq!(turns.puback.len(), 0);
     }
 
     #[test]
@@ -146,7 +110,7 @@ mod tests {
         }
         turns.passed(TWO, id(1));
         assert_eq!(due(&mut turns, TWO), [2]);
-        assert!(turns.pubrec.is_empty());
+        assert_eq!(turns.pubrec.len(), 0);
     }
 
     #[test]
