@@ -6,9 +6,12 @@
 //! that ends the session: there are brokers that release the second of two messages, and it would be
 //! the first that was asked about.
 //!
-//! There are 65,535 identifiers, so the table is bounded.
+//! A client that keeps to nothing could hold all of the 65,535 identifiers; [`Quota`] says how many it
+//! gets.
 
 mod flow;
+mod outcome;
+mod quota;
 #[cfg(test)]
 mod tests;
 
@@ -20,8 +23,12 @@ use std::{
 
 use crate::{question::QoS, reason::ReasonCode, violation::Violation};
 
-pub(crate) use self::flow::Stage;
 use self::flow::{Once, Twice};
+pub(crate) use self::{
+    flow::Stage,
+    outcome::{Arrival, Completion, Release},
+    quota::Quota,
+};
 
 /// The identifiers of one connection.
 #[derive(Debug)]
@@ -29,7 +36,9 @@ pub(crate) struct Inflight {
     entries: HashMap<NonZeroU16, Entry>,
     /// How many of them are of a PUBLISH.
     messages: usize,
-    receive_maximum: usize,
+    /// How many of them are of QoS 2, and wait for the client's PUBREL.
+    unreleased: usize,
+    quota: Quota,
     hasher: RandomState,
 }
 
@@ -53,61 +62,28 @@ pub(crate) enum Request {
     Unsubscribe,
 }
 
-/// What a PUBLISH is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Arrival {
-    /// One to be decided about.
-    Message,
-    /// QoS 2, sent before and not released yet: neither service nor broker see it again
-    /// [MQTT-4.3.3-10].
-    Repeat,
-}
-
-/// What a PUBREL does whose turn has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Release {
-    /// It is the broker's.
-    Forward,
-    /// The gate answers with a PUBCOMP.
-    Answer {
-        code: ReasonCode,
-        /// PUBREC packets for it still stand in their line, and came to nothing.
-        owed: bool,
-    },
-}
-
-/// What a PUBCOMP of the broker does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Completion {
-    /// The client gets it.
-    Pass {
-        /// PUBREC packets for it still stand in their line, and came to nothing.
-        owed: bool,
-    },
-    /// It answers the gate's own PUBREL.
-    Purged,
-}
-
 const IN_USE: Violation = Violation::protocol(
     "packet identifier that is in use for something else",
     "MQTT-2.2.1-3",
 );
 
-const TOO_MANY: Violation = Violation::new(
-    ReasonCode::RECEIVE_MAXIMUM_EXCEEDED,
-    "more unacknowledged messages than Receive Maximum",
-    "MQTT-3.3.4-7",
-);
-
 impl Inflight {
-    /// `receive_maximum` is what the client was told; `None` where there is no such limit.
-    pub(crate) fn new(receive_maximum: Option<u16>) -> Self {
+    pub(crate) fn new(quota: Quota) -> Self {
         Self {
             entries: HashMap::new(),
             messages: 0,
-            receive_maximum: receive_maximum.map_or(usize::MAX, usize::from),
+            unreleased: 0,
+            quota,
             hasher: RandomState::new(),
         }
+    }
+
+    /// Whether another packet of the client may come in. What waits for the client alone does not
+    /// count: the PUBREL that frees it would not be read either. `acks` are the acknowledgements that
+    /// the client is owed: several of one identifier, if it says the same again and again.
+    pub(crate) fn has_room(&self, acks: usize) -> bool {
+        let waiting = self.entries.len().saturating_sub(self.unreleased);
+        waiting.max(acks) < self.quota.waiting
     }
 
     /// What tells one message from another, whatever its DUP flag says [MQTT-3.3.1-1]. `packet` is
@@ -127,9 +103,8 @@ impl Inflight {
         fingerprint: u64,
     ) -> Result<Arrival, Violation> {
         let again = match self.entries.get_mut(&id) {
-            None if self.messages >= self.receive_maximum => return Err(TOO_MANY),
             None => {
-                self.messages += 1;
+                self.quota.check(qos, self.messages, self.unreleased)?;
                 None
             }
             Some(Entry::Once(once)) if !once.is_another(qos, fingerprint) => {
@@ -145,8 +120,12 @@ impl Inflight {
         if let Some(arrival) = again {
             return Ok(arrival);
         }
+        self.messages += 1;
         let entry = match qos {
-            QoS::ExactlyOnce => Entry::Twice(Twice::new(fingerprint)),
+            QoS::ExactlyOnce => {
+                self.unreleased += 1;
+                Entry::Twice(Twice::new(fingerprint))
+            }
             QoS::AtLeastOnce | QoS::AtMostOnce => Entry::Once(Once::new(fingerprint)),
         };
         self.entries.insert(id, entry);
@@ -177,7 +156,10 @@ impl Inflight {
     /// A PUBREL was read; it is not its turn yet.
     pub(crate) fn releasing(&mut self, id: NonZeroU16) {
         match self.entries.entry(id).or_insert(Entry::Release) {
-            Entry::Twice(twice) => twice.released = true,
+            Entry::Twice(twice) => {
+                let is_first = !std::mem::replace(&mut twice.released, true);
+                self.unreleased = self.unreleased.saturating_sub(is_first.into());
+            }
             Entry::Request(_) | Entry::Once(_) | Entry::Release => {}
         }
     }
@@ -290,7 +272,11 @@ impl Inflight {
     fn end_message(&mut self, id: NonZeroU16) -> bool {
         let owed = match self.entries.remove(&id) {
             Some(Entry::Once(once)) => once.owed,
-            Some(Entry::Twice(twice)) => twice.owed,
+            Some(Entry::Twice(twice)) => {
+                let waited = usize::from(!twice.released);
+                self.unreleased = self.unreleased.saturating_sub(waited);
+                twice.owed
+            }
             Some(Entry::Request(_) | Entry::Release) | None => return false,
         };
         self.messages = self.messages.saturating_sub(1);

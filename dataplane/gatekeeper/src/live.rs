@@ -101,12 +101,12 @@ enum Ending {
 
 impl Live {
     /// Whether the session can hold another packet of the client. A broker that acknowledges nothing
-    /// would let copies of one message pile up.
+    /// would let messages, and copies of one message, pile up.
     pub(crate) fn wants_client(&self, limits: &Limits) -> bool {
         matches!(self.ending, Ending::Open)
             && self.queue.has_room(limits)
             && self.subscribes.len() < limits.window_packets
-            && self.acks.len() < usize::from(u16::MAX)
+            && self.inflight.has_room(self.acks.len())
             && self.unsubscribing() < limits.window_packets
             && self.keep_alive.pings_outstanding() < MAX_PINGS
     }

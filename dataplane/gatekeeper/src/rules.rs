@@ -88,6 +88,11 @@ pub struct Limits {
     /// PUBLISH packets with QoS above 0 that an MQTT 5 client may have unacknowledged; the broker's
     /// own Receive Maximum may lower it [MQTT-3.3.4-7]. Never 0.
     pub receive_maximum: u16,
+    /// Packet identifiers, and acknowledgements, that may wait for the broker before no more is read
+    /// of the client; an MQTT 5 client has its Receive Maximum besides. And messages with QoS 2 that a
+    /// 3.x client may have without PUBREL, or the session ends. One of the former takes some 200
+    /// bytes, one of the latter some 60. Never 0.
+    pub max_inflight: usize,
     /// Longest keep alive of an MQTT 5 client in seconds: one that asks for more, or for none, gets
     /// this as Server Keep Alive [MQTT-3.2.2-21]. 0 is no bound. 3.x has no word for it.
     pub max_keep_alive: u16,
@@ -115,6 +120,7 @@ impl Default for Limits {
             max_user_properties: 128,
             max_user_property_bytes: 192 * 1024,
             receive_maximum: 1024,
+            max_inflight: 8192,
             max_keep_alive: 3600,
             max_session_expiry: u32::MAX,
             max_will_delay: u32::MAX,

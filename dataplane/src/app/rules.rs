@@ -50,6 +50,7 @@ fn limits(config: &Config) -> Limits {
         max_user_properties: limits.max_user_properties,
         max_user_property_bytes: limits.max_user_property_bytes,
         receive_maximum: limits.receive_maximum,
+        max_inflight: limits.max_inflight,
         // 0 is no bound, here as there.
         max_keep_alive: u16::try_from(limits.max_keep_alive.as_secs()).unwrap_or(u16::MAX),
         max_session_expiry: seconds(limits.max_session_expiry),

@@ -47,6 +47,10 @@ pub struct Limits {
     pub max_user_property_bytes: usize,
     /// PUBLISH packets with QoS above 0 that an MQTT 5 client may have unacknowledged, 1 to 65535.
     pub receive_maximum: u16,
+    /// Messages that may wait for the broker's acknowledgement before no more is read of the client,
+    /// beside `receive_maximum` on MQTT 5; and messages with QoS 2 that an MQTT 3 client may have without
+    /// PUBREL, 1 to 65535. With more of those it is disconnected.
+    pub max_inflight: usize,
     /// Longest keep alive in whole seconds, at most 65535s: an MQTT 5 client that asks for more, or for
     /// none, gets this one. `"0s"`: no bound. MQTT 3.1.1 has no word for it.
     #[serde(with = "text::duration")]
@@ -86,6 +90,7 @@ impl Default for Limits {
             max_user_properties: gate.max_user_properties,
             max_user_property_bytes: gate.max_user_property_bytes,
             receive_maximum: gate.receive_maximum,
+            max_inflight: gate.max_inflight,
             max_keep_alive: Duration::from_secs(gate.max_keep_alive.into()),
             max_session_expiry: None,
             check_payload_format: true,

@@ -1,5 +1,8 @@
 use super::*;
-use crate::{action::Action, inflight::Stage};
+use crate::{
+    action::Action,
+    inflight::{Quota, Stage},
+};
 
 const ONE: QoS = QoS::AtLeastOnce;
 const TWO: QoS = QoS::ExactlyOnce;
@@ -15,7 +18,7 @@ impl Session {
     fn new() -> Self {
         Self {
             acks: Acks::default(),
-            inflight: Inflight::new(None),
+            inflight: Inflight::new(Quota::of_v3(usize::MAX)),
             actions: Actions::default(),
         }
     }

@@ -18,7 +18,7 @@ fn code<T>(found: Result<T, Violation>) -> Option<u8> {
 
 /// A table with a message of QoS 2 at this stage.
 fn at(stage: Stage) -> Inflight {
-    let mut table = Inflight::new(None);
+    let mut table = Inflight::new(Quota::of_v3(usize::MAX));
     table.publish(id(7), TWO, 1).unwrap();
     table.decided(id(7), stage);
     table
@@ -26,7 +26,7 @@ fn at(stage: Stage) -> Inflight {
 
 #[test]
 fn the_fingerprint_is_of_all_but_the_dup_flag() {
-    let table = Inflight::new(None);
+    let table = Inflight::new(Quota::of_v3(usize::MAX));
     let of = |bytes: &[u8]| table.fingerprint(bytes);
     assert_eq!(of(&[0x34, 1, 2]), of(&[0x3C, 1, 2]));
     for other in [
@@ -39,7 +39,7 @@ fn the_fingerprint_is_of_all_but_the_dup_flag() {
         assert_ne!(of(&[0x34, 1, 2]), of(other));
     }
     assert_ne!(
-        Inflight::new(None).fingerprint(&[0x34]),
+        Inflight::new(Quota::of_v3(usize::MAX)).fingerprint(&[0x34]),
         table.fingerprint(&[0x34])
     );
 }
@@ -56,7 +56,7 @@ fn all_kinds_share_one_space() {
             Ok(())
         },
     ] {
-        let mut table = Inflight::new(None);
+        let mut table = Inflight::new(Quota::of_v3(usize::MAX));
         begin(&mut table).unwrap();
         for request in [Request::Subscribe, Request::Unsubscribe] {
             assert_eq!(code(table.request(id(7), request)), Some(0x82));
@@ -70,7 +70,7 @@ fn all_kinds_share_one_space() {
 
 #[test]
 fn a_request_is_over_with_its_own_answer() {
-    let mut table = Inflight::new(None);
+    let mut table = Inflight::new(Quota::of_v3(usize::MAX));
     table.request(id(7), Request::Subscribe).unwrap();
     table.request_answered(id(7), Request::Unsubscribe);
     table.puback(id(7));
@@ -83,7 +83,7 @@ fn a_request_is_over_with_its_own_answer() {
 
 #[test]
 fn every_copy_with_qos_1_is_a_message_and_the_last_acknowledgement_frees() {
-    let mut table = Inflight::new(Some(1));
+    let mut table = Inflight::new(Quota::of_v5(1, 1));
     for _ in 0..2 {
         assert_eq!(table.publish(id(7), ONE, 1), Ok(Arrival::Message));
     }
@@ -96,7 +96,7 @@ fn every_copy_with_qos_1_is_a_message_and_the_last_acknowledgement_frees() {
 /// The second acknowledgement would be taken for that of another message.
 #[test]
 fn an_identifier_with_qos_1_is_busy_until_every_copy_is_acknowledged() {
-    let mut table = Inflight::new(Some(1));
+    let mut table = Inflight::new(Quota::of_v5(1, 1));
     table.publish(id(7), ONE, 1).unwrap();
     table.publish(id(7), ONE, 1).unwrap();
     assert_eq!(code(table.publish(id(7), ONE, 2)), Some(0x82));
@@ -199,7 +199,7 @@ fn a_purge_swallows_one_pubcomp_and_then_refuses() {
 
 #[test]
 fn a_release_of_the_unknown_is_busy_until_its_pubcomp() {
-    let mut table = Inflight::new(Some(1));
+    let mut table = Inflight::new(Quota::of_v5(1, 1));
     table.releasing(id(7));
     assert_eq!(table.release(id(7), true), Release::Forward);
     assert_eq!(code(table.publish(id(7), TWO, 1)), Some(0x82));
@@ -208,7 +208,7 @@ fn a_release_of_the_unknown_is_busy_until_its_pubcomp() {
     assert_eq!(table.pubcomp(id(7)), Completion::Pass { owed: false });
     assert!(table.request(id(7), Request::Subscribe).is_ok());
 
-    let mut table = Inflight::new(None);
+    let mut table = Inflight::new(Quota::of_v3(usize::MAX));
     table.releasing(id(7));
     assert_eq!(table.release(id(7), false), NOT_FOUND);
     assert!(table.publish(id(7), TWO, 1).is_ok());
@@ -216,7 +216,7 @@ fn a_release_of_the_unknown_is_busy_until_its_pubcomp() {
 
 #[test]
 fn receive_maximum_counts_messages_by_identifier() {
-    let mut table = Inflight::new(Some(2));
+    let mut table = Inflight::new(Quota::of_v5(2, 1));
     table.publish(id(1), ONE, 1).unwrap();
     table.publish(id(2), TWO, 1).unwrap();
     table.publish(id(2), TWO, 1).unwrap();
@@ -237,8 +237,70 @@ fn receive_maximum_counts_messages_by_identifier() {
 
 #[test]
 fn there_is_no_limit_but_the_identifiers_where_the_version_has_none() {
-    let mut table = Inflight::new(None);
+    let mut table = Inflight::new(Quota::of_v3(usize::MAX));
     for value in 1..=u16::MAX {
         assert!(table.publish(id(value), TWO, 1).is_ok());
     }
+}
+
+/// What waits for the client's PUBREL is bounded, for there is nobody else who would free it.
+#[test]
+fn a_client_of_3_has_so_many_messages_unreleased() {
+    let mut table = Inflight::new(Quota::of_v3(2));
+    for value in 1..=2 {
+        table.publish(id(value), TWO, 1).unwrap();
+    }
+    assert_eq!(code(table.publish(id(3), TWO, 1)), Some(0x93));
+    // A copy is none more, and what the broker frees is another matter.
+    assert_eq!(table.publish(id(1), TWO, 1), Ok(Arrival::Repeat));
+    assert!(table.publish(id(4), ONE, 1).is_ok());
+    // Once for each, however often it is said.
+    table.releasing(id(1));
+    table.releasing(id(1));
+    assert!(table.publish(id(3), TWO, 1).is_ok());
+    assert_eq!(code(table.publish(id(5), TWO, 1)), Some(0x93));
+    // A refusal ends it too, and the end of one that was released gives nothing back again.
+    table.decided(id(2), Stage::AtBroker);
+    table.pubrec(id(2), DENIED);
+    table.decided(id(1), Stage::Received);
+    assert_eq!(table.release(id(1), true), Release::Forward);
+    table.pubcomp(id(1));
+    assert!(table.publish(id(5), TWO, 1).is_ok());
+    assert_eq!(code(table.publish(id(6), TWO, 1)), Some(0x93));
+}
+
+#[test]
+fn there_is_room_while_not_too_much_waits_for_the_broker() {
+    let mut table = Inflight::new(Quota::of_v3(3));
+    for value in 1..=3 {
+        table.publish(id(value), TWO, 1).unwrap();
+    }
+    // They wait for the client.
+    assert!(table.has_room(2));
+    assert!(!table.has_room(3));
+    table.publish(id(4), ONE, 1).unwrap();
+    table.releasing(id(1));
+    assert!(table.has_room(0));
+    table.releasing(id(5));
+    assert!(!table.has_room(0));
+    table.puback(id(4));
+    assert!(table.has_room(0));
+}
+
+/// All that it was told, and then some (§4.9).
+#[test]
+fn a_client_of_5_may_use_its_receive_maximum() {
+    let mut table = Inflight::new(Quota::of_v5(2, 1));
+    for value in 1..=2 {
+        table.publish(id(value), ONE, 1).unwrap();
+    }
+    assert!(table.has_room(2));
+    table.releasing(id(3));
+    assert!(!table.has_room(0));
+}
+
+/// The figure that the limit's description is made of.
+#[test]
+fn an_identifier_takes_little() {
+    assert!(size_of::<(NonZeroU16, Entry)>() <= 32);
 }

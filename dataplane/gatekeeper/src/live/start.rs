@@ -8,7 +8,7 @@ use crate::{
     acks::Acks,
     alias::AliasTable,
     gatekeeper::Context,
-    inflight::Inflight,
+    inflight::{Inflight, Quota},
     keepalive::KeepAlive,
     question::Version,
     queue::Queue,
@@ -71,7 +71,7 @@ impl Live {
             resumed,
             offer: Offer::new(connack),
             queue: Queue::default(),
-            inflight: Inflight::new(receive_maximum(asked, connack, &cx.rules.limits)),
+            inflight: Inflight::new(quota(asked, connack, &cx.rules.limits)),
             acks: Acks::default(),
             aliases: AliasTable::new(cx.rules.limits.topic_alias_maximum),
             subscribes: HashMap::new(),
@@ -87,8 +87,10 @@ impl Live {
     }
 }
 
-/// What an MQTT 5 client was told; no other version has it.
-fn receive_maximum(connect: &Connect, connack: &Connack, limits: &Limits) -> Option<u16> {
-    let least = limits.receive_maximum.min(connack.receive_maximum);
-    (connect.version == Version::V5).then_some(least)
+fn quota(connect: &Connect, connack: &Connack, limits: &Limits) -> Quota {
+    if connect.version.is_v3() {
+        return Quota::of_v3(limits.max_inflight);
+    }
+    let told = limits.receive_maximum.min(connack.receive_maximum);
+    Quota::of_v5(told, limits.max_inflight)
 }

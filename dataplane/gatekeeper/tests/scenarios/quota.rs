@@ -119,6 +119,121 @@ fn v311_has_identifiers_only() {
     }
 }
 
+/// Only the client's PUBREL frees them, so not to read on would be for ever (§4.3.3).
+#[test]
+fn a_v3_client_may_leave_only_so_many_messages_unreleased() {
+    for version in [Version::V31, Version::V311] {
+        let mut scene = Scene::live_with(version, |rules| rules.limits.max_inflight = 2);
+        for id in 1..=2 {
+            // Forwarded or dropped: the client owes a PUBREL for both.
+            let packet = scene.client_publishes("a", 2, id);
+            let ticket = scene.asks_publish("a");
+            if id == 1 {
+                scene.denies(ticket);
+            } else {
+                scene.allows(ticket);
+                scene.broker_gets(&packet);
+                scene.broker_sends(&write::ack(PUBREC, id));
+            }
+            scene.client_gets(&write::ack(PUBREC, id));
+        }
+        assert!(scene.reads_client());
+        scene.client_sends(&write::ack(PUBREL, 1));
+        scene.client_gets(&write::ack(PUBCOMP, 1));
+        let packet = scene.client_publishes("a", 2, 3);
+        scene.asks_publish("a");
+        // The same once more is none more.
+        scene.client_repeats(&packet);
+        scene.client_publishes("a", 2, 4);
+        scene.closes_after_cancels("client_violation", 0x93);
+    }
+}
+
+/// No client has to send anything for those: they are waited for.
+#[test]
+fn no_more_is_read_of_a_v3_client_while_the_broker_acknowledges_nothing() {
+    for version in [Version::V31, Version::V311] {
+        let mut scene = Scene::live_with(version, |rules| rules.limits.max_inflight = 3);
+        for id in 1..=3 {
+            assert!(scene.reads_client());
+            let packet = scene.client_publishes("a", 1, id);
+            let ticket = scene.asks_publish("a");
+            scene.allows(ticket);
+            scene.broker_gets(&packet);
+        }
+        assert!(!scene.reads_client());
+        let packet = scene.client_publishes("b", 1, 4);
+        scene.is_quiet();
+        scene.broker_sends(&write::ack(PUBACK, 2));
+        scene.client_gets(&write::ack(PUBACK, 2));
+        let ticket = scene.asks_publish("b");
+        scene.allows(ticket);
+        scene.broker_gets(&packet);
+    }
+}
+
+/// Nor while it completes nothing: neither known messages nor those of a former connection.
+#[test]
+fn no_more_is_read_while_the_broker_completes_nothing() {
+    for version in BOTH {
+        let mut scene = Scene::resumed_with(version, |rules| {
+            rules.limits.max_inflight = 2;
+            rules.limits.receive_maximum = 1;
+        });
+        // Receive Maximum is besides.
+        let most = if version == V5 { 3 } else { 2 };
+        for id in 1..=most {
+            assert!(scene.reads_client());
+            scene.client_sends(&write::ack(PUBREL, id));
+            scene.broker_gets(&write::ack(PUBREL, id));
+        }
+        assert!(!scene.reads_client());
+        scene.broker_sends(&write::ack(PUBCOMP, 1));
+        scene.client_gets(&write::ack(PUBCOMP, 1));
+        assert!(scene.reads_client());
+    }
+}
+
+/// A broker that answers nothing, and a client that says the same again and again.
+#[test]
+fn copies_do_not_pile_up() {
+    let mut scene = Scene::live_with(Version::V311, |rules| rules.limits.max_inflight = 3);
+    let packet = scene.client_publishes("a", 2, 1);
+    let ticket = scene.asks_publish("a");
+    scene.allows(ticket);
+    scene.broker_gets(&packet);
+    for _ in 0..5 {
+        scene.client_repeats(&packet);
+    }
+    assert!(!scene.reads_client());
+    scene.broker_sends(&write::ack(PUBREC, 1));
+    // Two copies were taken, and the others then.
+    for _ in 0..6 {
+        scene.client_gets(&write::ack(PUBREC, 1));
+    }
+    assert!(scene.reads_client());
+}
+
+/// With the defaults, a client that sends as much at once as any library does is not hurt.
+#[test]
+fn thousands_of_messages_of_a_v3_client_pass() {
+    let mut scene = Scene::live(Version::V311);
+    for id in 1..=4000 {
+        let packet = scene.client_publishes("a", 2, id);
+        let ticket = scene.asks_publish("a");
+        scene.allows(ticket);
+        scene.broker_gets(&packet);
+    }
+    for id in 1..=4000 {
+        scene.broker_sends(&write::ack(PUBREC, id));
+        scene.client_gets(&write::ack(PUBREC, id));
+    }
+    for id in 1..=4000 {
+        scene.client_sends(&write::ack(PUBREL, id));
+        scene.broker_gets(&write::ack(PUBREL, id));
+    }
+}
+
 /// Every filter is a question of its own.
 #[test]
 fn a_subscribe_takes_as_much_room_as_it_has_filters() {

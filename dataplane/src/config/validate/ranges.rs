@@ -69,7 +69,7 @@ impl Checks<'_> {
         let limits = &self.config.limits;
         let authz = &self.config.authz;
         let packet_size = 64..=MAX_MQTT_PACKET;
-        let ranges: [(&str, usize, RangeInclusive<usize>); 19] = [
+        let ranges: [(&str, usize, RangeInclusive<usize>); 20] = [
             ("limits.max_connections", limits.max_connections, 1..=MAX_CONNECTIONS),
             ("limits.max_undecided_per_address", limits.max_undecided_per_address, 1..=MAX_CONNECTIONS),
             ("limits.max_connect_size", limits.max_connect_size, packet_size.clone()),
@@ -84,6 +84,7 @@ impl Checks<'_> {
             ("limits.max_user_properties", limits.max_user_properties, 0..=MAX_TWO_BYTES),
             ("limits.max_user_property_bytes", limits.max_user_property_bytes, 0..=MAX_MQTT_PACKET),
             ("limits.receive_maximum", limits.receive_maximum.into(), 1..=MAX_TWO_BYTES),
+            ("limits.max_inflight", limits.max_inflight, 1..=MAX_TWO_BYTES),
             ("authz.queue_checks", authz.queue_checks, 1..=10_000_000),
             ("authz.max_session_state", authz.max_session_state, 0..=4096),
             ("authz.queue_bytes", authz.queue_bytes, 64 * 1024..=usize::MAX),

@@ -21,6 +21,10 @@ fn an_error_names_key_value_and_expectation() {
             "t.toml:2: `limits.receive_maximum`: expected 1 to 65535, found 0",
         ),
         (
+            "[limits]\nmax_inflight = 65536",
+            "t.toml:2: `limits.max_inflight`: expected 1 to 65535, found 65536",
+        ),
+        (
             "[limits]\nmax_keep_alive = '1500ms'",
             "t.toml:2: `limits.max_keep_alive`: expected whole seconds, at most 65535s, found 1s500ms",
         ),
