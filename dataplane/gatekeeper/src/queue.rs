@@ -17,7 +17,7 @@ use crate::{
     rules::Limits,
     subscriptions::Reservation,
     verdict::{Allow, Verdict},
-    wire::subscribe::Subscribe,
+    wire::{subscribe::Subscribe, unsubscribe::Unsubscribe},
 };
 
 pub(crate) use self::{
@@ -51,7 +51,7 @@ pub(crate) enum Packet {
     /// A PUBLISH with QoS 2 once more: it wants its PUBREC again, and nothing else.
     Repeat(NonZeroU16),
     Subscribe(PendingSubscribe),
-    Unsubscribe(Bytes),
+    Unsubscribe(Unsubscribe, Bytes),
     Pubrel(NonZeroU16, Bytes),
     Disconnect(Bytes),
 }
@@ -62,17 +62,19 @@ impl Packet {
         match self {
             Self::Publish(pending) => pending.outgoing.len(),
             Self::Subscribe(pending) => pending.outgoing.len(),
-            Self::Unsubscribe(bytes) | Self::Pubrel(_, bytes) | Self::Disconnect(bytes) => {
+            Self::Unsubscribe(_, bytes) | Self::Pubrel(_, bytes) | Self::Disconnect(bytes) => {
                 bytes.len()
             }
             Self::Refused(..) | Self::Repeat(_) => 0,
         }
     }
 
-    /// What it counts against the packets of the line. Every filter is a question of its own.
+    /// What it counts against the packets of the line. Every filter of a SUBSCRIBE is a question of
+    /// its own, and one of a few bytes takes many times its size.
     fn weight(&self) -> usize {
         match self {
             Self::Subscribe(pending) => pending.filters.len(),
+            Self::Unsubscribe(unsubscribe, _) => unsubscribe.filters.len(),
             _ => 1,
         }
     }
@@ -191,7 +193,7 @@ impl Queue {
             Packet::Subscribe(subscribe) => subscribe.answers.iter().filter_map(pending).max(),
             Packet::Refused(..)
             | Packet::Repeat(_)
-            | Packet::Unsubscribe(_)
+            | Packet::Unsubscribe(..)
             | Packet::Pubrel(..)
             | Packet::Disconnect(_) => None,
         }
@@ -227,7 +229,7 @@ impl Entry {
             Packet::Subscribe(pending) => pending.answers.as_mut_slice(),
             Packet::Refused(..)
             | Packet::Repeat(_)
-            | Packet::Unsubscribe(_)
+            | Packet::Unsubscribe(..)
             | Packet::Pubrel(..)
             | Packet::Disconnect(_) => &mut [],
         };

@@ -66,8 +66,8 @@ pub struct Limits {
     pub max_packet_size: usize,
     /// Largest packet from the broker in bytes, header included.
     pub max_downlink_packet_size: usize,
-    /// Packets of one session that may wait for their turn; a SUBSCRIBE counts as many as it has
-    /// filters.
+    /// Packets of one session that may wait for their turn; a SUBSCRIBE or an UNSUBSCRIBE counts as
+    /// many as it has filters.
     pub window_packets: usize,
     /// Bytes of one session that may wait for their turn.
     pub window_bytes: usize,

@@ -9,10 +9,8 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use crate::{
-    frame::{Frame, Side},
     mount::{Mount, Place},
     question::Version,
-    rules::Limits,
     topic::Parsed,
     violation::Violation,
     wire::{
@@ -21,7 +19,7 @@ use crate::{
         publish::Publish,
         subscribe::{Outgoing, Subscribe, Subscription},
         unsuback::Unsuback,
-        unsubscribe,
+        unsubscribe::Unsubscribe,
     },
 };
 
@@ -81,14 +79,7 @@ impl Namespace {
 
     /// An UNSUBSCRIBE as the broker has to get it: each filter in the form in which it was subscribed
     /// to on this connection [MQTT-3.10.4-1], and in both if that is not known.
-    pub(crate) fn unsubscribes(
-        &mut self,
-        packet: &Bytes,
-        version: Version,
-        limits: &Limits,
-    ) -> Result<Bytes, Violation> {
-        let frame = Frame::of_packet(packet.clone(), Side::Client)?;
-        let unsubscribe = unsubscribe::read(&frame, version, limits.filters())?;
+    pub(crate) fn unsubscribes(&mut self, unsubscribe: &Unsubscribe) -> Result<Bytes, Violation> {
         let mut filters = Vec::with_capacity(unsubscribe.filters.len());
         let mut leaving = Vec::with_capacity(unsubscribe.filters.len());
         for own in &unsubscribe.filters {

@@ -47,7 +47,9 @@ impl Live {
                     }
                     fate?;
                 }
-                Packet::Unsubscribe(bytes) => self.release_unsubscribe(bytes, cx)?,
+                Packet::Unsubscribe(unsubscribe, bytes) => {
+                    self.release_unsubscribe(&unsubscribe, bytes, cx)?;
+                }
                 Packet::Pubrel(id, bytes) => self.release_pubrel(id, bytes, cx),
                 Packet::Disconnect(bytes) => {
                     self.forward(Admitted::exempt(Exempt::Disconnect, bytes), cx);

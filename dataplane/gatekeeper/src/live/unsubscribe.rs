@@ -9,7 +9,7 @@ use crate::{
     gatekeeper::Context,
     inflight::Request,
     violation::Violation,
-    wire::unsuback,
+    wire::{unsuback, unsubscribe::Unsubscribe},
 };
 
 use super::{End, Live, downlink::broker_fault};
@@ -23,12 +23,13 @@ pub(super) const TOO_LARGE: Violation = Violation::too_large(
 impl Live {
     pub(super) fn release_unsubscribe(
         &mut self,
-        packet: Bytes,
+        unsubscribe: &Unsubscribe,
+        outgoing: Bytes,
         cx: &mut Context<'_>,
     ) -> Result<(), End> {
         let bytes = match &mut self.namespace {
-            None => packet,
-            Some(namespace) => namespace.unsubscribes(&packet, self.version, &cx.rules.limits)?,
+            None => outgoing,
+            Some(namespace) => namespace.unsubscribes(unsubscribe)?,
         };
         if bytes.len() > self.broker_takes {
             // Nothing was left, and MQTT 3.x could only be told that it was.

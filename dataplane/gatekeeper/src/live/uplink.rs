@@ -93,7 +93,8 @@ impl Live {
         for filter in &unsubscribe.filters {
             self.subscriptions.leave(filter.full());
         }
-        self.stand_in_line(Packet::Unsubscribe(frame.into_canonical()), cx);
+        let outgoing = frame.into_canonical();
+        self.stand_in_line(Packet::Unsubscribe(unsubscribe, outgoing), cx);
         Ok(())
     }
 

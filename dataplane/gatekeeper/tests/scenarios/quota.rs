@@ -253,6 +253,22 @@ fn a_subscribe_takes_as_much_room_as_it_has_filters() {
     }
 }
 
+/// Every filter of it is held.
+#[test]
+fn so_does_an_unsubscribe() {
+    for version in BOTH {
+        let mut scene = Scene::live_with(version, |rules| rules.limits.window_packets = 4);
+        scene.client_publishes("a", 0, 0);
+        let publish = scene.asks_publish("a");
+        let packet = write::unsubscribe(version, 7, &["a", "b", "c"]);
+        scene.client_sends(&packet);
+        assert!(!scene.reads_client());
+        scene.denies(publish);
+        scene.broker_gets(&packet);
+        assert!(scene.reads_client());
+    }
+}
+
 fn few(rules: &mut Rules) {
     rules.limits.max_subscriptions = 2;
 }
