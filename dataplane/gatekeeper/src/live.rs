@@ -76,6 +76,8 @@ pub(crate) struct Live {
     aliases: AliasTable,
     /// SUBSCRIBE packets at the broker, by packet identifier.
     subscribes: HashMap<NonZeroU16, SubackPlan>,
+    /// UNSUBSCRIBE packets at the broker, and how many filters each has there.
+    unsubscribes: HashMap<NonZeroU16, usize>,
     subscriptions: Subscriptions,
     /// Set if the session has a mount.
     namespace: Option<Box<Namespace>>,
@@ -107,19 +109,13 @@ impl Live {
             && self.queue.has_room(limits)
             && self.subscribes.len() < limits.window_packets
             && self.inflight.has_room(self.acks.len())
-            && self.unsubscribing() < limits.window_packets
+            && self.unsubscribes.len() < limits.window_packets
             && self.keep_alive.pings_outstanding() < MAX_PINGS
     }
 
     /// Whether nothing more is wanted from the client.
     pub(crate) fn is_leaving(&self) -> bool {
         !matches!(self.ending, Ending::Open)
-    }
-
-    /// UNSUBSCRIBE packets at the broker, as far as anything has to be kept for them.
-    fn unsubscribing(&self) -> usize {
-        let namespace = self.namespace.as_ref();
-        namespace.map_or(0, |namespace| namespace.unsubscribing())
     }
 
     /// The largest packet that the client was told it may send [MQTT-3.2.2-15].

@@ -78,8 +78,12 @@ impl Namespace {
     }
 
     /// An UNSUBSCRIBE as the broker has to get it: each filter in the form in which it was subscribed
-    /// to on this connection [MQTT-3.10.4-1], and in both if that is not known.
-    pub(crate) fn unsubscribes(&mut self, unsubscribe: &Unsubscribe) -> Result<Bytes, Violation> {
+    /// to on this connection [MQTT-3.10.4-1], and in both if that is not known. And how many filters
+    /// it has then.
+    pub(crate) fn unsubscribes(
+        &mut self,
+        unsubscribe: &Unsubscribe,
+    ) -> Result<(Bytes, usize), Violation> {
         let mut filters = Vec::with_capacity(unsubscribe.filters.len());
         let mut leaving = Vec::with_capacity(unsubscribe.filters.len());
         for own in &unsubscribe.filters {
@@ -97,24 +101,16 @@ impl Namespace {
             }));
             leaving.push((own.full(), forms));
         }
-        self.subscriptions.leave(unsubscribe.packet_id, leaving)?;
-        unsubscribe
+        self.subscriptions.leave(unsubscribe.packet_id, leaving);
+        let bytes = unsubscribe
             .encode_with(filters.iter().map(|filter| &**filter))
-            .map_err(|_| TOO_LARGE)
-    }
-
-    /// How many UNSUBSCRIBE packets are at the broker.
-    pub(crate) fn unsubscribing(&self) -> usize {
-        self.subscriptions.leaving()
+            .map_err(|_| TOO_LARGE)?;
+        Ok((bytes, filters.len()))
     }
 
     /// The codes of the broker's answer as the client has to get them: one per filter of the client's
     /// packet, in its order [MQTT-3.11.3-1]. None on MQTT 3.x.
-    pub(crate) fn unsubscribed(
-        &mut self,
-        unsuback: &Unsuback,
-        version: Version,
-    ) -> Result<Vec<u8>, Violation> {
+    pub(crate) fn unsubscribed(&mut self, unsuback: &Unsuback, version: Version) -> Vec<u8> {
         let codes = (!version.is_v3()).then_some(&*unsuback.codes);
         self.subscriptions.left(unsuback.packet_id, codes)
     }

@@ -75,6 +75,7 @@ impl Live {
             acks: Acks::default(),
             aliases: AliasTable::new(cx.rules.limits.topic_alias_maximum),
             subscribes: HashMap::new(),
+            unsubscribes: HashMap::new(),
             subscriptions: Subscriptions::default(),
             namespace,
             withheld: Withheld::new(!all_arrives),

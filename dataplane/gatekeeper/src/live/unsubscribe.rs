@@ -27,14 +27,15 @@ impl Live {
         outgoing: Bytes,
         cx: &mut Context<'_>,
     ) -> Result<(), End> {
-        let bytes = match &mut self.namespace {
-            None => outgoing,
+        let (bytes, filters) = match &mut self.namespace {
+            None => (outgoing, unsubscribe.filters.len()),
             Some(namespace) => namespace.unsubscribes(unsubscribe)?,
         };
         if bytes.len() > self.broker_takes {
             // Nothing was left, and MQTT 3.x could only be told that it was.
             return Err(TOO_LARGE.into());
         }
+        self.unsubscribes.insert(unsubscribe.packet_id, filters);
         self.forward(Admitted::exempt(Exempt::Unsubscribe, bytes), cx);
         Ok(())
     }
@@ -45,11 +46,21 @@ impl Live {
         cx: &mut Context<'_>,
     ) -> Result<(), End> {
         let unsuback = unsuback::read(&frame, self.version).map_err(broker_fault)?;
+        let Some(filters) = self.unsubscribes.remove(&unsuback.packet_id) else {
+            return Err(broker_fault(Violation::protocol(
+                "UNSUBACK for no UNSUBSCRIBE",
+                "MQTT-3.10.4-4",
+            )));
+        };
+        if !self.version.is_v3() && unsuback.codes.len() != filters {
+            return Err(broker_fault(Violation::protocol(
+                "UNSUBACK with another number of codes than filters",
+                "MQTT-3.11.3-1",
+            )));
+        }
         let codes = match &mut self.namespace {
             None => unsuback.codes.to_vec(),
-            Some(namespace) => namespace
-                .unsubscribed(&unsuback, self.version)
-                .map_err(broker_fault)?,
+            Some(namespace) => namespace.unsubscribed(&unsuback, self.version),
         };
         let id = unsuback.packet_id;
         self.inflight.request_answered(id, Request::Unsubscribe);

@@ -88,7 +88,10 @@ impl Broker {
             }
             Packet::Unsubscribe { id, filters } => {
                 let version = self.version;
-                self.reply(11, now, |_| write::unsuback(version, *id, filters.len()))
+                self.reply(11, now, |how| {
+                    let wrong = usize::from(matches!(how, How::Wrongly));
+                    write::unsuback(version, *id, filters.len() + wrong)
+                })
             }
             Packet::Pingreq => self.reply(13, now, |_| write::PINGRESP.to_vec()),
             Packet::Disconnect { .. } => Some((now, Deed::Close)),

@@ -233,7 +233,7 @@ impl Client {
                 }
                 _ => Vec::new(),
             },
-            Packet::Ack { id, .. } | Packet::Suback { id, .. } | Packet::Unsuback { id } => {
+            Packet::Ack { id, .. } | Packet::Suback { id, .. } | Packet::Unsuback { id, .. } => {
                 // The acknowledgement may be that of the first copy, and the second still come.
                 let ends = self
                     .flows

@@ -114,6 +114,8 @@ pub(crate) struct Shadow {
     acks: Acks,
     inflight: Inflight,
     subscribes: HashMap<u16, AtBroker>,
+    /// How many filters each UNSUBSCRIBE at the broker has.
+    unsubscribes: HashMap<u16, usize>,
     subscriptions: Subscriptions,
     downlink: Downlink,
     offer: Offer,
@@ -162,6 +164,7 @@ impl Shadow {
             acks: Acks::default(),
             inflight: Inflight::default(),
             subscribes: HashMap::new(),
+            unsubscribes: HashMap::new(),
             subscriptions: Subscriptions::default(),
             downlink: Downlink::new(case.version, &case.hello),
             offer: Offer::default(),
@@ -347,7 +350,8 @@ impl Shadow {
             !full || !self.gate_reads,
             "the line is full and more is read"
         );
-        let holds = count > 0 || !self.subscribes.is_empty() || self.keep_alive.has_pings();
+        let requests = self.subscribes.len() + self.unsubscribes.len();
+        let holds = count > 0 || requests > 0 || self.keep_alive.has_pings();
         let open = !self.told.client_end && !self.told.drain;
         ensure!(
             holds || !open || self.gate_reads,

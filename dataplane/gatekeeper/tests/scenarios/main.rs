@@ -34,6 +34,7 @@ mod scene;
 mod statements;
 mod statements_flow;
 mod subscribe;
+mod unsubscribe;
 mod v31;
 mod verdict;
 mod violation;

@@ -42,6 +42,7 @@ pub(crate) enum Packet {
     },
     Unsuback {
         id: u16,
+        codes: Vec<u8>,
     },
     Pingreq,
     Pingresp,
@@ -154,11 +155,12 @@ impl<'a> Reader<'a> {
             }
             (11, 0) => {
                 let id = self.id()?;
+                let mut codes = Vec::new();
                 if self.v5 {
                     self.properties()?;
-                    self.many(Self::u8)?;
+                    codes = self.many(Self::u8)?;
                 }
-                Packet::Unsuback { id }
+                Packet::Unsuback { id, codes }
             }
             (12, 0) => Packet::Pingreq,
             (13, 0) => Packet::Pingresp,

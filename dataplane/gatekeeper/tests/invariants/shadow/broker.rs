@@ -77,8 +77,9 @@ impl Shadow {
                     ..
                 },
             ) => self.purge(id)?,
-            (Basis::Exempt(Exempt::Unsubscribe), Packet::Unsubscribe { .. }) => {
+            (Basis::Exempt(Exempt::Unsubscribe), Packet::Unsubscribe { id, filters }) => {
                 self.leave_unasked(&bytes)?;
+                self.unsubscribes.insert(id, filters.len());
             }
             (Basis::Exempt(Exempt::Disconnect), Packet::Disconnect { .. }) => {
                 self.leave_unasked(&bytes)?;

@@ -157,7 +157,10 @@ impl Shadow {
                     properties,
                 });
             }
-            Some(Packet::Unsuback { id }) => {
+            Some(Packet::Unsuback { id, codes }) => {
+                let filters = self.unsubscribes.remove(&id);
+                let fits = |filters| self.version != Version::V5 || filters == codes.len();
+                ensure!(filters.is_some_and(fits), "UNSUBACK {id} fits nothing");
                 self.inflight.unsuback(id);
                 self.step.pass = Some(bytes.to_vec());
             }

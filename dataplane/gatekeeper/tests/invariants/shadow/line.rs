@@ -94,6 +94,7 @@ impl Line {
             .iter()
             .map(|arrival| match &arrival.packet {
                 Packet::Subscribe { filters, .. } => filters.len(),
+                Packet::Unsubscribe { filters, .. } => filters.len(),
                 _ => 1,
             })
             .sum()

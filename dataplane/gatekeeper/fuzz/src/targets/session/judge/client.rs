@@ -36,7 +36,7 @@ impl Judge {
                 }
             }
             Packet::Publish(publish) => self.check_delivery(&publish, bytes.len()),
-            Packet::Unsuback { id } => self.leaving.retain(|leaving| *leaving != id),
+            Packet::Unsuback { id, .. } => self.leaving.retain(|leaving| *leaving != id),
             Packet::Suback { id, codes, .. } => self.subscribed(id, &codes),
             Packet::Disconnect { properties, .. } => {
                 let is_brokers = matches!(self.step.came, Some(Packet::Disconnect { .. }));
