@@ -18,6 +18,24 @@ use crate::{
     wire::{disconnect, text},
 };
 
+/// The code in words of mqttbytes, which has them twice: for PUBACK and for PUBREC.
+macro_rules! publish_reason {
+    ($reason:ident, $code:expr) => {
+        match $code {
+            ReasonCode::SUCCESS => v5::$reason::Success,
+            // The broker's, for a client that said the same again.
+            ReasonCode::NO_MATCHING_SUBSCRIBERS => v5::$reason::NoMatchingSubscribers,
+            ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR => v5::$reason::ImplementationSpecificError,
+            ReasonCode::NOT_AUTHORIZED => v5::$reason::NotAuthorized,
+            ReasonCode::TOPIC_NAME_INVALID => v5::$reason::TopicNameInvalid,
+            ReasonCode::PACKET_IDENTIFIER_IN_USE => v5::$reason::PacketIdentifierInUse,
+            ReasonCode::QUOTA_EXCEEDED => v5::$reason::QuotaExceeded,
+            ReasonCode::PAYLOAD_FORMAT_INVALID => v5::$reason::PayloadFormatInvalid,
+            _ => v5::$reason::UnspecifiedError,
+        }
+    };
+}
+
 /// A refusal on its way to the wire: the code that was meant, before it is mapped to one that the
 /// packet may carry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +86,7 @@ pub(crate) fn publish_ack(
         (Version::V31 | Version::V311, _) => encode(|buffer| v4::PubAck::new(pkid).write(buffer)),
         (Version::V5, QoS::ExactlyOnce) => {
             let mut packet = v5::PubRec::new(pkid);
-            packet.reason = pubrec_reason(code);
+            packet.reason = publish_reason!(PubRecReason, code);
             packet.properties = reason_string.map(|reason| v5::PubRecProperties {
                 reason_string: Some(reason),
                 user_properties: Vec::new(),
@@ -77,7 +95,7 @@ pub(crate) fn publish_ack(
         }
         (Version::V5, _) => {
             let mut packet = v5::PubAck::new(pkid);
-            packet.reason = puback_reason(code);
+            packet.reason = publish_reason!(PubAckReason, code);
             packet.properties = reason_string.map(|reason| v5::PubAckProperties {
                 reason_string: Some(reason),
                 user_properties: Vec::new(),
@@ -160,36 +178,6 @@ fn encode(write: impl FnOnce(&mut BytesMut) -> Result<usize, mqttbytes::Error>) 
     let written = write(&mut buffer);
     debug_assert_eq!(written, Ok(buffer.len()), "mqttbytes wrote another length");
     buffer.freeze()
-}
-
-fn puback_reason(code: ReasonCode) -> v5::PubAckReason {
-    use v5::PubAckReason as Reason;
-    match code {
-        ReasonCode::SUCCESS => Reason::Success,
-        ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR => Reason::ImplementationSpecificError,
-        ReasonCode::NOT_AUTHORIZED => Reason::NotAuthorized,
-        ReasonCode::TOPIC_NAME_INVALID => Reason::TopicNameInvalid,
-        ReasonCode::PACKET_IDENTIFIER_IN_USE => Reason::PacketIdentifierInUse,
-        ReasonCode::QUOTA_EXCEEDED => Reason::QuotaExceeded,
-        ReasonCode::PAYLOAD_FORMAT_INVALID => Reason::PayloadFormatInvalid,
-        _ => Reason::UnspecifiedError,
-    }
-}
-
-fn pubrec_reason(code: ReasonCode) -> v5::PubRecReason {
-    use v5::PubRecReason as Reason;
-    match code {
-        ReasonCode::SUCCESS => Reason::Success,
-        // The broker's, for a client that said the same again.
-        ReasonCode::NO_MATCHING_SUBSCRIBERS => Reason::NoMatchingSubscribers,
-        ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR => Reason::ImplementationSpecificError,
-        ReasonCode::NOT_AUTHORIZED => Reason::NotAuthorized,
-        ReasonCode::TOPIC_NAME_INVALID => Reason::TopicNameInvalid,
-        ReasonCode::PACKET_IDENTIFIER_IN_USE => Reason::PacketIdentifierInUse,
-        ReasonCode::QUOTA_EXCEEDED => Reason::QuotaExceeded,
-        ReasonCode::PAYLOAD_FORMAT_INVALID => Reason::PayloadFormatInvalid,
-        _ => Reason::UnspecifiedError,
-    }
 }
 
 fn suback_code_v3(code: ReasonCode) -> v4::SubscribeReasonCode {
@@ -277,12 +265,12 @@ mod tests {
 
     #[test]
     fn every_code_that_a_publish_acknowledgement_may_carry_is_written_as_itself() {
-        for code in (0..=255).map(ReasonCode::new) {
-            let mapped = code.for_publish_ack();
-            let bytes = publish_ack(Version::V5, QoS::AtLeastOnce, id(), mapped, Some("x"));
-            assert_eq!(bytes.get(4), Some(&mapped.get()), "{code}");
-            let bytes = publish_ack(Version::V5, QoS::ExactlyOnce, id(), mapped, Some("x"));
-            assert_eq!(bytes.get(4), Some(&mapped.get()), "{code}");
+        let all = (0..=255).map(|code| ReasonCode::new(code).for_publish_ack());
+        for code in all.chain([ReasonCode::NO_MATCHING_SUBSCRIBERS]) {
+            for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+                let bytes = publish_ack(Version::V5, qos, id(), code, Some("x"));
+                assert_eq!(bytes.get(4), Some(&code.get()), "{code} at {qos:?}");
+            }
         }
     }
 
