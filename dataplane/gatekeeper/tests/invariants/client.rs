@@ -63,6 +63,7 @@ pub(crate) struct Client {
     alias_maximum: u16,
     max_packet_size: usize,
     receive_maximum: usize,
+    max_inflight: usize,
     flows: BTreeMap<u16, Flow>,
     repeated: HashSet<u16>,
     /// The last PUBLISH under each identifier.
@@ -105,6 +106,7 @@ impl Client {
                 .receive_maximum
                 .min(broker_receives)
                 .into(),
+            max_inflight: case.rules.limits.max_inflight,
             flows: BTreeMap::new(),
             last: HashMap::new(),
             repeated: HashSet::new(),
@@ -341,11 +343,15 @@ impl Client {
         bytes
     }
 
-    /// Whether Receive Maximum lets another message out.
+    /// Whether Receive Maximum lets another message out, or what the gate allows in its place.
     fn has_quota(&self) -> bool {
-        let is_message = |flow: &&Flow| matches!(flow, Flow::Publish { .. } | Flow::Release);
-        let messages = self.flows.values().filter(is_message).count();
-        self.version != Version::V5 || messages < self.receive_maximum
+        let of_v5 = |flow: &&Flow| matches!(flow, Flow::Publish { .. } | Flow::Release);
+        let of_v3 = |flow: &&Flow| matches!(flow, Flow::Publish { qos: 2, .. });
+        let flows = self.flows.values();
+        match self.version {
+            Version::V5 => flows.filter(of_v5).count() < self.receive_maximum,
+            Version::V31 | Version::V311 => flows.filter(of_v3).count() < self.max_inflight,
+        }
     }
 
     /// Something else under an identifier in use. It is for the shadow to say whether that is wrong:

@@ -351,7 +351,17 @@ impl Shadow {
             "the line is full and more is read"
         );
         let requests = self.subscribes.len() + self.unsubscribes.len();
-        let holds = count > 0 || requests > 0 || self.keep_alive.has_pings();
+        let waiting = self.inflight.waiting().max(self.acks.waiting());
+        let most = match self.version {
+            Version::V5 => self.receive_maximum.saturating_add(limits.max_inflight),
+            Version::V31 | Version::V311 => limits.max_inflight,
+        };
+        ensure!(
+            waiting < most || !self.gate_reads,
+            "{waiting} identifiers wait for the broker and more is read"
+        );
+        let crowded = waiting >= most;
+        let holds = count > 0 || requests > 0 || crowded || self.keep_alive.has_pings();
         let open = !self.told.client_end && !self.told.drain;
         ensure!(
             holds || !open || self.gate_reads,

@@ -156,6 +156,13 @@ impl Acks {
         Ok(())
     }
 
+    /// How many wait for the broker, or behind those that do.
+    pub(crate) fn waiting(&self) -> usize {
+        let waits = |turn: &&Turn| !matches!(turn, Turn::Broker(_, true));
+        let lines = self.puback.iter().chain(&self.pubrec);
+        lines.filter(waits).count()
+    }
+
     /// Whether something of the gate's still waits behind the broker.
     pub(crate) fn owes(&self) -> bool {
         !self.puback.is_empty() || !self.pubrec.is_empty()

@@ -47,6 +47,13 @@ pub(crate) enum Stage {
     Purging(u8),
 }
 
+/// How many messages there may be: in all, and with QoS 2 that wait for their PUBREL.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Quota {
+    pub(crate) messages: usize,
+    pub(crate) unreleased: usize,
+}
+
 /// What a packet of the client is, as far as its identifier goes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Meaning {
@@ -75,7 +82,7 @@ pub(crate) enum Answer {
 
 impl Inflight {
     /// A packet of the client; its alias is resolved.
-    pub(crate) fn meaning(&self, packet: &Packet, receive_maximum: usize) -> Meaning {
+    pub(crate) fn meaning(&self, packet: &Packet, quota: Quota) -> Meaning {
         let (id, publish) = match packet {
             Packet::Publish(Publish { id: None, .. }) => return Meaning::New,
             Packet::Publish(publish) => (publish.id.unwrap_or_default(), Some(publish)),
@@ -84,7 +91,10 @@ impl Inflight {
         };
         match (self.uses.get(&id), publish) {
             (None, None) => Meaning::New,
-            (None, Some(_)) if self.messages() >= receive_maximum => Meaning::Misuse(0x93),
+            (None, Some(_)) if self.messages() >= quota.messages => Meaning::Misuse(0x93),
+            (None, Some(Publish { qos: 2, .. })) if self.unreleased() >= quota.unreleased => {
+                Meaning::Misuse(0x93)
+            }
             (None, Some(_)) => Meaning::New,
             (Some(Use::Message(message)), Some(publish)) => message.meaning(publish),
             (Some(_), _) => Meaning::Misuse(0x82),
@@ -233,6 +243,19 @@ impl Inflight {
         if matches!(self.uses.get(&id), Some(Use::Unsubscribe)) {
             self.uses.remove(&id);
         }
+    }
+
+    /// How many identifiers there are without those that wait for the client alone.
+    pub(crate) fn waiting(&self) -> usize {
+        self.uses.len() - self.unreleased()
+    }
+
+    fn unreleased(&self) -> usize {
+        let waits = |used: &&Use| match used {
+            Use::Message(message) => message.publish.qos == 2 && !message.released,
+            _ => false,
+        };
+        self.uses.values().filter(waits).count()
     }
 
     fn messages(&self) -> usize {

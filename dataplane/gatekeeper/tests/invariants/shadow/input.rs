@@ -9,7 +9,11 @@ use crate::{
 };
 
 use super::{
-    Merge, Shadow, downlink::for_broker, inflight::Meaning, line::is_refused_unasked, table::Code,
+    Merge, Shadow,
+    downlink::for_broker,
+    inflight::{Meaning, Quota},
+    line::is_refused_unasked,
+    table::Code,
 };
 
 /// What went into the gatekeeper.
@@ -228,7 +232,7 @@ impl Shadow {
             ensure!(properties.is_empty(), "the client has no words for it");
             outgoing = write::packet(0xE0, &[4, 0]);
         }
-        let meaning = self.inflight.meaning(&packet, self.receive_maximum);
+        let meaning = self.inflight.meaning(&packet, self.quota());
         if let Some(code) = self.offer.misuse(&packet).or(meaning.misuse()) {
             return Err(format!("{packet:?} is taken, {code:#04x} is due"));
         }
@@ -275,6 +279,18 @@ impl Shadow {
             .collect()
     }
 
+    /// What the version has a word for, and what the gate does where there is none.
+    pub(super) fn quota(&self) -> Quota {
+        let max_inflight = self.rules.limits.max_inflight;
+        Quota {
+            messages: self.receive_maximum,
+            unreleased: match self.version {
+                Version::V5 => usize::MAX,
+                Version::V31 | Version::V311 => max_inflight,
+            },
+        }
+    }
+
     /// The code that the client's packet deserves, if it is one that might be legal elsewhere.
     fn misuse(&mut self, bytes: &[u8]) -> Option<u8> {
         let packet = packet::read(self.version, bytes)?;
@@ -285,9 +301,7 @@ impl Shadow {
             .line
             .understand(self.version, packet, bytes.to_vec())
             .ok()?;
-        self.inflight
-            .meaning(&packet, self.receive_maximum)
-            .misuse()
+        self.inflight.meaning(&packet, self.quota()).misuse()
     }
 }
 
