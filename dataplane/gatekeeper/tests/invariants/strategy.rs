@@ -300,8 +300,8 @@ fn ops(mood: Mood) -> impl Strategy<Value = Op> {
     let orderly = prop_oneof![
         60 => publishes(),
         10 => (0..8usize).prop_map(Op::Repeat),
-        20 => vec((0..12u8, 0..=2u8), 1..5).prop_map(Op::Subscribe),
-        6 => (0..12u8).prop_map(Op::Unsubscribe),
+        20 => vec((0..14u8, 0..=2u8), 1..5).prop_map(Op::Subscribe),
+        6 => (0..14u8).prop_map(Op::Unsubscribe),
         8 => Just(Op::Ping),
         2 => (1..9u16).prop_map(Op::Release),
         2 => (1..9u16).prop_map(Op::Acknowledge),

@@ -35,6 +35,7 @@ pub(crate) struct Scene {
     hooks: HashMap<Ticket, Allow>,
     fates: HashMap<Ticket, Fate>,
     undeliverable: usize,
+    unasked: Vec<&'static str>,
     client_input: BytesMut,
     broker_input: BytesMut,
 }
@@ -60,6 +61,7 @@ impl Scene {
             hooks: HashMap::new(),
             fates: HashMap::new(),
             undeliverable: 0,
+            unasked: Vec::new(),
             client_input: BytesMut::new(),
             broker_input: BytesMut::new(),
         }
@@ -468,6 +470,12 @@ impl Scene {
         self.undeliverable
     }
 
+    /// What was refused since this was looked at last, and nobody was asked about.
+    pub(crate) fn unasked(&mut self) -> Vec<&'static str> {
+        self.is_quiet();
+        std::mem::take(&mut self.unasked)
+    }
+
     pub(crate) fn reads_client(&self) -> bool {
         self.gate.wants_read(Side::Client)
     }
@@ -487,6 +495,7 @@ impl Scene {
                     assert_eq!(before, None, "{ticket:?} has two fates");
                 }
                 Some(Action::Note(Event::Undeliverable)) => self.undeliverable += 1,
+                Some(Action::Note(Event::Unasked(unasked))) => self.unasked.push(unasked.as_str()),
                 _ => {}
             }
         }
