@@ -341,6 +341,19 @@ fn a_client_that_does_not_read_is_not_read_for_and_then_left() {
 }
 
 #[test]
+fn a_broker_that_does_not_read_is_left_and_the_client_is_told() {
+    with_service(async |service| {
+        let mut rig = Rig::with_stall(service, 64, Duration::from_secs(1));
+        let _broker = rig.connect(&Connect::new("client"), Version::V5).await;
+        let message = Publish::new("t", vec![b'y'; 1000]).encode(Version::V5);
+        rig.client.write_all(&message).await.unwrap();
+        assert_eq!(read_to_end(rig.client).await, [0xE0, 2, 0x80, 0]);
+        let reason = rig.session.await.unwrap();
+        assert_eq!(reason, CloseReason::BrokerUnresponsive);
+    });
+}
+
+#[test]
 fn drain_says_goodbye_and_decides_what_was_read() {
     with_service(async |service| {
         let mut rig = Rig::start(service, 1 << 16);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gatekeeper::{Deadlines, Limits, OnDenied, OnDeniedV3, OnFailed, Rules, Version};
+use gatekeeper::{Deadlines, Limits, OnDenied, OnDeniedV3, OnFailed, Rules, Side, Version};
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
 use super::case::{
@@ -324,7 +324,7 @@ fn ops(mood: Mood) -> impl Strategy<Value = Op> {
         1 => Just(Op::BrokerDisconnects),
         1 => vec(any::<u8>(), 1..20).prop_map(Op::BrokerRaves),
         1 => Just(Op::Drain),
-        1 => Just(Op::Stall),
+        1 => select(vec![Side::Client, Side::Broker]).prop_map(Op::Stall),
     ];
     also(mood, orderly, 9, fatal)
 }

@@ -179,7 +179,11 @@ impl Scene {
     }
 
     pub(crate) fn client_stalls(&mut self) {
-        self.calls(Gatekeeper::handle_stall);
+        self.calls(|gate, now| gate.handle_stall(Side::Client, now));
+    }
+
+    pub(crate) fn broker_stalls(&mut self) {
+        self.calls(|gate, now| gate.handle_stall(Side::Broker, now));
     }
 
     pub(crate) fn broker_leaves(&mut self) {

@@ -1,6 +1,6 @@
 //! What went into the gatekeeper, and what it obliges the gatekeeper to do.
 
-use gatekeeper::{CloseReason, ReasonCode, Ticket, Verdict, Version};
+use gatekeeper::{CloseReason, ReasonCode, Side, Ticket, Verdict, Version};
 
 use crate::{
     fault::{Checked, ensure},
@@ -40,7 +40,7 @@ pub(crate) enum Input {
     ClientEof,
     BrokerEof,
     Drain,
-    Stall,
+    Stall(Side),
     Timeout,
     Reading(bool),
 }
@@ -72,7 +72,7 @@ impl Shadow {
             }
             Input::BrokerEof => self.told.broker_end = true,
             Input::Reading(reading) => self.driver_reads = *reading,
-            Input::ClientViolation | Input::BrokerViolation | Input::Stall | Input::Timeout => {}
+            Input::ClientViolation | Input::BrokerViolation | Input::Stall(_) | Input::Timeout => {}
         }
         Ok(())
     }
