@@ -79,7 +79,8 @@ pub struct Limits {
     pub max_connect_size: usize,
     /// Largest packet from the client in bytes, header included. At most `window_bytes`.
     pub max_packet_size: usize,
-    /// Largest packet from the broker in bytes, header included.
+    /// Largest packet from the broker in bytes, header included. An MQTT 5 broker is told, if the client
+    /// takes larger ones.
     pub max_downlink_packet_size: usize,
     /// Packets of one session that may wait for their turn; a SUBSCRIBE counts as many as it has
     /// filters.
