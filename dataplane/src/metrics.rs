@@ -14,6 +14,7 @@ mod authz;
 mod packets;
 mod server;
 mod sessions;
+mod unasked;
 
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ pub(crate) use self::{
     packets::{Packets, fate_word},
     server::Server,
     sessions::{ListenerMetrics, Refusal, Sessions},
+    unasked::RefusedUnasked,
 };
 
 /// The handles. Cheap to clone; clones count together.
@@ -35,6 +37,7 @@ pub(crate) use self::{
 pub struct Metrics {
     pub(crate) sessions: Sessions,
     pub(crate) packets: Arc<Packets>,
+    pub(crate) unasked: Arc<RefusedUnasked>,
     /// Deliveries of the broker that did not reach the client, and were acknowledged all the same.
     pub(crate) deliveries_dropped: Counter,
 }
@@ -51,6 +54,7 @@ impl Metrics {
         );
         metrics.sessions.register(&mut registry);
         metrics.packets.register(&mut registry);
+        metrics.unasked.register(&mut registry);
         registry.register(
             "deliveries_dropped",
             "Deliveries of the broker that the client did not get",

@@ -45,6 +45,7 @@ fn rules() -> Rules {
     Rules {
         limits: Limits {
             max_keep_alive: 0,
+            max_downlink_packet_size: usize::MAX,
             ..Limits::default()
         },
         ..Rules::default()
@@ -337,6 +338,19 @@ fn a_client_that_does_not_read_is_not_read_for_and_then_left() {
         let delivery = Publish::new("t", vec![b'y'; 60_000]).encode(Version::V5);
         fill(&mut broker, &delivery.repeat(10)).await;
         assert_eq!(rig.session.await.unwrap(), CloseReason::ClientStalled);
+    });
+}
+
+#[test]
+fn a_broker_that_does_not_read_is_left_and_the_client_is_told() {
+    with_service(async |service| {
+        let mut rig = Rig::with_stall(service, 64, Duration::from_secs(1));
+        let _broker = rig.connect(&Connect::new("client"), Version::V5).await;
+        let message = Publish::new("t", vec![b'y'; 1000]).encode(Version::V5);
+        rig.client.write_all(&message).await.unwrap();
+        assert_eq!(read_to_end(rig.client).await, [0xE0, 2, 0x80, 0]);
+        let reason = rig.session.await.unwrap();
+        assert_eq!(reason, CloseReason::BrokerUnresponsive);
     });
 }
 

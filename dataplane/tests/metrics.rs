@@ -164,6 +164,7 @@ fn packets_checks_and_endings_are_counted() {
                     "tidegate_sessions_closed_total{reason=\"not_mqtt\",by=\"client\"} 1",
                     "tidegate_violations_total{side=\"client\",code=\"0x82\"} 1",
                     "tidegate_deliveries_dropped_total 0",
+                    "tidegate_refused_unasked_total{reason=\"reserved_topic\"} 0",
                 ],
             );
             assert!(body.contains("tidegate_build_info{version=\""));

@@ -9,6 +9,7 @@ use crate::{
     close::CloseReason,
     question::{Question, Ticket},
     reason::ReasonCode,
+    unasked::Unasked,
 };
 
 /// One thing to do.
@@ -52,6 +53,8 @@ pub enum Event {
     /// has no name, one that is larger than its Maximum Packet Size, or one with QoS 0 behind too many
     /// that wait for its acknowledgements. It went nowhere; with QoS above 0 the gate acknowledged it.
     Undeliverable,
+    /// A PUBLISH of the client, or one filter of its SUBSCRIBE, went nowhere, and nobody was asked.
+    Unasked(Unasked),
 }
 
 /// What became of a packet.

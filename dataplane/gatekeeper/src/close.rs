@@ -41,7 +41,7 @@ pub enum CloseReason {
     BrokerGone,
     /// The broker sent DISCONNECT.
     BrokerDisconnect,
-    /// The broker did not answer a PINGREQ in time.
+    /// The broker did not answer a PINGREQ in time, or stopped reading.
     BrokerUnresponsive,
     /// The broker broke the protocol.
     BrokerViolation(Violation),

@@ -196,11 +196,13 @@ impl Gatekeeper {
         });
     }
 
-    /// The client has not taken what was written to it for too long.
-    pub fn handle_stall(&mut self, now: Instant) {
-        self.step(now, |phase, cx| {
-            connect::abort(phase, CloseReason::ClientStalled, cx)
-        });
+    /// This side has not taken what was written to it for too long.
+    pub fn handle_stall(&mut self, side: Side, now: Instant) {
+        let reason = match side {
+            Side::Client => CloseReason::ClientStalled,
+            Side::Broker => CloseReason::BrokerUnresponsive,
+        };
+        self.step(now, |phase, cx| connect::abort(phase, reason, cx));
     }
 
     /// The client has begun a packet and did not complete it in time.

@@ -62,6 +62,7 @@ mod reply;
 mod rules;
 mod subscriptions;
 pub mod topic;
+mod unasked;
 mod verdict;
 mod violation;
 pub mod wire;
@@ -77,6 +78,7 @@ pub use self::{
     },
     reason::ReasonCode,
     rules::{Deadlines, Limits, OnDenied, OnDeniedV3, OnFailed, Resume, Rules},
+    unasked::Unasked,
     verdict::{
         Allow, ConnectAllow, Deny, DenyAction, PublishChanges, SubscribeChanges, Verdict, Why,
     },

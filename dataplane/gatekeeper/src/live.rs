@@ -1,8 +1,8 @@
 //! A session that the broker has accepted.
 //!
 //! [`uplink`] takes the client's packets into the line, [`release`] lets them out in order as their
-//! verdicts come ([`publish`] and [`subscribe`] have both sides of theirs), [`downlink`] takes what
-//! the broker sends, [`deliver`] its messages: [`window`] holds what is too much for the client, and
+//! verdicts come ([`publish`] and [`subscribe`] have both sides of theirs, [`unasked`] what nobody is
+//! asked about), [`downlink`] takes what the broker sends, [`deliver`] its messages: [`window`] holds what is too much for the client, and
 //! [`withheld`] knows what it does not get. [`mutate`] makes the changes that the service asks for, and
 //! [`namespace`] is what a session with a mount has to keep for them. [`start`] is how a session
 //! begins, [`end`] how it ends.
@@ -18,6 +18,7 @@ mod publish;
 mod release;
 mod start;
 mod subscribe;
+mod unasked;
 mod unsubscribe;
 mod uplink;
 mod window;

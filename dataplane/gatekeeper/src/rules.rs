@@ -31,14 +31,27 @@ pub struct Rules {
     /// Whether a will may go to a topic that begins with `$`. Brokers give such topics meanings of
     /// their own.
     pub allow_dollar_wills: bool,
+    /// First levels of topics to which no client may publish. Brokers keep them for themselves, or read
+    /// another topic out of what follows: `$delayed/5/a` is `a`, in five seconds. Each begins with `$`.
+    pub reserved_topics: Vec<String>,
+    /// First levels of filters to which no client may subscribe, shared or not: to some brokers
+    /// `$queue/a` is a subscription to `a`. Each begins with `$`.
+    pub reserved_filters: Vec<String>,
     /// Whether a payload that is said to be UTF-8 has to be [MQTT-3.3.2-4] (0x99 if it is not).
     pub check_payload_format: bool,
     /// Whether the broker's Server Reference reaches the client. It is a private name, most often.
     pub pass_server_reference: bool,
 }
 
+/// What brokers keep for themselves.
+const OWN: &[&str] = &["$SYS", "$CONTROL", "$share"];
+
+/// What brokers read as another topic or filter, each in its own way.
+const READ_AS_OTHERS: &[&str] = &["$queue", "$exclusive", "$delayed", "$oshare"];
+
 impl Default for Rules {
     fn default() -> Self {
+        let level = |level: &&str| (*level).to_owned();
         Self {
             limits: Limits::default(),
             deadlines: Deadlines::default(),
@@ -51,6 +64,8 @@ impl Default for Rules {
             resume: Resume::Ask,
             suppress_will_on: Vec::new(),
             allow_dollar_wills: false,
+            reserved_topics: OWN.iter().chain(READ_AS_OTHERS).map(level).collect(),
+            reserved_filters: READ_AS_OTHERS.iter().map(level).collect(),
             check_payload_format: true,
             pass_server_reference: false,
         }
@@ -64,7 +79,8 @@ pub struct Limits {
     pub max_connect_size: usize,
     /// Largest packet from the client in bytes, header included. At most `window_bytes`.
     pub max_packet_size: usize,
-    /// Largest packet from the broker in bytes, header included.
+    /// Largest packet from the broker in bytes, header included. An MQTT 5 broker is told, if the client
+    /// takes larger ones.
     pub max_downlink_packet_size: usize,
     /// Packets of one session that may wait for their turn; a SUBSCRIBE or an UNSUBSCRIBE counts as
     /// many as it has filters.

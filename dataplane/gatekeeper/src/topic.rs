@@ -64,6 +64,17 @@ pub fn wildcards(filter: &str) -> usize {
         .count()
 }
 
+/// Whether the first level of a topic name or filter is one of these, which begin with `$`: no wildcard
+/// at the beginning of a filter stands for such a level ([MQTT-4.7.2-1]).
+#[must_use]
+pub fn begins_with(topic: &str, first_levels: &[String]) -> bool {
+    topic.starts_with('$')
+        && topic
+            .split('/')
+            .next()
+            .is_some_and(|first| first_levels.iter().any(|level| level == first))
+}
+
 /// Refuses a topic name with more than `max` levels: well formed, but not accepted.
 ///
 /// # Errors

@@ -29,6 +29,8 @@ pub(super) fn rules(config: &Config, listener: &Listener) -> Rules {
             .filter(|reason| config.will.suppress_on.iter().any(|word| word == reason))
             .collect(),
         allow_dollar_wills: config.will.dollar_topics,
+        reserved_topics: config.broker.reserved_topics.clone(),
+        reserved_filters: config.broker.reserved_filters.clone(),
         check_payload_format: config.limits.check_payload_format,
         pass_server_reference: config.broker.pass_server_reference,
     }
@@ -113,6 +115,8 @@ mod tests {
         config.will.suppress_on = vec!["expired".to_owned(), "drain".to_owned()];
         config.will.dollar_topics = true;
         config.broker.pass_server_reference = true;
+        config.broker.reserved_topics = vec!["$SYS".to_owned()];
+        config.broker.reserved_filters = Vec::new();
         let strict = Listener {
             resume: Resume::ForceClean,
             ..Listener::default()
@@ -128,6 +132,8 @@ mod tests {
             resume: gatekeeper::Resume::ForceClean,
             suppress_will_on: vec!["expired", "drain"],
             allow_dollar_wills: true,
+            reserved_topics: vec!["$SYS".to_owned()],
+            reserved_filters: Vec::new(),
             check_payload_format: false,
             pass_server_reference: true,
             ..Rules::default()

@@ -8,7 +8,13 @@ use tracing::{Span, debug, info, warn};
 
 use crate::log_limit::LogLimit;
 
-use super::{check::Who, failure::Failure, hook::HookKind, options, wire::Outcome};
+use super::{
+    check::Who,
+    failure::{Failure, shortened},
+    hook::HookKind,
+    options,
+    wire::Outcome,
+};
 
 /// Writes the decision log. Allows at DEBUG or INFO, denials at INFO, failures at WARN.
 #[derive(Debug)]
@@ -98,6 +104,7 @@ impl DecisionLog {
                         "deny",
                         line,
                         reason = deny.code.map(tracing::field::display),
+                        detail = deny.reason_string.as_deref().map(shortened),
                         policy = not_empty(&decision.facts.policy),
                         decision_id = not_empty(&decision.facts.decision_id),
                         suppressed = not_zero(suppressed),

@@ -9,8 +9,6 @@ use tidegate_proto::v1::FailureCode;
 use tokio::time::Instant;
 use tonic::Code;
 
-use crate::mount::ExpandError;
-
 use super::decision::Facts;
 
 /// A check that nobody decided: the error type of every layer.
@@ -96,9 +94,6 @@ pub enum Cause {
     /// An allow that changes something into what is not MQTT.
     #[error("the allow sets `{0}` to what is not valid in MQTT")]
     MutationInvalid(&'static str),
-    /// An allow of CONNECT for a client that has no place at the broker, on a listener with mounts.
-    #[error("the client can have no mount: {0}")]
-    NoMount(ExpandError),
     /// Too little time was left to send it.
     #[error("the time was up before the check could be sent")]
     ExpiredInQueue,
@@ -156,9 +151,7 @@ impl Cause {
             | Self::IllegalReasonCode(_)
             | Self::IllegalAction(_)
             | Self::InvalidAllow(_) => Why::InvalidResult,
-            Self::MutationNotPermitted(_) | Self::MutationInvalid(_) | Self::NoMount(_) => {
-                Why::InvalidMutation
-            }
+            Self::MutationNotPermitted(_) | Self::MutationInvalid(_) => Why::InvalidMutation,
             Self::ExpiredInQueue => Why::ExpiredInQueue,
             Self::QueueFull => Why::QueueFull,
             Self::TooLarge { .. } => Why::TooLarge,

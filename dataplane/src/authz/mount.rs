@@ -1,7 +1,7 @@
 //! Gives an allowed client its mount, where its listener has one: from here on it is known who it is.
 //!
-//! A client that can have none is not let in, and that is a failure: counted, logged and told as one,
-//! so the layer stands inside of `observe`.
+//! A client that can have none is denied, and not told to come back: it would with the same names. It is
+//! counted and logged as a denial, so the layer stands inside of `observe`.
 
 use std::{
     future::Future,
@@ -10,16 +10,16 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use gatekeeper::{Allow, Verdict};
+use gatekeeper::{Allow, Deny, ReasonCode, Verdict};
 use pin_project_lite::pin_project;
 use tower::Service;
 
-use crate::mount::{Template, Values};
+use crate::mount::{ExpandError, Placeholder, Template, Values};
 
 use super::{
     check::{Check, Who},
     decision::Decision,
-    failure::{Cause, Failure},
+    failure::Failure,
     hook::Hook,
     wire::Outcome,
 };
@@ -80,17 +80,15 @@ where
         let this = self.project();
         let outcome = ready!(this.inner.poll(cx));
         Poll::Ready(match this.mount.take() {
-            Some((template, who)) => {
-                outcome.and_then(|decision| mounted(decision, &template, &who))
-            }
+            Some((template, who)) => outcome.map(|decision| mounted(decision, &template, &who)),
             None => outcome,
         })
     }
 }
 
-fn mounted(mut decision: Decision, template: &Template, who: &Who) -> Outcome {
+fn mounted(mut decision: Decision, template: &Template, who: &Who) -> Decision {
     let Verdict::Allow(Allow::Connect(allow)) = &mut decision.verdict else {
-        return Ok(decision);
+        return decision;
     };
     let identity = decision.identity.as_ref();
     let values = Values {
@@ -99,14 +97,26 @@ fn mounted(mut decision: Decision, template: &Template, who: &Who) -> Outcome {
         client_id: &who.client_id,
     };
     match template.expand(values) {
-        Ok(mount) => {
-            allow.mount = Some(mount);
-            Ok(decision)
+        Ok(mount) => allow.mount = Some(mount),
+        Err(error) => {
+            decision.verdict = Verdict::Deny(denial(error));
+            decision.identity = None;
         }
-        Err(error) => Err(Box::new(Failure {
-            facts: decision.facts,
-            ..Cause::NoMount(error).into()
-        })),
+    }
+    decision
+}
+
+/// What a client is told that can have no mount: which of its names it is, if it is one.
+fn denial(error: ExpandError) -> Deny {
+    let code = match error {
+        ExpandError::Missing(Placeholder::ClientId)
+        | ExpandError::Separator(Placeholder::ClientId) => ReasonCode::CLIENT_IDENTIFIER_NOT_VALID,
+        _ => ReasonCode::NOT_AUTHORIZED,
+    };
+    Deny {
+        code: Some(code),
+        reason_string: Some(format!("the client can have no mount: {error}").into()),
+        ..Deny::default()
     }
 }
 
@@ -114,7 +124,7 @@ fn mounted(mut decision: Decision, template: &Template, who: &Who) -> Outcome {
 mod tests {
     use std::{future::ready, time::Duration};
 
-    use gatekeeper::{ConnectAllow, Why};
+    use gatekeeper::ConnectAllow;
     use tidegate_proto::v1;
     use tokio::time::Instant;
 
@@ -122,6 +132,10 @@ mod tests {
     use crate::authz::{Facts, Identity, hook, testing};
 
     async fn connect(template: &str, principal: &str) -> Outcome {
+        connect_as(template, principal, "client").await
+    }
+
+    async fn connect_as(template: &str, principal: &str, client_id: &str) -> Outcome {
         let decision = Decision {
             verdict: Verdict::Allow(Allow::Connect(Box::default())),
             identity: Some(Identity {
@@ -136,6 +150,9 @@ mod tests {
         }));
         let mut context = testing::context("", Duration::from_secs(1));
         context.mount = Some(Arc::new(template.parse().unwrap()));
+        let who = Arc::make_mut(&mut context.who);
+        who.username = None;
+        who.client_id = client_id.into();
         let message = v1::ConnectCheck::default();
         stack.call(Check { message, context }).await
     }
@@ -156,10 +173,33 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_without_a_mount_is_a_failure() {
-        for principal in ["", "a/b", "#"] {
-            let failure = connect("{principal}/", principal).await.unwrap_err();
-            assert_eq!(failure.cause.why(), Why::InvalidMutation);
+    async fn a_client_without_a_mount_is_denied() {
+        let (id, no) = (
+            ReasonCode::CLIENT_IDENTIFIER_NOT_VALID,
+            ReasonCode::NOT_AUTHORIZED,
+        );
+        for (template, principal, client_id, code, reason) in [
+            ("{principal}/", "", "c", no, "the client has no principal"),
+            ("{principal}/", "a/b", "c", no, "`/` in principal"),
+            ("{username}/", "a", "c", no, "the client has no username"),
+            (
+                "{principal}/",
+                "#",
+                "c",
+                no,
+                "it cannot stand in front of a topic",
+            ),
+            ("{client_id}/", "a", "a/b", id, "`/` in client_id"),
+            ("{client_id}/", "a", "", id, "the client has no client_id"),
+        ] {
+            let decision = connect_as(template, principal, client_id).await.unwrap();
+            let expected = Deny {
+                code: Some(code),
+                reason_string: Some(format!("the client can have no mount: {reason}").into()),
+                ..Deny::default()
+            };
+            assert_eq!(decision.verdict, Verdict::Deny(expected));
+            assert_eq!(decision.identity, None, "nobody in particular");
         }
     }
 }

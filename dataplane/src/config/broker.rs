@@ -19,15 +19,23 @@ pub struct Broker {
     pub ping_timeout: Duration,
     /// Whether clients see its Server Reference. It is a private name, most often.
     pub pass_server_reference: bool,
+    /// First levels of topics to which no client may publish, whatever the service says: the broker
+    /// keeps them for itself, or reads another topic out of what follows. Each begins with `$`.
+    pub reserved_topics: Vec<String>,
+    /// First levels of filters to which no client may subscribe: to some brokers `$queue/a` is `a`.
+    pub reserved_filters: Vec<String>,
 }
 
 impl Default for Broker {
     fn default() -> Self {
+        let gate = gatekeeper::Rules::default();
         Self {
             url: "mqtt://127.0.0.1:1884".to_owned(),
             connect_timeout: Duration::from_secs(10),
             ping_timeout: Duration::from_secs(10),
             pass_server_reference: false,
+            reserved_topics: gate.reserved_topics,
+            reserved_filters: gate.reserved_filters,
         }
     }
 }

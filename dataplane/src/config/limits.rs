@@ -22,7 +22,8 @@ pub struct Limits {
     /// Largest packet of a client; at most `window_bytes`.
     #[serde(with = "text::size")]
     pub max_packet_size: usize,
-    /// Largest packet of the broker.
+    /// Largest packet of the broker. An MQTT 5 broker is told, and drops what is larger; on 3.x such a
+    /// packet ends the session.
     #[serde(with = "text::size")]
     pub max_downlink_packet_size: usize,
     /// Packets of one session that may wait for their decisions.

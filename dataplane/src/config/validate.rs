@@ -24,6 +24,7 @@ pub(super) fn check(config: &Config, tree: &Tree) -> Result<(), Error> {
     checks.peers()?;
     checks.mutations()?;
     checks.wills()?;
+    checks.reserved()?;
     checks.times()?;
     checks.ranges()?;
     checks.sampling()
@@ -119,6 +120,26 @@ impl Checks<'_> {
                     &format!("{word:?}"),
                     &format!("one of {}", CloseReason::NAMES.join(", ")),
                 );
+            }
+        }
+        Ok(())
+    }
+
+    /// What has no `$` can be judged by the service, and the gate would not find it.
+    fn reserved(&self) -> Result<(), Error> {
+        let broker = &self.config.broker;
+        for (key, levels) in [
+            ("reserved_topics", &broker.reserved_topics),
+            ("reserved_filters", &broker.reserved_filters),
+        ] {
+            for (index, level) in levels.iter().enumerate() {
+                if !level.starts_with('$') || level.contains(['/', '+', '#']) {
+                    return self.refuse(
+                        &format!("broker.{key}.{index}"),
+                        &format!("{level:?}"),
+                        "the first level of a topic, such as \"$queue\"",
+                    );
+                }
             }
         }
         Ok(())

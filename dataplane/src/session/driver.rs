@@ -244,9 +244,9 @@ where
                 if is_late {
                     self.gate.handle_packet_timeout(now());
                 } else if stalled(self.client_leg.stalled_since()) {
-                    self.gate.handle_stall(now());
+                    self.gate.handle_stall(Side::Client, now());
                 } else if stalled(self.broker_leg.as_ref().and_then(Leg::stalled_since)) {
-                    self.gate.handle_eof(Side::Broker, now());
+                    self.gate.handle_stall(Side::Broker, now());
                 } else {
                     self.catch_up();
                     self.gate.handle_timeout(now());

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use gatekeeper::CloseReason;
+use gatekeeper::{CloseReason, Unasked};
 use tracing::{debug, info};
 
 use crate::{authz::Who, log_limit::LogLimit};
@@ -12,6 +12,9 @@ use super::Origin;
 /// Lines about endings that are worth one.
 const ENDINGS_PER_SECOND: u32 = 100;
 
+/// Lines about packets that were refused and nobody was asked about.
+const UNASKED_PER_SECOND: u32 = 100;
+
 /// Lines about brokers that can't be reached: all sessions see the same one.
 const UNREACHABLE_PER_SECOND: u32 = 5;
 
@@ -19,6 +22,7 @@ const UNREACHABLE_PER_SECOND: u32 = 5;
 #[derive(Debug)]
 pub struct SessionLog {
     endings: LogLimit,
+    unasked: LogLimit,
     unreachable: LogLimit,
 }
 
@@ -26,6 +30,7 @@ impl Default for SessionLog {
     fn default() -> Self {
         Self {
             endings: LogLimit::new(ENDINGS_PER_SECOND),
+            unasked: LogLimit::new(UNASKED_PER_SECOND),
             unreachable: LogLimit::new(UNREACHABLE_PER_SECOND),
         }
     }
@@ -36,6 +41,20 @@ impl SessionLog {
     pub(super) fn broker_unreachable(&self, error: &io::Error) {
         if let Some(suppressed) = self.unreachable.permit() {
             info!(%error, suppressed, "the broker cannot be reached");
+        }
+    }
+
+    /// A packet, or one filter of it, was refused. No decision tells of it.
+    pub(super) fn unasked(&self, who: &Who, unasked: Unasked) {
+        if let Some(suppressed) = self.unasked.permit() {
+            info!(
+                session = who.session_id,
+                client_id = who.client_id,
+                principal = who.principal,
+                reason = unasked.as_str(),
+                suppressed,
+                "refused without asking"
+            );
         }
     }
 

@@ -78,14 +78,14 @@ enum Fate {
 use Fate::{Delivers, Malformed, Plain, Refused};
 
 /// Filters, with `T` for a topic.
-const GRAMMAR: [(&str, Fate); 18] = [
+const GRAMMAR: [(&str, Fate); 21] = [
     ("$share/g/T", Delivers("T")),
     ("$share/g//T", Delivers("/T")),
     ("$share/g/T/#", Delivers("T")),
     ("$share/$g/T", Delivers("T")),
     ("$share/g g/T", Delivers("T")),
     ("$SHARE/g/T", Plain),
-    ("$queue/T", Plain),
+    ("$queues/T", Plain),
     ("$share2/g/T", Plain),
     ("$share", Malformed),
     ("$share/", Malformed),
@@ -97,6 +97,9 @@ const GRAMMAR: [(&str, Fate); 18] = [
     ("$share/#", Malformed),
     ("$share/g/$share/h/T", Refused),
     ("$share/g/$share", Refused),
+    ("$queue/T", Refused),
+    ("$exclusive/T", Refused),
+    ("$share/g/$queue/T", Refused),
 ];
 
 // Brokers differ about these, in every version, so the gate lets none pass that is not clear.

@@ -33,8 +33,6 @@ all_versions!(what_is_too_much_ends_the_connection, |version| {
             Unsubscribe::new(1, &["a", "b", "c"]).encode(version),
             0x97,
         ),
-        ("levels", Publish::new("a/b/c/d", "").encode(version), 0x90),
-        ("levels", Publish::new("////", "").encode(version), 0x90),
         (
             "bytes",
             Publish::new("t", [b'x'; 300]).encode(version),
@@ -55,6 +53,23 @@ all_versions!(what_is_too_much_ends_the_connection, |version| {
     assert!(
         asked.iter().all(|check| check.topic().is_empty()),
         "{asked:?}"
+    );
+});
+
+all_versions!(a_topic_that_is_too_deep_is_refused_alone, |version| {
+    let topology = limited();
+    let mut client = topology.connect(version, "client");
+    for topic in ["a/b/c/d", "////"] {
+        client.send(&Publish::new(topic, ""));
+        client.send(&Publish::new(topic, "").qos(1).id(3));
+        client.expect_ack(Kind::Puback, 3, version.pick(0, 0x90));
+    }
+    client.expect_nothing_before_pong();
+    let published = topology.recorder().connection(0);
+    assert!(
+        published
+            .iter()
+            .all(|packet| packet.kind() != Kind::Publish)
     );
 });
 

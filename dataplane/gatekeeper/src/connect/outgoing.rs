@@ -9,7 +9,10 @@ use crate::{
     question::Version,
     rules::{Limits, Resume, Rules},
     verdict::{ConnectAllow, PublishChanges},
-    wire::connect::{Connect, Will},
+    wire::{
+        connect::{Connect, Will},
+        varint,
+    },
 };
 
 use super::Hello;
@@ -32,6 +35,7 @@ pub(super) fn connect(
     bound_session(&mut connect, allow, rules)?;
     if connect.version == Version::V5 {
         connect.keep_alive = keepalive::bounded(connect.keep_alive, rules.limits.max_keep_alive);
+        bound_deliveries(&mut connect, &rules.limits)?;
     }
     name(&mut connect, allow)?;
     mount(&mut connect, allow)?;
@@ -81,6 +85,24 @@ fn bound_session(
             .map_err(|_| Invalid)?;
     }
     Ok(())
+}
+
+/// What is too large for the gate the broker has to drop [MQTT-3.1.2-25]: here it would end the session,
+/// and a retained message would end each that follows. MQTT 3.x has no word for it.
+fn bound_deliveries(connect: &mut Connect, limits: &Limits) -> Result<(), Invalid> {
+    // No packet is larger, and nothing needs to be said.
+    const LARGEST: usize = varint::MAX + 5;
+
+    let most = limits.max_downlink_packet_size;
+    let asked = connect.properties.maximum_packet_size;
+    if most >= LARGEST || asked.is_some_and(|asked| asked as usize <= most) {
+        return Ok(());
+    }
+    let most = u32::try_from(most).map_err(|_| Invalid)?;
+    connect
+        .properties
+        .set_maximum_packet_size(most)
+        .map_err(|_| Invalid)
 }
 
 /// Who the broker takes the client for.

@@ -21,7 +21,6 @@ use crate::{
     reason::ReasonCode,
     reply,
     rules::{OnDenied, OnDeniedV3, OnFailed, Rules},
-    topic,
     verdict::{Deny, DenyAction, Verdict, Why},
     violation::Violation,
     wire::publish,
@@ -29,7 +28,7 @@ use crate::{
 
 use super::{
     End, Live, mutate::too_large, outlet, release::denial_of_a_permanent_failure,
-    uplink::check_user_properties,
+    unasked::refusal_of_publish, uplink::check_user_properties,
 };
 
 impl Live {
@@ -38,7 +37,6 @@ impl Live {
         check_user_properties(&publish.raw_properties, cx)?;
         self.offer.check_publish(&publish)?;
         let name = self.aliases.resolve(&publish.topic, publish.topic_alias)?;
-        topic::check_levels(&name, cx.rules.limits.max_topic_levels)?;
         let outgoing = if publish.topic_alias.is_none() {
             frame.into_canonical()
         } else {
@@ -61,12 +59,8 @@ impl Live {
                 }
             }
         }
-        if cx.rules.check_payload_format && !publish.has_true_format() {
-            // [MQTT-3.3.2-4]; there is no acknowledgement of QoS 0 to say it in.
-            if message.id.is_some() {
-                let code = ReasonCode::PAYLOAD_FORMAT_INVALID;
-                self.stand_in_line(Packet::Refused(message, code), cx);
-            }
+        if let Some(unasked) = refusal_of_publish(&publish, &name, cx.rules) {
+            self.refuse_unasked(message, unasked, cx);
             return Ok(());
         }
         let question = Question::Publish(publish_question(&publish, name));
@@ -133,7 +127,7 @@ impl Live {
         Fate::Forwarded
     }
 
-    fn deny_publish(
+    pub(super) fn deny_publish(
         &mut self,
         message: Message,
         deny: Deny,

@@ -34,7 +34,7 @@ impl Live {
                     fate?;
                 }
                 Packet::Refused(message, code) => {
-                    self.refuse(message, code, None, cx);
+                    self.release_refused(message, code, cx)?;
                 }
                 Packet::Repeat(id) => self.repeat_pubrec(id, cx),
                 Packet::Subscribe(pending) => {

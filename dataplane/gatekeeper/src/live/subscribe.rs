@@ -15,7 +15,7 @@ use crate::{
     reply,
     rules::{Limits, OnDenied, OnFailed, Rules},
     subscriptions::Reservation,
-    topic::{self, Parsed},
+    topic::Parsed,
     verdict::{DenyAction, Verdict, Why},
     violation::Violation,
     wire::{
@@ -71,7 +71,7 @@ impl Live {
         let filters: Vec<_> = subscribe
             .filters
             .iter()
-            .map(|filter| self.place_of_filter(&filter.parsed, limits))
+            .map(|filter| self.place_of_filter(&filter.parsed, cx))
             .collect();
         let outgoing = frame.into_canonical();
         let question = subscribe_question(&subscribe, &filters);
@@ -107,24 +107,6 @@ impl Live {
             "SUBSCRIBE with more to ask about than one session may",
             "§3.8.3",
         ))
-    }
-
-    /// A place among the subscriptions, or why nobody is asked about the filter.
-    fn place_of_filter(
-        &mut self,
-        parsed: &Parsed,
-        limits: &Limits,
-    ) -> Result<Reservation, ReasonCode> {
-        match parsed {
-            Parsed::Filter(filter)
-                if topic::wildcards(&filter.full) <= limits.max_filter_wildcards =>
-            {
-                self.subscriptions
-                    .reserve(&filter.full, limits.max_subscriptions)
-                    .ok_or(ReasonCode::QUOTA_EXCEEDED)
-            }
-            Parsed::Filter(_) | Parsed::Refused(_) => Err(ReasonCode::TOPIC_FILTER_INVALID),
-        }
     }
 
     pub(super) fn release_subscribe(

@@ -3,7 +3,7 @@
 //! Plain data, so that a failure shrinks and can be read. What is said here in small numbers gets
 //! its meaning in `client`, `service` and `broker`.
 
-use gatekeeper::{Rules, Version};
+use gatekeeper::{Rules, Side, Version};
 
 /// A whole life of a session.
 #[derive(Debug, Clone)]
@@ -174,7 +174,7 @@ pub(crate) enum Op {
     BrokerDisconnects,
     BrokerRaves(Vec<u8>),
     Drain,
-    Stall,
+    Stall(Side),
     /// The driver stops reading the client, or goes on.
     Reading(bool),
     /// A verdict that nobody waits for (any more, or yet).

@@ -10,7 +10,7 @@ use super::{
     write::{self, Publish},
 };
 
-const FILTERS: [&str; 12] = [
+const FILTERS: [&str; 14] = [
     "a",
     "a/b",
     "alice/#",
@@ -22,6 +22,8 @@ const FILTERS: [&str; 12] = [
     "$share/g/+",
     "$share/h/$share/g/a",
     "$SYS/#",
+    "$queue/a",
+    "$share/g/$exclusive/a",
     // A plain filter on MQTT 3.1.1, which the gate refuses by itself; legal nowhere else.
     "$share/g",
 ];

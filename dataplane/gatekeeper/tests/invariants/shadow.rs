@@ -66,6 +66,8 @@ struct Step {
     /// The frame that came, for the question about it.
     frame: Option<(Packet, Vec<u8>)>,
     acks: Vec<Vec<u8>>,
+    /// Refusals that nobody was asked about, and that have to be noted.
+    unasked: usize,
     /// Whether a packet that could still be decided was given up.
     gave_up: bool,
     /// Whether a packet ended the session, and nothing behind it has its turn.
@@ -266,6 +268,11 @@ impl Shadow {
             }
             Action::Note(Event::Settled(ticket, fate)) => self.settled(*ticket, *fate),
             Action::Note(Event::Undeliverable) => self.downlink.drops(),
+            Action::Note(Event::Unasked(_)) => {
+                ensure!(self.step.unasked > 0, "a refusal of nothing");
+                self.step.unasked -= 1;
+                Ok(())
+            }
             Action::Close(reason) => {
                 self.step.closed = true;
                 ensure!(!self.asks.is_waiting(), "a question outlives the end");
@@ -322,6 +329,7 @@ impl Shadow {
             "the broker's {:02x?} is not passed on",
             step.pass
         );
+        ensure!(step.unasked == 0, "a refusal that nobody hears of");
         ensure!(step.merge.is_none(), "{:?} is not completed", step.merge);
         self.downlink.check()?;
         self.gate_reads = gate.wants_read(Side::Client);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gatekeeper::{Deadlines, Limits, OnDenied, OnDeniedV3, OnFailed, Rules, Version};
+use gatekeeper::{Deadlines, Limits, OnDenied, OnDeniedV3, OnFailed, Rules, Side, Version};
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
 use super::case::{
@@ -304,8 +304,8 @@ fn ops(mood: Mood) -> impl Strategy<Value = Op> {
     let orderly = prop_oneof![
         60 => publishes(),
         10 => (0..8usize).prop_map(Op::Repeat),
-        20 => vec((0..12u8, 0..=2u8), 1..5).prop_map(Op::Subscribe),
-        6 => (0..12u8).prop_map(Op::Unsubscribe),
+        20 => vec((0..14u8, 0..=2u8), 1..5).prop_map(Op::Subscribe),
+        6 => (0..14u8).prop_map(Op::Unsubscribe),
         8 => Just(Op::Ping),
         2 => (1..9u16).prop_map(Op::Release),
         2 => (1..9u16).prop_map(Op::Acknowledge),
@@ -328,7 +328,7 @@ fn ops(mood: Mood) -> impl Strategy<Value = Op> {
         1 => Just(Op::BrokerDisconnects),
         1 => vec(any::<u8>(), 1..20).prop_map(Op::BrokerRaves),
         1 => Just(Op::Drain),
-        1 => Just(Op::Stall),
+        1 => select(vec![Side::Client, Side::Broker]).prop_map(Op::Stall),
     ];
     also(mood, orderly, 9, fatal)
 }

@@ -233,7 +233,11 @@ impl<'a> World<'a> {
                 self.broker_does(Deed::Send(bytes.clone()));
             }
             Op::Drain => return self.tell(&Input::Drain, Gatekeeper::handle_drain),
-            Op::Stall => return self.tell(&Input::Stall, Gatekeeper::handle_stall),
+            &Op::Stall(side) => {
+                return self.tell(&Input::Stall(side), |gate, now| {
+                    gate.handle_stall(side, now)
+                });
+            }
             Op::Reading(reading) => self.driver_reads = *reading,
             Op::Stray { ticket, answer } => return self.stray(*ticket, answer),
             _ => {}

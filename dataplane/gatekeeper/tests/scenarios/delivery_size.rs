@@ -1,10 +1,10 @@
 //! Deliveries that are larger than the client's Maximum Packet Size: brokers should not send them, and
 //! the client does not get them.
 
-use gatekeeper::Version;
+use gatekeeper::{Rules, Version};
 
 use crate::{
-    packet::{PUBACK, PUBCOMP, PUBREC, PUBREL},
+    packet::{self, PUBACK, PUBCOMP, PUBREC, PUBREL},
     scene::{Scene, publish},
     write::{self, Connect, Publish},
 };
@@ -135,4 +135,47 @@ fn a_name_that_the_mount_makes_shorter_counts_as_the_client_sees_it() {
     scene.client_sends(&write::ack(PUBACK, 1));
     scene.broker_gets(&write::ack(PUBACK, 1));
     scene.broker_gets(&write::ack(PUBACK, 2));
+}
+
+/// [MQTT-3.1.2-24] [MQTT-3.1.2-25]: the broker drops what the gate could not carry, so that a retained
+/// message which is too large does not end each session that wants it.
+#[test]
+fn the_broker_is_told_what_the_gate_can_carry() {
+    let told = |asked: Option<u32>, limit: usize| {
+        let size = |asked: u32| [&[0x27][..], &asked.to_be_bytes()].concat();
+        let connect = Connect {
+            properties: asked.map(size).unwrap_or_default(),
+            ..Connect::default()
+        };
+        let rules = |rules: &mut Rules| rules.limits.max_downlink_packet_size = limit;
+        let mut scene = Scene::with(V5, rules);
+        scene.client_sends(&connect.write(V5));
+        let ticket = scene.asks_connect();
+        scene.allows(ticket);
+        scene.dials();
+        scene.broker_is_reached();
+        let sent = scene.broker_gets_connect();
+        let found = packet::property(&sent.properties, 0x27)?;
+        Some(u32::from_be_bytes(found.try_into().unwrap()))
+    };
+    assert_eq!(told(None, 1000), Some(1000));
+    assert_eq!(told(Some(1001), 1000), Some(1000));
+    assert_eq!(told(Some(1000), 1000), Some(1000));
+    assert_eq!(told(Some(30), 1000), Some(30));
+    // No packet of MQTT is larger.
+    assert_eq!(told(None, 268_435_459), Some(268_435_459));
+    assert_eq!(told(None, 268_435_460), None);
+    assert_eq!(told(Some(u32::MAX), 268_435_460), Some(u32::MAX));
+}
+
+/// MQTT 3.x has no word for it: the CONNECT passes byte by byte.
+#[test]
+fn what_the_gate_can_carry_changes_nothing_on_v3() {
+    for version in [Version::V31, Version::V311] {
+        let rules = |rules: &mut Rules| rules.limits.max_downlink_packet_size = 64;
+        let mut scene = Scene::live_with(version, rules);
+        let delivery = publish(version, "a", 0, 0);
+        scene.broker_sends(&delivery);
+        scene.client_gets(&delivery);
+    }
 }

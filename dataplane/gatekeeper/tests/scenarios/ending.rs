@@ -207,6 +207,22 @@ fn a_client_that_takes_nothing_is_ended() {
     }
 }
 
+/// As one that answers no PINGREQ: the client is told, where there is a word for it.
+#[test]
+fn a_broker_that_takes_nothing_is_left() {
+    for version in ALL {
+        let mut scene = Scene::live(version);
+        scene.broker_stalls();
+        scene.closes_with("broker_unresponsive", 0x80);
+
+        let mut scene = Scene::new(version).greeted(&Connect::default());
+        scene.broker_stalls();
+        let unavailable = if version == Version::V5 { 0x88 } else { 3 };
+        scene.client_gets_connack(unavailable);
+        scene.closes("broker_unresponsive");
+    }
+}
+
 /// [MQTT-3.2.0-2]
 #[test]
 fn what_no_broker_sends_ends_the_session() {

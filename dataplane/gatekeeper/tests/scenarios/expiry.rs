@@ -152,7 +152,7 @@ fn a_payload_that_is_not_the_utf8_it_is_said_to_be() {
         if let Some(kind) = kind {
             scene.client_gets(&write::ack_code(kind, 7, 0x99));
         }
-        scene.is_quiet();
+        assert_eq!(scene.unasked(), ["payload_format"]);
     }
 }
 

@@ -34,6 +34,7 @@ mod scene;
 mod statements;
 mod statements_flow;
 mod subscribe;
+mod unasked;
 mod unsubscribe;
 mod v31;
 mod verdict;

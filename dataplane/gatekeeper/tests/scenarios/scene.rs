@@ -35,6 +35,7 @@ pub(crate) struct Scene {
     hooks: HashMap<Ticket, Allow>,
     fates: HashMap<Ticket, Fate>,
     undeliverable: usize,
+    unasked: Vec<&'static str>,
     client_input: BytesMut,
     broker_input: BytesMut,
 }
@@ -50,6 +51,8 @@ impl Scene {
         let mut rules = Rules::default();
         // Most clients of these stories have no keep alive, and none is given to them.
         rules.limits.max_keep_alive = 0;
+        // Nor are most brokers of these stories told what the gate can carry.
+        rules.limits.max_downlink_packet_size = usize::MAX;
         change(&mut rules);
         let now = start();
         Self {
@@ -60,6 +63,7 @@ impl Scene {
             hooks: HashMap::new(),
             fates: HashMap::new(),
             undeliverable: 0,
+            unasked: Vec::new(),
             client_input: BytesMut::new(),
             broker_input: BytesMut::new(),
         }
@@ -177,7 +181,11 @@ impl Scene {
     }
 
     pub(crate) fn client_stalls(&mut self) {
-        self.calls(Gatekeeper::handle_stall);
+        self.calls(|gate, now| gate.handle_stall(Side::Client, now));
+    }
+
+    pub(crate) fn broker_stalls(&mut self) {
+        self.calls(|gate, now| gate.handle_stall(Side::Broker, now));
     }
 
     pub(crate) fn broker_leaves(&mut self) {
@@ -468,6 +476,12 @@ impl Scene {
         self.undeliverable
     }
 
+    /// What was refused since this was looked at last, and nobody was asked about.
+    pub(crate) fn unasked(&mut self) -> Vec<&'static str> {
+        self.is_quiet();
+        std::mem::take(&mut self.unasked)
+    }
+
     pub(crate) fn reads_client(&self) -> bool {
         self.gate.wants_read(Side::Client)
     }
@@ -487,6 +501,7 @@ impl Scene {
                     assert_eq!(before, None, "{ticket:?} has two fates");
                 }
                 Some(Action::Note(Event::Undeliverable)) => self.undeliverable += 1,
+                Some(Action::Note(Event::Unasked(unasked))) => self.unasked.push(unasked.as_str()),
                 _ => {}
             }
         }

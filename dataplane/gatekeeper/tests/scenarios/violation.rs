@@ -163,15 +163,6 @@ fn more_filters_than_the_operator_allows() {
 }
 
 #[test]
-fn a_topic_name_deeper_than_the_operator_allows() {
-    for version in BOTH {
-        let mut scene = Scene::live_with(version, |rules| rules.limits.max_topic_levels = 3);
-        scene.client_publishes("a/b/c/d", 0, 0);
-        scene.closes_with("client_violation", 0x90);
-    }
-}
-
-#[test]
 fn a_filter_deeper_than_the_operator_allows_is_refused_alone() {
     for version in BOTH {
         let mut scene = Scene::live_with(version, |rules| rules.limits.max_topic_levels = 3);

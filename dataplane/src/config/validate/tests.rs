@@ -61,6 +61,14 @@ fn an_error_names_key_value_and_expectation() {
             "t.toml:2: `authz.permit.subscribe_filter`: expected false, or a listener with a `mount`: without one, deliveries could not be mapped back, found true",
         ),
         (
+            "[broker]\nreserved_topics = ['$queue', '$SYS/x']",
+            "t.toml:2: `broker.reserved_topics.1`: expected the first level of a topic, such as \"$queue\", found \"$SYS/x\"",
+        ),
+        (
+            "[broker]\nreserved_filters = ['queue']",
+            "t.toml:2: `broker.reserved_filters.0`: expected the first level of a topic, such as \"$queue\", found \"queue\"",
+        ),
+        (
             "[metrics]\nbind = '9464'",
             "t.toml:2: `metrics.bind`: expected an address with a port, such as \"127.0.0.1:1883\" or \"[::]:1883\", found \"9464\"",
         ),

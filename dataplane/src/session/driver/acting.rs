@@ -62,6 +62,10 @@ where
                 Action::Note(Event::Undeliverable) => {
                     self.shared.metrics.deliveries_dropped.inc();
                 }
+                Action::Note(Event::Unasked(unasked)) => {
+                    self.shared.metrics.unasked.count(unasked);
+                    self.shared.log.unasked(self.client.who(), unasked);
+                }
                 Action::Close(reason) => {
                     self.undecided = None;
                     self.closed = Some(reason);

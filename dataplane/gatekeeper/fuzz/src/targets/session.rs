@@ -145,7 +145,7 @@ impl World {
             }
             Op::Eof(side) => self.tell(Input::Other, |gate, now| gate.handle_eof(side, now)),
             Op::Drain => self.tell(Input::Other, Gatekeeper::handle_drain),
-            Op::Stall => self.tell(Input::Other, Gatekeeper::handle_stall),
+            Op::Stall(side) => self.tell(Input::Other, |gate, now| gate.handle_stall(side, now)),
             Op::Reading(side, reads) => self.tell(Input::Other, |gate, now| {
                 gate.handle_reading(side, reads, now);
             }),

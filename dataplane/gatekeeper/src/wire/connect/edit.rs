@@ -15,6 +15,16 @@ impl ConnectProperties {
         Ok(())
     }
 
+    /// Takes no larger packets than this ([MQTT-3.1.2-24]).
+    ///
+    /// # Errors
+    /// If the properties grow beyond all bounds.
+    pub fn set_maximum_packet_size(&mut self, size: u32) -> Result<(), TooLong> {
+        self.raw = self.raw.with(&[Property::MaximumPacketSize(size)])?;
+        self.maximum_packet_size = Some(size);
+        Ok(())
+    }
+
     /// Asks for deliveries without topic aliases ([MQTT-3.1.2-27]).
     pub fn forgo_topic_aliases(&mut self) {
         self.raw = self.raw.without(&[TOPIC_ALIAS_MAXIMUM]);

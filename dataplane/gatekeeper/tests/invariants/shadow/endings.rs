@@ -2,7 +2,7 @@
 //! its version has a word for it (invariant 9, reason-code tables).
 
 use gatekeeper::{
-    CloseReason, ReasonCode, Ticket, Verdict, Version, Why,
+    CloseReason, ReasonCode, Side, Ticket, Verdict, Version, Why,
     reason::{Place, Sender},
 };
 
@@ -142,13 +142,15 @@ impl Shadow {
             CloseReason::ClientGone => self.told.client_end && self.has_lingered(),
             CloseReason::BrokerGone => self.told.broker_end,
             CloseReason::Drain => self.told.drain && self.has_lingered(),
-            CloseReason::ClientStalled => matches!(input, Input::Stall),
+            CloseReason::ClientStalled => matches!(input, Input::Stall(Side::Client)),
             // The driver says so, and these stories do not.
             CloseReason::PacketTimeout => false,
             CloseReason::KeepAliveTimeout => self.keep_alive.client_is_silent(self.now),
-            CloseReason::BrokerUnresponsive => self
-                .keep_alive
-                .broker_is_silent(self.now, deadlines.broker_ping),
+            CloseReason::BrokerUnresponsive => {
+                let patience = deadlines.broker_ping;
+                matches!(input, Input::Stall(Side::Broker))
+                    || self.keep_alive.broker_is_silent(self.now, patience)
+            }
             CloseReason::HandshakeTimeout => {
                 !self.handshake.is_heard() && self.now >= millis(deadlines.handshake)
             }

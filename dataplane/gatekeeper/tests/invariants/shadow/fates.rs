@@ -11,7 +11,7 @@ use crate::{
 use super::{
     Shadow,
     inflight::Stage,
-    table::{Code, Effect},
+    table::{self, Code, Effect},
 };
 
 impl Shadow {
@@ -173,9 +173,28 @@ impl Shadow {
                     Some(code) => self.acks.own(2, id, Code::Exactly(code)),
                     None => self.acks.again(id),
                 }
-            } else if let Some(code) = head.refused.filter(|_| !self.broker_may_hold(publish)) {
-                self.inflight.set(id, Stage::Refused(code));
-                self.acks.own(publish.qos, id, Code::Exactly(code));
+            } else if let Some(code) = head.refused {
+                let may_hold = self.broker_may_hold(publish);
+                match table::refused_publish(self.version, publish.qos, code, &self.rules) {
+                    Effect::Refuse(_) if may_hold => return,
+                    Effect::Refuse(_) => {
+                        self.inflight.set(id, Stage::Refused(code));
+                        self.acks.own(publish.qos, id, Code::Exactly(code));
+                    }
+                    Effect::End(reason, code) => {
+                        self.fatal = self.fatal.or(Some((reason, code)));
+                        self.step.given_up = true;
+                        return;
+                    }
+                    _ => {
+                        let stage = match may_hold {
+                            true => Stage::Received,
+                            false => Stage::Owned,
+                        };
+                        self.inflight.set(id, stage);
+                        self.acks.own(publish.qos, id, Code::Exactly(0));
+                    }
+                }
             } else {
                 return;
             }

@@ -288,6 +288,7 @@ fn bound(connect: &mut Connect, version: Version, limits: &Limits) {
     const CLEAN: u8 = 1 << 1;
     const SESSION_EXPIRY_INTERVAL: u8 = 0x11;
     const WILL_DELAY_INTERVAL: u8 = 0x18;
+    const MAXIMUM_PACKET_SIZE: u8 = 0x27;
 
     let most = limits.max_session_expiry;
     if version.is_v3() {
@@ -301,6 +302,15 @@ fn bound(connect: &mut Connect, version: Version, limits: &Limits) {
                 *value = most.to_be_bytes().to_vec();
             }
         }
+    }
+    // The broker drops what the gate can't carry.
+    let most = limits.max_downlink_packet_size as u32;
+    let value = most.to_be_bytes().to_vec();
+    let mut properties = connect.properties.iter_mut();
+    match properties.find(|(id, _)| *id == MAXIMUM_PACKET_SIZE) {
+        None => connect.properties.push((MAXIMUM_PACKET_SIZE, value)),
+        Some((_, asked)) if *asked > value => *asked = value,
+        Some(_) => {}
     }
     // A will does not outlast its session.
     let session = number(&connect.properties, SESSION_EXPIRY_INTERVAL).unwrap_or(0);

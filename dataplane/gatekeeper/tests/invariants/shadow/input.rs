@@ -1,6 +1,6 @@
 //! What went into the gatekeeper, and what it obliges the gatekeeper to do.
 
-use gatekeeper::{CloseReason, ReasonCode, Ticket, Verdict, Version};
+use gatekeeper::{CloseReason, ReasonCode, Side, Ticket, Verdict, Version};
 
 use crate::{
     fault::{Checked, ensure},
@@ -12,9 +12,21 @@ use super::{
     Merge, Shadow,
     downlink::for_broker,
     inflight::{Meaning, Quota},
-    line::is_refused_unasked,
+    line::{is_refused_unasked, unshared},
     table::Code,
 };
+
+/// Where nobody may publish, and what nobody may subscribe to, by default.
+const RESERVED_TOPICS: [&str; 7] = [
+    "$SYS",
+    "$CONTROL",
+    "$share",
+    "$queue",
+    "$exclusive",
+    "$delayed",
+    "$oshare",
+];
+const RESERVED_FILTERS: [&str; 4] = ["$queue", "$exclusive", "$delayed", "$oshare"];
 
 /// What went into the gatekeeper.
 #[derive(Debug)]
@@ -28,7 +40,7 @@ pub(crate) enum Input {
     ClientEof,
     BrokerEof,
     Drain,
-    Stall,
+    Stall(Side),
     Timeout,
     Reading(bool),
 }
@@ -60,7 +72,7 @@ impl Shadow {
             }
             Input::BrokerEof => self.told.broker_end = true,
             Input::Reading(reading) => self.driver_reads = *reading,
-            Input::ClientViolation | Input::BrokerViolation | Input::Stall | Input::Timeout => {}
+            Input::ClientViolation | Input::BrokerViolation | Input::Stall(_) | Input::Timeout => {}
         }
         Ok(())
     }
@@ -248,17 +260,33 @@ impl Shadow {
             _ => Vec::new(),
         };
         let refused = match &packet {
-            Packet::Publish(publish) if is_misnamed(publish) => Some(0x99),
+            Packet::Publish(publish) => self.refused_unasked(publish),
             _ => None,
         };
+        if refused.is_some() && meaning != Meaning::Repeat {
+            self.step.unasked += 1;
+        }
         if refused.is_some() && matches!(&packet, Packet::Publish(Publish { qos: 0, .. })) {
             return Ok(());
         }
+        self.step.unasked += filters.iter().filter(|filter| filter.is_err()).count();
         let arrival = self.line.push(packet, outgoing, self.now);
         arrival.repeats = meaning == Meaning::Repeat;
         arrival.refused = refused.filter(|_| !arrival.repeats);
         arrival.filters = filters;
         Ok(())
+    }
+
+    /// What the gate says to a PUBLISH that nobody is asked about.
+    fn refused_unasked(&self, publish: &Publish) -> Option<u8> {
+        let deep = publish.topic.split('/').count() > self.rules.limits.max_topic_levels;
+        if deep || is_reserved(&publish.topic, &RESERVED_TOPICS) {
+            Some(0x90)
+        } else if is_misnamed(publish) {
+            Some(0x99)
+        } else {
+            None
+        }
     }
 
     fn count_filters(&mut self, filters: &[(String, u8)]) -> Vec<Result<usize, Code>> {
@@ -268,6 +296,7 @@ impl Shadow {
             .map(|(filter, _)| {
                 let wildcards = filter.matches(['+', '#']).count();
                 if is_refused_unasked(filter, self.version)
+                    || is_reserved(unshared(filter), &RESERVED_FILTERS)
                     || wildcards > limits.max_filter_wildcards
                 {
                     return Err(Code::Exactly(0x8F));
@@ -303,6 +332,12 @@ impl Shadow {
             .ok()?;
         self.inflight.meaning(&packet, self.quota()).misuse()
     }
+}
+
+/// Whether the first level is one that the broker has for itself.
+fn is_reserved(topic: &str, levels: &[&str]) -> bool {
+    let first = topic.split_once('/').map_or(topic, |(first, _)| first);
+    levels.contains(&first)
 }
 
 /// Whether the payload is not the UTF-8 that it is said to be.

@@ -304,6 +304,14 @@ pub(crate) fn is_refused_unasked(filter: &str, version: Version) -> bool {
     malformed || nested
 }
 
+/// The filter of a shared subscription, or of any other.
+pub(crate) fn unshared(filter: &str) -> &str {
+    filter
+        .strip_prefix("$share/")
+        .and_then(|rest| rest.split_once('/'))
+        .map_or(filter, |(_, inner)| inner)
+}
+
 /// Whether the question is about exactly those filters that are asked about.
 fn is_about(
     question: &SubscribeQuestion,

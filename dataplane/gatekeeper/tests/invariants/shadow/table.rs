@@ -98,6 +98,16 @@ pub(crate) fn denied_publish(version: Version, qos: u8, deny: &Deny, rules: &Rul
     }
 }
 
+/// A PUBLISH that the gate refuses and nobody was asked about.
+pub(crate) fn refused_publish(version: Version, qos: u8, code: u8, rules: &Rules) -> Effect {
+    let deny = Deny {
+        code: Some(ReasonCode::new(code)),
+        action: DenyAction::Reject,
+        ..Deny::default()
+    };
+    denied_publish(version, qos, &deny, rules)
+}
+
 /// A filter and what the service said about it: forwarded, refused, or the end of the session.
 pub(crate) fn filter(
     version: Version,

@@ -212,7 +212,8 @@ impl Judge {
             && !actions.iter().any(asks)
         {
             let (publish, topic) = (publish.clone(), self.step.topic.clone());
-            self.unasked(&publish, &topic);
+            let refused = |action: &Action| matches!(action, Action::Note(Event::Unasked(_)));
+            self.unasked(&publish, &topic, actions.iter().any(refused));
         }
         for action in actions {
             assert!(!self.closed, "{action:?} after the end");
@@ -300,6 +301,7 @@ impl Judge {
                 self.connected = true;
             }
             Action::Note(Event::Undeliverable) => self.withheld(),
+            Action::Note(Event::Unasked(_)) => {}
             Action::Close(_) => {
                 self.closed = true;
             }

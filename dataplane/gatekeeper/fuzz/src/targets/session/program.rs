@@ -132,7 +132,7 @@ pub(super) enum Op {
     Upstream(bool),
     Eof(Side),
     Drain,
-    Stall,
+    Stall(Side),
     Reading(Side, bool),
     Violates(Side, u8),
     /// The driver's timer, too early or too late.
@@ -232,7 +232,7 @@ impl Program<'_> {
             6 => Op::Upstream(self.u8() & 1 == 0),
             7 => Op::Eof(self.side()),
             8 => Op::Drain,
-            9 => Op::Stall,
+            9 => Op::Stall(Side::Client),
             10 => Op::Reading(self.side(), self.u8() & 1 == 0),
             11 => Op::Passes(self.time()),
             12 => Op::PassesUnnoticed(self.time()),

@@ -90,6 +90,14 @@ impl Judge {
             let longest = self.rules.limits.max_keep_alive;
             expected.keep_alive = bounded(came.keep_alive, longest);
             lower(&mut expected.properties, SESSION_EXPIRY, most);
+            let carries = self.rules.limits.max_downlink_packet_size as u32;
+            match number(&expected.properties, MAXIMUM_PACKET_SIZE) {
+                Some(_) => lower(&mut expected.properties, MAXIMUM_PACKET_SIZE, carries),
+                None => {
+                    let added = (MAXIMUM_PACKET_SIZE, carries.to_be_bytes().to_vec());
+                    expected.properties.push(added);
+                }
+            }
         }
         if let Some(mount) = &allow.mount {
             let legal = mount.ends_with('/') && !mount.starts_with('$');

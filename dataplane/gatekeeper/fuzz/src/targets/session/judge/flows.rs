@@ -55,7 +55,14 @@ impl Flows {
 
 impl Judge {
     /// A PUBLISH that nobody was asked about: the same as one before, or one that is refused.
-    pub(super) fn unasked(&mut self, publish: &Publish, topic: &str) {
+    pub(super) fn unasked(&mut self, publish: &Publish, topic: &str, refused: bool) {
+        if refused && self.version != Some(Version::V5) {
+            // It has no word for a refusal; only what may be refused unasked is lost.
+            let levels = topic.split('/').count();
+            let is_deep = levels > self.rules.limits.max_topic_levels;
+            assert!(is_deep || topic.starts_with('$'), "{topic} is lost");
+            return self.message_settled(publish, Fate::Dropped);
+        }
         let (Some(id), 2) = (publish.id, publish.qos) else {
             return;
         };
