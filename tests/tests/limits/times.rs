@@ -200,3 +200,33 @@ fn will_delay_is_bounded() {
         );
     }
 }
+
+/// Will delay and session expiry of the client, with a bound of 60 s for both, and the delay that the broker
+/// hears: a will goes with its session at the latest (§3.1.3.2.2).
+const DELAYS: [(u32, Option<u32>, u32); 5] = [
+    (90, Some(120), 60),
+    (50, Some(30), 30),
+    (50, Some(0), 0),
+    (50, None, 0),
+    (u32::MAX, Some(u32::MAX), 60),
+];
+
+#[test]
+fn a_will_does_not_outlast_its_session() {
+    let topology = Topology::scripted()
+        .set("will.max_delay", "60s")
+        .set("limits.max_session_expiry", "60s")
+        .start();
+    for (delay, expiry, heard) in DELAYS {
+        println!("{delay} {expiry:?}");
+        let index = topology.recorder().connections();
+        let will = Publish::new("w", "gone").property(property::will_delay(delay));
+        let field = expiry.map_or_else(Vec::new, property::session_expiry);
+        let connect = Connect::new("client").unclean().property(field).will(will);
+        let _client = topology.join(Version::V5, &connect);
+        let seen = topology.recorder().connection(index);
+        let told = property::will_delay(heard);
+        let found = seen[0].bytes().windows(5).filter(|five| *five == told);
+        assert_eq!(found.count(), 1, "{:02x?}", seen[0].bytes());
+    }
+}

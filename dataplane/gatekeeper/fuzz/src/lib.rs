@@ -4,10 +4,16 @@
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../../tests/support/packet.rs"]
 mod packet;
+#[path = "../../tests/support/reading.rs"]
+mod reading;
+#[path = "../../tests/support/second_opinion/mod.rs"]
+mod second_opinion;
 mod targets;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../../tests/support/write.rs"]
 mod write;
+
+use gatekeeper as gate;
 
 /// A stream of bytes, cut in any way.
 pub fn frames(data: &[u8]) {

@@ -10,6 +10,10 @@ mod mutation;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../support/packet.rs"]
 mod packet;
+#[path = "../support/reading.rs"]
+mod reading;
+#[path = "../support/second_opinion/mod.rs"]
+mod second_opinion;
 #[path = "../../fuzz/src/targets/mod.rs"]
 mod targets;
 #[allow(dead_code, reason = "other tests use the rest")]
@@ -21,6 +25,8 @@ use std::{
     panic::{self, AssertUnwindSafe},
     path::Path,
 };
+
+use gatekeeper as gate;
 
 use self::{
     mutation::Mutator,

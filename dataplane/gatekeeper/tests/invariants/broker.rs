@@ -68,7 +68,13 @@ impl Broker {
                 id,
                 code: 0..0x80,
                 ..
-            } => self.reply(PUBREL, now, |_| write::ack(PUBREL, *id)),
+            } => {
+                let version = self.version;
+                self.reply(PUBREL, now, |how| match (how, version) {
+                    (How::Oddly, Version::V31) => write::again(write::ack(PUBREL, *id)),
+                    _ => write::ack(PUBREL, *id),
+                })
+            }
             Packet::Ack {
                 kind: PUBREL, id, ..
             } => self.acknowledge(PUBCOMP, *id, now),
@@ -125,9 +131,9 @@ impl Broker {
         bytes
     }
 
-    /// A DISCONNECT, which MQTT 3.1.1 does not know from this side.
+    /// A DISCONNECT, which MQTT 3.x does not know from this side.
     pub(crate) fn disconnect(&mut self) -> Vec<u8> {
-        self.illegal |= self.version == Version::V311;
+        self.illegal |= self.version.is_v3();
         write::packet(0xE0, &[0x8E])
     }
 
@@ -165,7 +171,11 @@ impl Broker {
                     section.extend([property, 0]);
                 }
                 section.extend(write::text_property(0x1A, "info"));
-                let present = keeps_session && !clean;
+                let present = match self.version {
+                    // The byte is reserved there: it says nothing.
+                    Version::V31 => keeps_session,
+                    Version::V311 | Version::V5 => keeps_session && !clean,
+                };
                 let bytes = write::connack(self.version, present, 0, &section);
                 Some((now + delay, Deed::Send(bytes)))
             }

@@ -52,6 +52,9 @@ pub(crate) struct Hello {
     pub(crate) receive_maximum: Option<u16>,
     /// Whether the client answers deliveries at once, or only when it comes to it.
     pub(crate) eager: bool,
+    /// How many of the password and the user name are announced and missing, on MQTT 3.1, where that is
+    /// legal.
+    pub(crate) missing: usize,
 }
 
 /// What the service says about the CONNECT and its will.
@@ -133,7 +136,8 @@ pub(crate) enum Op {
         format: Option<bool>,
         size: usize,
     },
-    /// The nth PUBLISH that is not acknowledged yet, again, with DUP.
+    /// The nth PUBLISH that is not acknowledged yet, again, with DUP; on MQTT 3.1 the nth packet of any
+    /// kind.
     Repeat(usize),
     /// Something else under the nth identifier in use.
     Reuse {

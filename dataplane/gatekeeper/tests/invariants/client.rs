@@ -24,7 +24,7 @@ const FILTERS: [&str; 14] = [
     "$SYS/#",
     "$queue/a",
     "$share/g/$exclusive/a",
-    // A plain filter on MQTT 3.1.1, which the gate refuses by itself; legal nowhere else.
+    // A plain filter on MQTT 3.x, which the gate refuses by itself; malformed on MQTT 5.0.
     "$share/g",
 ];
 
@@ -33,8 +33,8 @@ const FILTERS: [&str; 14] = [
 enum Flow {
     Publish { qos: u8, bytes: Vec<u8> },
     Release,
-    Subscribe,
-    Unsubscribe,
+    Subscribe(Vec<u8>),
+    Unsubscribe(Vec<u8>),
 }
 
 impl Flow {
@@ -52,8 +52,8 @@ impl Flow {
                     ..
                 }
             ) | (Self::Release, Packet::Ack { kind: PUBCOMP, .. })
-                | (Self::Subscribe, Packet::Suback { .. })
-                | (Self::Unsubscribe, Packet::Unsuback { .. })
+                | (Self::Subscribe(_), Packet::Suback { .. })
+                | (Self::Unsubscribe(_), Packet::Unsuback { .. })
         )
     }
 }
@@ -136,7 +136,15 @@ impl Client {
             properties: properties(hello),
             ..write::Connect::default()
         };
-        self.illegal |= self.version == Version::V311 && hello.empty_id && !hello.clean;
+        self.illegal |= hello.empty_id
+            && match self.version {
+                Version::V31 => true,
+                Version::V311 => !hello.clean,
+                Version::V5 => false,
+            };
+        if self.version == Version::V31 {
+            connect.announced = hello.missing;
+        }
         match &case.first {
             First::Connect => connect.write(self.version),
             First::AuthMethod => {
@@ -149,11 +157,11 @@ impl Client {
             First::Level(level) => {
                 self.illegal = true;
                 let mut bytes = connect.write(self.version);
-                let level_at = bytes
-                    .windows(4)
-                    .position(|name| name == b"MQTT")
-                    .map(|at| at + 4);
-                bytes[level_at.expect("a CONNECT names its protocol")] = *level;
+                // Behind the name, whose length is below 128, as that of the packet is.
+                let level_at = 4 + usize::from(bytes[3]);
+                // That of another version would be legal with another name only.
+                let level = if *level == bytes[level_at] { 4 } else { *level };
+                bytes[level_at] = level;
                 bytes
             }
             First::Bytes(bytes) => {
@@ -185,8 +193,10 @@ impl Client {
             }
             Op::Subscribe(filters) => self.subscribe(filters),
             Op::Unsubscribe(filter) => {
-                let id = self.take_id(Flow::Unsubscribe);
-                write::unsubscribe(self.version, id, &[self.filter(*filter)])
+                let id = self.free_id();
+                let bytes = write::unsubscribe(self.version, id, &[self.filter(*filter)]);
+                self.flows.insert(id, Flow::Unsubscribe(bytes.clone()));
+                bytes
             }
             Op::Ping => write::PINGREQ.to_vec(),
             // One that is in use would be the real thing.
@@ -382,16 +392,18 @@ impl Client {
 
     /// On MQTT 5.0 too, where it is done after a reconnect only [MQTT-4.4.0-1]: the gate does not mind.
     fn repeat(&mut self, nth: usize) -> Vec<u8> {
+        let any = self.version == Version::V31;
         let mut waiting = self.flows.iter().filter_map(|(id, flow)| match flow {
             Flow::Publish { bytes, .. } => Some((*id, bytes.clone())),
+            Flow::Subscribe(bytes) | Flow::Unsubscribe(bytes) if any => Some((*id, bytes.clone())),
+            Flow::Release if any => Some((*id, write::ack(PUBREL, *id))),
             _ => None,
         });
-        let Some((id, mut bytes)) = waiting.nth(nth) else {
+        let Some((id, bytes)) = waiting.nth(nth) else {
             return Vec::new();
         };
         self.repeated.insert(id);
-        bytes[0] |= 8;
-        bytes
+        write::again(bytes)
     }
 
     fn subscribe(&mut self, filters: &[(u8, u8)]) -> Vec<u8> {
@@ -399,8 +411,10 @@ impl Client {
             .iter()
             .map(|(filter, qos)| (self.filter(*filter), *qos))
             .collect();
-        let id = self.take_id(Flow::Subscribe);
-        write::subscribe(self.version, id, &filters)
+        let id = self.free_id();
+        let bytes = write::subscribe(self.version, id, &filters);
+        self.flows.insert(id, Flow::Subscribe(bytes.clone()));
+        bytes
     }
 
     fn filter(&self, which: u8) -> &'static str {
@@ -409,12 +423,6 @@ impl Client {
             Version::V5 => FILTERS.len() - 1,
         };
         FILTERS[usize::from(which) % known]
-    }
-
-    fn take_id(&mut self, flow: Flow) -> u16 {
-        let id = self.free_id();
-        self.flows.insert(id, flow);
-        id
     }
 
     /// Low numbers, so that they are used again soon.

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use gatekeeper::Version;
 use proptest::{
     prelude::RngExt,
     strategy::{BoxedStrategy, Strategy, ValueTree},
@@ -106,7 +107,7 @@ fn lasting(case: &mut Case) {
         topic_alias_maximum: None,
         server_keep_alive: None,
         receive_maximum: None,
-        keeps_session: true,
+        keeps_session: case.version != Version::V31,
         withholds: None,
     };
     // A client that is silent, a packet that is too large and a PINGREQ that nobody answers end it.

@@ -90,8 +90,8 @@ struct Merge {
 #[derive(Debug)]
 struct AtBroker {
     slots: Slots,
-    /// The filters that it got, and their numbers.
-    forwarded: Vec<(String, usize)>,
+    /// The filters that it got, their numbers, and what QoS was asked for.
+    forwarded: Vec<(String, usize, u8)>,
 }
 
 /// The model of one session.

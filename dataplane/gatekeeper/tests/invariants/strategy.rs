@@ -42,7 +42,7 @@ fn cases_of(mood: Mood) -> impl Strategy<Value = Case> {
         vec(answers(mood), 1..12),
         vec(replies(mood), 1..12),
     );
-    let version = select(vec![Version::V5, Version::V5, Version::V311]);
+    let version = select(vec![Version::V5, Version::V5, Version::V311, Version::V31]);
     (version, rules(mood), opening, lag, story).prop_map(
         |(version, rules, opening, timer_lag, story)| {
             let (first, hello, admission, dial, greeting) = opening;
@@ -173,6 +173,7 @@ fn hellos() -> impl Strategy<Value = Hello> {
         prop::bool::weighted(0.7),
         select(vec![None, Some(0), Some(60)]),
         deliveries(),
+        select(vec![0, 0, 0, 1, 2]),
     )
         .prop_map(
             |(
@@ -184,6 +185,7 @@ fn hellos() -> impl Strategy<Value = Hello> {
                 explains,
                 session_expiry,
                 (will_delay, receive_maximum, eager),
+                missing,
             )| Hello {
                 keep_alive,
                 will,
@@ -195,6 +197,7 @@ fn hellos() -> impl Strategy<Value = Hello> {
                 will_delay,
                 receive_maximum,
                 eager,
+                missing,
             },
         )
 }

@@ -7,14 +7,8 @@ use gatekeeper::{
 use crate::{
     packet::{PUBACK, PUBREC},
     scene::{Scene, deny, publish, subscribe},
-    write::{self, Connect},
+    write::{self, Connect, again},
 };
-
-/// The same packet with the DUP flag.
-fn again(mut packet: Vec<u8>) -> Vec<u8> {
-    packet[0] |= 0x08;
-    packet
-}
 
 /// [3.1.1: MQTT-3.1.3-8] is younger: MQTT 3.1 has no nameless clients at all.
 #[test]

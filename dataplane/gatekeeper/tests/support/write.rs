@@ -56,6 +56,8 @@ pub(crate) struct Connect {
     pub(crate) password: Option<String>,
     /// Properties, as bytes.
     pub(crate) properties: Vec<u8>,
+    /// How many of user name and password, from the end, are left out while their flags stay.
+    pub(crate) announced: usize,
 }
 
 impl Default for Connect {
@@ -70,6 +72,7 @@ impl Default for Connect {
             username: None,
             password: None,
             properties: Vec::new(),
+            announced: 0,
         }
     }
 }
@@ -97,7 +100,12 @@ impl Connect {
             body.extend(text(topic));
             body.extend(text(&self.will_payload));
         }
-        for field in [&self.username, &self.password].into_iter().flatten() {
+        let fields: Vec<&String> = [&self.username, &self.password]
+            .into_iter()
+            .flatten()
+            .collect();
+        let there = fields.len().saturating_sub(self.announced);
+        for field in fields.into_iter().take(there) {
             body.extend(text(field));
         }
         packet(0x10, &body)
@@ -149,6 +157,14 @@ pub(crate) fn ack_code(kind: u8, id: u16, code: u8) -> Vec<u8> {
 
 fn ack_header(kind: u8) -> u8 {
     kind << 4 | if kind == 6 { 2 } else { 0 }
+}
+
+/// The same packet with the DUP flag.
+pub(crate) fn again(mut packet: Vec<u8>) -> Vec<u8> {
+    if let Some(first) = packet.first_mut() {
+        *first |= 8;
+    }
+    packet
 }
 
 /// A SUBSCRIBE of filters and their options.

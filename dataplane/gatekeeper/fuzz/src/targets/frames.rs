@@ -13,8 +13,9 @@ use gatekeeper::{
     frame::{self, PacketType, Scan},
 };
 
-use super::reading::{self, Any, VERSIONS};
+use super::writing::{self, VERSIONS};
 use crate::packet;
+use crate::reading::{self, Any};
 
 /// A fixed header is no longer than this.
 const LONGEST_HEADER: usize = 5;
@@ -138,7 +139,7 @@ fn check_cut(stream: &[u8], limit: usize, cut: &Cut) {
 /// what can be written is written as it was.
 fn check(frame: &Frame, version: Version) {
     let canonical = frame.clone().into_canonical();
-    let again = reading::whole(frame.from(), &canonical);
+    let again = writing::whole(frame.from(), &canonical);
     assert!(again.is_minimal());
     assert_eq!(again.kind(), frame.kind());
     assert_eq!(again.body(), frame.body());
@@ -154,7 +155,7 @@ fn check(frame: &Frame, version: Version) {
         Ok(same) => assert_eq!(same, found, "in its canonical form"),
         Err(refusal) => panic!("{found:?} is refused in its canonical form: {refusal:?}"),
     }
-    if let Some(written) = reading::written(&found, version) {
+    if let Some(written) = writing::written(&found, version) {
         assert_eq!(written, canonical, "{found:?} is written as another packet");
     }
     // The reader of the tests knows less, so it has to accept more, of all that it reads at all.

@@ -2,5 +2,5 @@
 
 pub(crate) mod differential;
 pub(crate) mod frames;
-mod reading;
 pub(crate) mod session;
+mod writing;

@@ -2,13 +2,13 @@
 
 use bytes::BytesMut;
 
-use crate::frame::{Frame, PacketType, Scan, Side, scan};
+use crate::frame::{Frame, Scan, Side, scan};
 use crate::question::Version;
 use crate::violation::Violation;
-use crate::wire::{
-    FilterLimits, ack, auth, connack, connect, disconnect, publish, suback, subscribe, unsuback,
-    unsubscribe, varint,
-};
+use crate::wire::varint;
+
+use super::reading;
+pub(crate) use super::reading::Any;
 
 /// Length and bytes of a string or of binary data.
 pub(crate) fn field(bytes: impl AsRef<[u8]>) -> Vec<u8> {
@@ -56,47 +56,7 @@ pub(crate) fn broker(first: u8, body: &[u8]) -> Frame {
     frame(Side::Broker, &packet(first, body))
 }
 
-/// What any of the readers found.
-#[derive(Debug, PartialEq)]
-pub(crate) enum Any {
-    Connect(Box<connect::Connect>),
-    Connack(connack::Connack),
-    Publish(publish::Publish),
-    Ack(ack::Ack),
-    Subscribe(subscribe::Subscribe),
-    Suback(suback::Suback),
-    Unsubscribe(unsubscribe::Unsubscribe),
-    Unsuback(unsuback::Unsuback),
-    Ping,
-    Disconnect(disconnect::Disconnect),
-    Auth(auth::Auth),
-}
-
 /// Reads a packet with the reader of its type. A CONNECT that is not of `version` is none.
 pub(crate) fn read_any(frame: &Frame, version: Version) -> Option<Any> {
-    let limits = FilterLimits::default();
-    match frame.kind() {
-        PacketType::Connect => connect::read(frame)
-            .ok()
-            .filter(|connect| connect.version == version)
-            .map(|connect| Any::Connect(connect.into())),
-        PacketType::Connack => connack::read(frame, version).ok().map(Any::Connack),
-        PacketType::Publish => publish::read(frame, version).ok().map(Any::Publish),
-        PacketType::Puback | PacketType::Pubrec | PacketType::Pubrel | PacketType::Pubcomp => {
-            ack::read(frame, version).ok().map(Any::Ack)
-        }
-        PacketType::Subscribe => subscribe::read(frame, version, limits)
-            .ok()
-            .map(Any::Subscribe),
-        PacketType::Suback => suback::read(frame, version).ok().map(Any::Suback),
-        PacketType::Unsubscribe => unsubscribe::read(frame, version, limits)
-            .ok()
-            .map(Any::Unsubscribe),
-        PacketType::Unsuback => unsuback::read(frame, version).ok().map(Any::Unsuback),
-        PacketType::Pingreq | PacketType::Pingresp => {
-            frame.check_minimal(version).ok().map(|()| Any::Ping)
-        }
-        PacketType::Disconnect => disconnect::read(frame, version).ok().map(Any::Disconnect),
-        PacketType::Auth => auth::read(frame, version).ok().map(Any::Auth),
-    }
+    reading::read(frame, version).ok()
 }

@@ -179,7 +179,9 @@ impl Shadow {
             .zip(&head.filters)
             .zip(&slots)
             .filter(|(_, slot)| slot.is_none())
-            .filter_map(|(((filter, _), number), _)| Some((filter.clone(), number.ok()?)))
+            .filter_map(|(((filter, options), number), _)| {
+                Some((filter.clone(), number.ok()?, options & 3))
+            })
             .collect();
         let at_broker = AtBroker { slots, forwarded };
         ensure!(

@@ -92,7 +92,7 @@ impl Shadow {
                 self.learn(broker);
                 Ok(())
             }
-            Input::BrokerFrame(broker) if broker.len() != 4 || self.version == Version::V311 => {
+            Input::BrokerFrame(broker) if broker.len() != 4 || self.version.is_v3() => {
                 let refused = matches!(self.step.closing, Some(CloseReason::BrokerRefused));
                 ensure!(
                     !refused || broker == bytes,
@@ -124,7 +124,11 @@ impl Shadow {
         else {
             return;
         };
-        self.resumed = session_present;
+        self.resumed = match self.version {
+            // It has no Session Present.
+            Version::V31 => !self.handshake.begins_anew(),
+            Version::V311 | Version::V5 => session_present,
+        };
         self.offer = Offer::of(&properties);
         if self.version == Version::V5 {
             let broker = packet::property(&properties, RECEIVE_MAXIMUM)

@@ -17,7 +17,7 @@ use super::{Input, Shadow, table::Code};
 #[derive(Debug, PartialEq)]
 enum Farewell {
     Nothing,
-    /// Its reason code on MQTT 5.0, its return code on MQTT 3.1.1.
+    /// Its reason code on MQTT 5.0, its return code on MQTT 3.x.
     Connack(Code, Option<u8>),
     Disconnect(Code),
     /// What the broker said.
@@ -45,13 +45,15 @@ impl Shadow {
             (Farewell::Nothing, None, None) => true,
             (Farewell::Connack(v5, v3), Some(body), None) => match (self.version, body) {
                 (Version::V5, [0, code, _, ..]) => v5.admits(*code, Place::Connack),
-                (Version::V311, [0, code @ 1..=5]) => v3.is_none_or(|v3| v3 == *code),
+                (Version::V31 | Version::V311, [0, code @ 1..=5]) => {
+                    v3.is_none_or(|v3| v3 == *code)
+                }
                 _ => false,
             },
             (Farewell::Disconnect(code), None, Some(says)) => {
                 self.version == Version::V5 && code.admits(says, Place::Disconnect)
             }
-            (Farewell::Disconnect(_), None, None) => self.version == Version::V311,
+            (Farewell::Disconnect(_), None, None) => self.version.is_v3(),
             (Farewell::Passed, ..) => true,
             (Farewell::Any, None, None) => true,
             (Farewell::Any, Some([0, 1..=5]), None) => true,

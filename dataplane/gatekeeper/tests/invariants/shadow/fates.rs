@@ -1,7 +1,7 @@
 //! The fate of a packet is what the tables say about the verdict, and the packet at the head of the
 //! line is the one that has it (invariants 2, 3 and 5).
 
-use gatekeeper::{Fate, Ticket, reason::Place};
+use gatekeeper::{Fate, Ticket, Version, reason::Place};
 
 use crate::{
     fault::{Checked, ensure},
@@ -78,8 +78,12 @@ impl Shadow {
                 let right = match fate {
                     Fate::Forwarded => sent && allowed == slots.len(),
                     Fate::ForwardedInPart => sent && allowed > 0 && allowed < slots.len(),
-                    Fate::Refused(_) => !sent && answered && allowed == 0,
-                    Fate::Dropped | Fate::Expired | Fate::Closed => false,
+                    Fate::Refused(_) => {
+                        !sent && answered && allowed == 0 && version != Version::V31
+                    }
+                    // The client was told that it is granted.
+                    Fate::Dropped => !sent && answered && allowed == 0 && version == Version::V31,
+                    Fate::Expired | Fate::Closed => false,
                 };
                 ensure!(right, "SUBSCRIBE with {slots:?} is {fate:?}");
                 self.pass_unasked();

@@ -11,6 +11,9 @@ use crate::{
 
 use super::asks::Asks;
 
+/// Clean Session, in the flags of a CONNECT.
+const CLEAN: u8 = 1 << 1;
+
 /// How far it went.
 #[derive(Debug, Default)]
 pub(crate) struct Handshake {
@@ -23,6 +26,8 @@ pub(crate) struct Handshake {
     ready: bool,
     /// As the broker heard it, in seconds.
     keep_alive: u16,
+    /// Whether the broker heard that nothing is to be kept.
+    begins_anew: bool,
     sent: bool,
     /// The CONNACK that the client got.
     pub(crate) connack: Option<Vec<u8>>,
@@ -132,6 +137,7 @@ impl Handshake {
             ..connect.clone()
         };
         bound(&mut expected, version, limits);
+        as_announced(&mut expected);
         ensure!(*sent == expected, "{sent:?} where {expected:?} is allowed");
         ensure!(
             sent.client_id == self.dialled_as,
@@ -143,6 +149,7 @@ impl Handshake {
             "an unmodified CONNECT is not the client's bytes"
         );
         self.keep_alive = expected.keep_alive;
+        self.begins_anew = expected.flags & CLEAN != 0;
         self.sent = true;
         Ok(())
     }
@@ -164,9 +171,19 @@ impl Handshake {
         const TOPIC_ALIAS_MAXIMUM: u8 = 0x22;
         const MAXIMUM_PACKET_SIZE: u8 = 0x27;
 
-        if version == Version::V311 {
-            ensure!(broker == client, "the broker's CONNACK is changed");
-            return Ok(());
+        match version {
+            Version::V31 => {
+                ensure!(
+                    client == [0x20, 2, 0, 0],
+                    "the reserved byte of the CONNACK is set"
+                );
+                return Ok(());
+            }
+            Version::V311 => {
+                ensure!(broker == client, "the broker's CONNACK is changed");
+                return Ok(());
+            }
+            Version::V5 => {}
         }
         let ((was, mut before), (is, mut after)) = (connack(broker)?, connack(client)?);
         ensure!(was == is, "the CONNACK says something else");
@@ -242,6 +259,11 @@ impl Handshake {
         self.keep_alive
     }
 
+    /// Whether the broker was told to forget what it kept.
+    pub(crate) fn begins_anew(&self) -> bool {
+        self.begins_anew
+    }
+
     /// Whether the broker has a will.
     pub(crate) fn has_will(&self) -> bool {
         let connect = self.connect.as_ref();
@@ -285,7 +307,6 @@ fn connack(bytes: &[u8]) -> Result<((bool, u8), Properties), Fault> {
 
 /// What the operator bounds in a CONNECT.
 fn bound(connect: &mut Connect, version: Version, limits: &Limits) {
-    const CLEAN: u8 = 1 << 1;
     const SESSION_EXPIRY_INTERVAL: u8 = 0x11;
     const WILL_DELAY_INTERVAL: u8 = 0x18;
     const MAXIMUM_PACKET_SIZE: u8 = 0x27;
@@ -322,6 +343,22 @@ fn bound(connect: &mut Connect, version: Version, limits: &Limits) {
     for (_, value) in will.filter(|(id, _)| *id == WILL_DELAY_INTERVAL) {
         let delay = <[u8; 4]>::try_from(value.as_slice()).map_or(0, u32::from_be_bytes);
         *value = delay.min(most).to_be_bytes().to_vec();
+    }
+}
+
+/// MQTT 3.1 lets a string be missing that its flag announces; the broker gets a packet that agrees with
+/// itself.
+fn as_announced(connect: &mut Connect) {
+    const USERNAME: u8 = 1 << 7;
+    const PASSWORD: u8 = 1 << 6;
+
+    for (flag, is_there) in [
+        (USERNAME, connect.username.is_some()),
+        (PASSWORD, connect.password.is_some()),
+    ] {
+        if !is_there {
+            connect.flags &= !flag;
+        }
     }
 }
 

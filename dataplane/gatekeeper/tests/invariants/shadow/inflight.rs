@@ -101,6 +101,16 @@ impl Inflight {
         }
     }
 
+    /// Whether this SUBSCRIBE or UNSUBSCRIBE is waiting for its answer, or another one is under its
+    /// identifier.
+    pub(crate) fn is_asked(&self, packet: &Packet) -> bool {
+        match packet {
+            Packet::Subscribe { id, .. } => matches!(self.uses.get(id), Some(Use::Subscribe)),
+            Packet::Unsubscribe { id, .. } => matches!(self.uses.get(id), Some(Use::Unsubscribe)),
+            _ => false,
+        }
+    }
+
     /// It was taken.
     pub(crate) fn take(&mut self, packet: &Packet) {
         match packet {

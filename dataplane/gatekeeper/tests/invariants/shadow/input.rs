@@ -84,6 +84,11 @@ impl Shadow {
             return Ok(());
         }
         self.keep_alive.not_silent(self.now);
+        let (bytes, again) = without_stray_dup(self.version, bytes);
+        let bytes = bytes.as_slice();
+        if again && self.is_absorbed(bytes) {
+            return Ok(());
+        }
         if let Some(CloseReason::ClientViolation(violation)) = self.step.closing {
             self.step.misuse = self.misuse(bytes);
             let expected = self.client_illegal || self.step.misuse == Some(violation.code.get());
@@ -128,6 +133,8 @@ impl Shadow {
         if !self.live {
             return Ok(());
         }
+        let (bytes, _) = without_stray_dup(self.version, bytes);
+        let bytes = bytes.as_slice();
         let packet = packet::read(self.version, bytes);
         if let Some(CloseReason::BrokerViolation(_)) = self.step.closing {
             if let Some(Packet::Publish(publish)) = &packet {
@@ -158,8 +165,13 @@ impl Shadow {
                     return Ok(());
                 };
                 let sent = codes;
-                let codes: Vec<u8> = sent.iter().map(|code| self.meant(*code)).collect();
-                for ((filter, number), code) in at_broker.forwarded.iter().zip(&codes) {
+                let asked_for = at_broker.forwarded.iter().map(|(.., requested)| *requested);
+                let codes: Vec<u8> = sent
+                    .iter()
+                    .zip(asked_for)
+                    .map(|(code, requested)| self.meant(*code, requested))
+                    .collect();
+                for ((filter, number, _), code) in at_broker.forwarded.iter().zip(&sent) {
                     self.subscriptions.answer(filter, *number, *code < 0x80);
                 }
                 if at_broker.slots.iter().all(Option::is_none) && codes == sent {
@@ -187,11 +199,13 @@ impl Shadow {
     }
 
     /// The code of a SUBACK as the client has to hear it.
-    fn meant(&self, code: u8) -> u8 {
+    fn meant(&self, code: u8, requested: u8) -> u8 {
         match (self.version, code) {
             (_, 0..0x80) => code,
             (Version::V5, _) => ReasonCode::new(code).for_suback().get(),
-            (Version::V31 | Version::V311, _) => 0x80,
+            (Version::V311, _) => 0x80,
+            // It has no word for a refusal.
+            (Version::V31, _) => requested,
         }
     }
 
@@ -320,6 +334,11 @@ impl Shadow {
         }
     }
 
+    /// Whether a packet that says that it was sent before asks for what is being answered.
+    fn is_absorbed(&self, bytes: &[u8]) -> bool {
+        packet::read(self.version, bytes).is_some_and(|packet| self.inflight.is_asked(&packet))
+    }
+
     /// The code that the client's packet deserves, if it is one that might be legal elsewhere.
     fn misuse(&mut self, bytes: &[u8]) -> Option<u8> {
         let packet = packet::read(self.version, bytes)?;
@@ -338,6 +357,19 @@ impl Shadow {
 fn is_reserved(topic: &str, levels: &[&str]) -> bool {
     let first = topic.split_once('/').map_or(topic, |(first, _)| first);
     levels.contains(&first)
+}
+
+/// The packet without the DUP that MQTT 3.1 has on SUBSCRIBE, UNSUBSCRIBE and PUBREL, and whether it was
+/// there. It ends at the gate.
+fn without_stray_dup(version: Version, bytes: &[u8]) -> (Vec<u8>, bool) {
+    const DUP: u8 = 8;
+
+    let mut bytes = bytes.to_vec();
+    match bytes.first_mut() {
+        Some(first @ (0x6A | 0x8A | 0xAA)) if version == Version::V31 => *first &= !DUP,
+        _ => return (bytes, false),
+    }
+    (bytes, true)
 }
 
 /// Whether the payload is not the UTF-8 that it is said to be.

@@ -241,19 +241,19 @@ impl Arrival {
         version: Version,
         rules: &Rules,
     ) -> Option<Result<Slots, (CloseReason, Code)>> {
-        if !matches!(self.packet, Packet::Subscribe { .. }) {
+        let Packet::Subscribe { filters, .. } = &self.packet else {
             return None;
-        }
+        };
         let mut asked = 0;
         let mut slots = Vec::new();
-        for filter in &self.filters {
-            slots.push(match (filter, version) {
-                (Err(_), Version::V31 | Version::V311) => Some(Code::Exactly(0x80)),
-                (Err(code), Version::V5) => Some(*code),
-                (Ok(_), _) => {
+        for ((_, options), place) in filters.iter().zip(&self.filters) {
+            let requested = options & 3;
+            slots.push(match place {
+                Err(code) => Some(table::refused_filter(version, requested, *code)),
+                Ok(_) => {
                     let verdict = asks.outcome(self.ticket?.filter(asked))?;
                     asked += 1;
-                    match table::filter(version, verdict, rules) {
+                    match table::filter(version, requested, verdict, rules) {
                         Ok(slot) => slot,
                         Err(end) => return Some(Err(end)),
                     }
@@ -294,7 +294,7 @@ pub(crate) fn is_refused_unasked(filter: &str, version: Version) -> bool {
     if levels.next() != Some("$share") {
         return false;
     }
-    let malformed = version == Version::V311
+    let malformed = version.is_v3()
         && !matches!((levels.next(), levels.clone().next()), (Some(name), Some(inner))
             if !name.is_empty() && !name.contains(['+', '#']) && !inner.is_empty());
     let mut levels = filter.splitn(3, '/').skip(2);

@@ -108,28 +108,37 @@ pub(crate) fn refused_publish(version: Version, qos: u8, code: u8, rules: &Rules
     denied_publish(version, qos, &deny, rules)
 }
 
+/// How the client hears that a filter is refused: in the words of its version.
+pub(crate) fn refused_filter(version: Version, requested: u8, code: Code) -> Code {
+    match version {
+        // There is no word for it: as if it were granted.
+        Version::V31 => Code::Exactly(requested),
+        Version::V311 => Code::Exactly(0x80),
+        Version::V5 => code,
+    }
+}
+
 /// A filter and what the service said about it: forwarded, refused, or the end of the session.
 pub(crate) fn filter(
     version: Version,
+    requested: u8,
     verdict: &Verdict,
     rules: &Rules,
 ) -> Result<Option<Code>, (CloseReason, Code)> {
-    let refusal = |code| match version {
-        Version::V31 | Version::V311 => Code::Exactly(0x80),
-        Version::V5 => code,
-    };
+    let refusal = |code| refused_filter(version, requested, code);
     let deny = match verdict {
         Verdict::Allow(_) => return Ok(None),
         Verdict::Deny(deny) => deny.clone(),
         Verdict::Unavailable(Why::SessionStateInvalid) => {
             return Err((CloseReason::SessionStateInvalid, Code::Exactly(0x98)));
         }
-        Verdict::Unavailable(why) => match (permanent(*why), rules.on_subscribe_failed) {
-            (Some(deny), _) => deny,
-            (None, OnFailed::Reject) => return Ok(Some(refusal(Code::Exactly(0x83)))),
-            (None, OnFailed::Disconnect) => {
+        Verdict::Unavailable(why) => match (permanent(*why), rules.on_subscribe_failed, version) {
+            (Some(deny), ..) => deny,
+            // Told as granted, a failure would never be heard of.
+            (None, OnFailed::Disconnect, _) | (None, _, Version::V31) => {
                 return Err((CloseReason::SubscribeUndecided(*why), Code::Exactly(0x83)));
             }
+            (None, OnFailed::Reject, _) => return Ok(Some(refusal(Code::Exactly(0x83)))),
         },
     };
     match (deny.action, rules.on_subscribe_denied) {

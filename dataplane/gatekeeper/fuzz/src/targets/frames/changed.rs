@@ -19,7 +19,8 @@ use gatekeeper::{
     },
 };
 
-use super::super::reading::{self, Any};
+use super::super::writing;
+use crate::reading::{self, Any};
 
 const SECONDS: u32 = 0x0203_0405;
 const MESSAGE_EXPIRY: u8 = 0x02;
@@ -70,7 +71,7 @@ pub(super) fn check(frame: &Frame, found: &Any, version: Version) {
 }
 
 fn read(frame: &Frame, bytes: &Bytes, version: Version) -> Any {
-    let changed = reading::whole(frame.from(), bytes);
+    let changed = writing::whole(frame.from(), bytes);
     assert_eq!(changed.kind(), frame.kind());
     let read = reading::read(&changed, version);
     read.unwrap_or_else(|refusal| panic!("{frame:?} is changed to {bytes:02x?}: {refusal:?}"))
@@ -110,7 +111,7 @@ fn check_connect(connect: &Connect) {
     }
     expected.flags_agree = true;
     let bytes = expected.encode(&expected.client_id).expect("it fits");
-    let changed = reading::whole(Side::Client, &bytes);
+    let changed = writing::whole(Side::Client, &bytes);
     match reading::read(&changed, expected.version) {
         Ok(Any::Connect(found)) => assert_eq!(*found, expected),
         other => panic!("{connect:?} is changed to {other:?}"),
@@ -130,7 +131,7 @@ fn check_connack(connack: &Connack) {
     };
     let properties = hidden.with_gate_limits(&limits).expect("it fits");
     let bytes = connack::encode_v5(connack.session_present, connack.code, &properties);
-    let changed = reading::whole(Side::Broker, &bytes.expect("it fits"));
+    let changed = writing::whole(Side::Broker, &bytes.expect("it fits"));
     let size = connack.maximum_packet_size.unwrap_or(u32::MAX);
     let expected = Connack {
         session_expiry: Some(SECONDS),
@@ -227,7 +228,7 @@ fn check_unsubscribe(frame: &Frame, unsubscribe: &Unsubscribe) {
     let filters = unsubscribe.filters.iter();
     let filters = filters.map(|filter| &**filter.full()).chain(["added/+"]);
     let bytes = unsubscribe.encode_with(filters.clone()).expect("it fits");
-    let changed = reading::whole(frame.from(), &bytes);
+    let changed = writing::whole(frame.from(), &bytes);
     // It may have had as many filters as are read.
     if let Ok(Any::Unsubscribe(found)) = reading::read(&changed, unsubscribe.version) {
         assert!(filters.eq(found.filters.iter().map(|filter| &**filter.full())));

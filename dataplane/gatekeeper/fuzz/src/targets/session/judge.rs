@@ -4,59 +4,32 @@
 
 mod asks;
 mod broker;
+mod case;
 mod client;
 mod connect;
 mod downlink;
 mod fates;
 mod filters;
 mod flows;
+mod input;
 mod message;
 mod mount;
+mod waiting;
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, VecDeque},
     time::Instant,
 };
 
 use bytes::Bytes;
-use gatekeeper::{
-    Action, Event, Fate, Frame, Gatekeeper, Question, Rules, Side, Ticket, Verdict, Version,
-};
+use gatekeeper::{Action, Event, Gatekeeper, Question, Rules, Ticket, Version};
 
-use self::{asks::Asks, downlink::Downlink, flows::Flows};
+pub(super) use self::input::Input;
+use self::{asks::Asks, case::Case, downlink::Downlink, flows::Flows};
 use super::service::Hook;
-use crate::packet::{self, PUBREL, Packet, Properties};
-
-/// DUP, in the flags of a fixed header.
-const DUP: u8 = 0b1000;
+use crate::packet::{Packet, Properties};
 
 const TOPIC_ALIAS: u8 = 0x23;
-
-/// What went into the gatekeeper.
-pub(super) enum Input<'a> {
-    Client(&'a Frame),
-    Broker(&'a Frame),
-    Verdict(Ticket, &'a Verdict),
-    Upstream(bool),
-    Other,
-}
-
-/// A packet that was asked about.
-#[derive(Debug)]
-struct Case {
-    first: Ticket,
-    question: Question,
-    /// The client's packet, as it came.
-    packet: Packet,
-    size: usize,
-    /// The topic of a PUBLISH.
-    topic: String,
-    asked_at: Instant,
-    forwarded: bool,
-    /// Which of the filters that were asked about went to the broker.
-    sent_filters: Vec<bool>,
-    fate: Option<Fate>,
-}
 
 /// A SUBSCRIBE that the client has not heard of yet.
 #[derive(Debug)]
@@ -222,70 +195,6 @@ impl Judge {
         self.check(gate);
     }
 
-    fn take(&mut self, input: &Input<'_>) {
-        match input {
-            Input::Client(frame) => {
-                let bytes = (*frame).clone().into_canonical();
-                let version = self.version.unwrap_or(Version::V5);
-                self.step.packet =
-                    packet::read(version, &bytes).map(|packet| (packet, bytes.len()));
-                if let Some((packet, _)) = self.step.packet.clone() {
-                    self.take_packet(&packet, frame.flags() & DUP != 0);
-                }
-            }
-            Input::Broker(frame) => {
-                let bytes = (*frame).clone().into_canonical();
-                let version = self.version.unwrap_or(Version::V5);
-                self.step.came = packet::read(version, &bytes);
-                if let Some(Packet::Publish(publish)) = self.step.came.clone() {
-                    self.delivered(&publish, bytes.len());
-                }
-                if let Some(Packet::Ack { kind, id, code, .. }) = self.step.came {
-                    self.broker_answers(kind, id, code);
-                }
-                self.step.pass = Some(bytes);
-            }
-            Input::Verdict(ticket, verdict) => self.asks.answer(*ticket, verdict, self.now),
-            Input::Upstream(works) => self.reached |= *works && self.dialled.is_some(),
-            Input::Other => {}
-        }
-    }
-
-    fn take_packet(&mut self, packet: &Packet, dup: bool) {
-        match packet {
-            Packet::Subscribe { id, filters, .. } => {
-                let is_open = self.subscribes.iter().any(|open| open.id == *id);
-                if self.version == Some(Version::V31) && dup && is_open {
-                    return;
-                }
-                let filters = filters.iter().map(|(filter, _)| filter.clone()).collect();
-                self.subscribes.push_back(Subscribe {
-                    id: *id,
-                    filters,
-                    case: None,
-                });
-            }
-            Packet::Unsubscribe { id, filters } => {
-                if self.version == Some(Version::V31) && dup && self.leaving.contains(id) {
-                    return;
-                }
-                self.leaving.push(*id);
-                self.unsubscribes.push_back((*id, filters.clone()));
-            }
-            Packet::Disconnect { code, properties } => {
-                self.goodbye = Some((*code, properties.clone()));
-            }
-            Packet::Ack { kind, id, code, .. } if *kind != PUBREL => {
-                self.downlink.acknowledged(*kind, *id, *code);
-            }
-            Packet::Publish(publish) => self.step.topic = self.resolve(publish),
-            Packet::Ack {
-                kind: PUBREL, id, ..
-            } => self.flows.sent_release(*id),
-            _ => {}
-        }
-    }
-
     fn look_at(&mut self, action: &Action) {
         match action {
             Action::Ask(..) | Action::Cancel(_) | Action::Note(Event::Settled(..)) => {}
@@ -348,76 +257,5 @@ impl Judge {
             sent_filters: Vec::new(),
             fate: None,
         });
-    }
-
-    /// What holds after every step.
-    fn check(&mut self, gate: &Gatekeeper) {
-        assert_eq!(gate.is_closed(), self.closed);
-        if self.closed {
-            assert_eq!(self.asks.open(), [], "questions outlive the end");
-            assert_eq!(gate.poll_timeout(), None);
-            return;
-        }
-        assert!(!self.said_goodbye, "a DISCONNECT is not the end");
-        assert!(
-            !self.answered || self.connected,
-            "a CONNACK that leads nowhere"
-        );
-        while self.cases.get(self.settled).is_some_and(is_over) {
-            self.settled += 1;
-        }
-        let waiting = || {
-            let waiting = self.cases.iter().skip(self.settled);
-            waiting.filter(|case| !is_over(case))
-        };
-        let count = waiting().count();
-        let bytes = waiting().map(|case| case.size).sum::<usize>();
-        let limits = &self.rules.limits;
-        let largest = limits.max_packet_size + usize::from(u16::MAX);
-        assert!(count <= limits.window_packets, "{count} packets wait");
-        assert!(bytes <= limits.window_bytes + largest, "{bytes} bytes wait");
-        let ids: HashSet<u16> = waiting().filter_map(id_of_message).collect();
-        assert!(ids.len() <= self.receive_maximum, "{ids:?} wait");
-        // What is held may be a little shorter than what came: an alias is taken out.
-        let held = bytes.saturating_sub(8 * count);
-        let full = count >= limits.window_packets || held >= limits.window_bytes;
-        assert!(!full || !gate.wants_read(Side::Client), "more is read");
-        for index in self.step.fates.drain(..) {
-            let case = &self.cases[index];
-            let went = matches!(case.fate, Some(Fate::Forwarded | Fate::ForwardedInPart));
-            let is_will = matches!(case.question, Question::Will(_));
-            assert_eq!(case.forwarded || is_will, went, "{case:?}");
-        }
-    }
-}
-
-/// Whether it does not stand in the line, or not any more.
-fn is_over(case: &Case) -> bool {
-    let stands = matches!(case.question, Question::Publish(_) | Question::Subscribe(_));
-    case.fate.is_some() || !stands
-}
-
-impl Case {
-    /// Whether a PUBLISH is this one once more, whatever its DUP and its alias say.
-    fn is_repeated_by(&self, publish: &packet::Publish, topic: &str) -> bool {
-        let Packet::Publish(before) = &self.packet else {
-            return false;
-        };
-        let properties = |publish: &packet::Publish| {
-            let mut properties = publish.properties.clone();
-            properties.retain(|(id, _)| *id != TOPIC_ALIAS);
-            properties
-        };
-        self.topic == topic
-            && (before.qos, before.id, before.retain) == (publish.qos, publish.id, publish.retain)
-            && before.payload == publish.payload
-            && properties(before) == properties(publish)
-    }
-}
-
-fn id_of_message(case: &Case) -> Option<u16> {
-    match &case.packet {
-        Packet::Publish(publish) => publish.id,
-        _ => None,
     }
 }

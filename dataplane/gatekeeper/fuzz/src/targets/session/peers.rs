@@ -94,6 +94,7 @@ pub(super) fn connect(version: Version, [how, more]: [u8; 2]) -> Vec<u8> {
         username: Some("alice".to_owned()),
         password: Some("secret".to_owned()),
         properties,
+        announced: 0,
     }
     .write(version)
 }

@@ -1,18 +1,15 @@
-//! All readers and writers of packets, as one.
+//! All readers of packets, as one.
+//!
+//! Tests inside the gatekeeper include this file too, so it names the crate as its parent does: `gate`.
 
-use bytes::{Bytes, BytesMut};
-use gatekeeper::{
-    Frame, Side, Version, Violation,
-    frame::{self, PacketType, Scan},
+use super::gate::{
+    Frame, Version, Violation,
+    frame::PacketType,
     wire::{
-        FilterLimits, ack, auth, connack, connect, disconnect, publish, suback,
-        subscribe::{self, Outgoing},
+        FilterLimits, ack, auth, connack, connect, disconnect, publish, suback, subscribe,
         unsuback, unsubscribe,
     },
 };
-
-/// All versions.
-pub(crate) const VERSIONS: [Version; 3] = [Version::V31, Version::V311, Version::V5];
 
 /// What a reader found.
 #[derive(Debug, PartialEq)]
@@ -73,47 +70,4 @@ pub(crate) fn read(frame: &Frame, version: Version) -> Result<Any, Refusal> {
         PacketType::Disconnect => Any::Disconnect(disconnect::read(frame, version)?),
         PacketType::Auth => Any::Auth(auth::read(frame, version)?),
     })
-}
-
-/// Writes what was read, where there is a writer that changes nothing.
-pub(crate) fn written(found: &Any, version: Version) -> Option<Bytes> {
-    match found {
-        // MQTT 3.1 lets a flag announce what is not there; that is not written again.
-        Any::Connect(connect) if connect.flags_agree => connect.encode(&connect.client_id).ok(),
-        Any::Connack(connack) if version == Version::V5 && !connack.v3_shaped => {
-            let properties = &connack.raw_properties;
-            connack::encode_v5(connack.session_present, connack.code, properties).ok()
-        }
-        Any::Publish(publish) if publish.topic_alias.is_none() => {
-            publish.encode_with_topic(&publish.topic).ok()
-        }
-        Any::Subscribe(subscribe) => {
-            let as_sent = vec![Outgoing::AsSent; subscribe.filters.len()];
-            subscribe.encode(&as_sent).ok().flatten()
-        }
-        Any::Unsubscribe(unsubscribe) => {
-            let filters = unsubscribe.filters.iter().map(|filter| &**filter.full());
-            unsubscribe.encode_with(filters).ok()
-        }
-        Any::Unsuback(found) if version == Version::V5 && !found.corrected => {
-            unsuback::encode_v5(found.packet_id, &found.raw_properties, &found.codes).ok()
-        }
-        Any::Suback(found) if !found.corrected => suback::encode(
-            version,
-            found.packet_id,
-            &found.raw_properties,
-            &found.codes,
-        )
-        .ok(),
-        _ => None,
-    }
-}
-
-/// The one packet that these bytes are.
-pub(crate) fn whole(from: Side, bytes: &[u8]) -> Frame {
-    let mut buffer = BytesMut::from(bytes);
-    match frame::scan(&mut buffer, from, usize::MAX) {
-        Ok(Scan::Frame(frame)) if buffer.is_empty() => frame,
-        other => panic!("{bytes:02x?} is not one packet: {other:?}, and {buffer:02x?}"),
-    }
 }

@@ -1,13 +1,13 @@
 //! The disagreements that are known: what `mqttbytes` 0.6 gets wrong.
 
-use gatekeeper::{
+use super::gate::{
     Frame, Version,
     frame::PacketType,
     reason::{Place, Sender},
     wire::publish::Publish,
 };
 
-use super::super::reading::Any;
+use super::reading::Any;
 
 /// Right packets that it does not read.
 pub(super) fn is_refused(ours: &Any, version: Version, bytes: &[u8]) -> bool {

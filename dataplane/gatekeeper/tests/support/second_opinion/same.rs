@@ -1,9 +1,9 @@
 //! Whether two readers found the same.
 
-use gatekeeper::wire::{connect::Connect, publish::Publish, subscribe::Subscribe};
+use super::gate::wire::{connect::Connect, publish::Publish, subscribe::Subscribe};
 use mqttbytes::{v4, v5};
 
-use super::super::reading::Any;
+use super::reading::Any;
 
 /// The first difference that was found.
 type Same = Result<(), &'static str>;
