@@ -1,6 +1,6 @@
 //! Packet identifiers of the client's messages: who acknowledged what, and who has to be told.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use gatekeeper::{Fate, Version};
 
@@ -18,10 +18,14 @@ pub(super) struct Flows {
     held: HashSet<u16>,
     /// The client has heard a PUBREC of success.
     received: HashSet<u16>,
+    /// The client has begun a message and not sent its PUBREL. A PUBCOMP that comes now is for an
+    /// earlier one: a client may say PUBREL several times.
+    unreleased: HashSet<u16>,
     /// How often the client has sent a message that it had sent before.
     repeats: HashMap<u16, usize>,
-    /// PUBREL packets of the client that nobody has taken yet.
-    releases: HashMap<u16, usize>,
+    /// PUBREL packets of the client that nobody has taken yet, each with the number of cases that
+    /// there were before it.
+    releases: HashMap<u16, VecDeque<usize>>,
     /// The gate has told the broker to forget them, and the broker has not answered.
     purging: HashSet<u16>,
     /// Messages that were refused without a question, and might be what the broker has to forget.
@@ -32,6 +36,7 @@ impl Flows {
     /// A new message is asked about.
     pub(super) fn begins(&mut self, id: u16) {
         self.received.remove(&id);
+        self.unreleased.insert(id);
         self.repeats.remove(&id);
     }
 
@@ -43,8 +48,13 @@ impl Flows {
         }
     }
 
-    pub(super) fn sent_release(&mut self, id: u16) {
-        *self.releases.entry(id).or_default() += 1;
+    pub(super) fn sent_release(&mut self, id: u16, cases: usize) {
+        self.releases.entry(id).or_default().push_back(cases);
+        self.unreleased.remove(&id);
+    }
+
+    fn take_release(&mut self, id: u16) -> Option<usize> {
+        self.releases.get_mut(&id)?.pop_front()
     }
 
     fn take(from: &mut HashMap<u16, usize>, id: u16) -> bool {
@@ -70,7 +80,7 @@ impl Judge {
             Packet::Publish(before) => before.qos == 2 && before.id == Some(id),
             _ => false,
         };
-        let before = self.cases.iter().rev().find(same);
+        let mut before = self.cases.iter().rev().find(same);
         if before.is_some_and(|case| case.is_repeated_by(publish, topic)) {
             *self.flows.repeats.entry(id).or_default() += 1;
         } else {
@@ -116,18 +126,20 @@ impl Judge {
 
     /// A PUBREL goes to the broker because the client sent it.
     pub(super) fn released(&mut self, id: u16) {
+        let cases = self.flows.take_release(id);
+        let cases = cases.unwrap_or_else(|| panic!("PUBREL {id} that no client sent"));
         let undecided = |case: &&Case| match &case.packet {
             Packet::Publish(publish) => {
                 case.fate.is_none() && (publish.qos, publish.id) == (2, Some(id))
             }
             _ => false,
         };
-        let waiting = self.cases.iter().skip(self.settled).find(undecided);
+        // What came behind it, if the broker said PUBCOMP too early, is the next message.
+        let mut before = self.cases.iter().take(cases).skip(self.settled);
+        let waiting = before.find(undecided);
         assert!(waiting.is_none(), "PUBREL {id} before {waiting:?}");
         let flows = &mut self.flows;
         assert!(!flows.owned.contains(&id), "PUBREL {id} of the gate's");
-        let sent = Flows::take(&mut flows.releases, id);
-        assert!(sent, "PUBREL {id} that no client sent");
     }
 
     /// A PUBREL of the gate's own goes to the broker.
@@ -159,6 +171,7 @@ impl Judge {
             (PUBREC, 0..0x80) => {
                 flows.received.insert(id);
             }
+            (PUBCOMP, _) if flows.unreleased.contains(&id) => {}
             (PUBREC, _) | (PUBCOMP, _) => {
                 flows.received.remove(&id);
             }
@@ -186,8 +199,8 @@ impl Judge {
     /// A PUBCOMP of the gate's own.
     fn completed(&mut self, id: u16, code: u8) {
         let flows = &mut self.flows;
-        let sent = Flows::take(&mut flows.releases, id);
-        assert!(sent, "PUBCOMP {id} without a PUBREL");
+        let sent = flows.take_release(id);
+        assert!(sent.is_some(), "PUBCOMP {id} without a PUBREL");
         assert!(!flows.held.contains(&id), "PUBCOMP {id} is the broker's");
         if flows.owned.remove(&id) {
             assert_eq!(code, 0, "PUBCOMP {id}");

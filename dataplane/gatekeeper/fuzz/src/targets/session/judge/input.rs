@@ -77,7 +77,7 @@ impl Judge {
             Packet::Publish(publish) => self.step.topic = self.resolve(publish),
             Packet::Ack {
                 kind: PUBREL, id, ..
-            } => self.flows.sent_release(*id),
+            } => self.flows.sent_release(*id, self.cases.len()),
             _ => {}
         }
     }
