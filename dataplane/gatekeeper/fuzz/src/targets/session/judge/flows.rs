@@ -80,7 +80,7 @@ impl Judge {
             Packet::Publish(before) => before.qos == 2 && before.id == Some(id),
             _ => false,
         };
-        let mut before = self.cases.iter().rev().find(same);
+        let before = self.cases.iter().rev().find(same);
         if before.is_some_and(|case| case.is_repeated_by(publish, topic)) {
             *self.flows.repeats.entry(id).or_default() += 1;
         } else {
