@@ -45,7 +45,6 @@ fn rules() -> Rules {
     Rules {
         limits: Limits {
             max_keep_alive: 0,
-            max_downlink_packet_size: usize::MAX,
             ..Limits::default()
         },
         ..Rules::default()

@@ -46,8 +46,6 @@ fn all_but(forbidden: &str) -> Topology {
 }
 
 fn all_but_on(plan: Plan, forbidden: &str) -> Topology {
-    // What no packet exceeds: the gate has nothing of its own to add to a CONNECT.
-    let plan = plan.set("limits.max_downlink_packet_size", 268_435_460);
     let keys = KEYS.iter().filter(|key| **key != "subscribe_filter");
     keys.fold(plan, |plan, key| {
         plan.set(&format!("authz.permit.{key}"), *key != forbidden)

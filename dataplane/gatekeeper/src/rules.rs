@@ -79,9 +79,11 @@ pub struct Limits {
     pub max_connect_size: usize,
     /// Largest packet from the client in bytes, header included. At most `window_bytes`.
     pub max_packet_size: usize,
-    /// Largest packet from the broker in bytes, header included. An MQTT 5 broker is told, if the client
-    /// takes larger ones.
+    /// Largest packet from the broker in bytes, header included.
     pub max_downlink_packet_size: usize,
+    /// Whether an MQTT 5 broker is told that size, if the client takes larger packets
+    /// [MQTT-3.1.2-24]. Changes the CONNECT of a client that says no size.
+    pub announce_downlink_size: bool,
     /// Packets of one session that may wait for their turn; a SUBSCRIBE or an UNSUBSCRIBE counts as
     /// many as it has filters.
     pub window_packets: usize,
@@ -125,6 +127,7 @@ impl Default for Limits {
             max_connect_size: 384 * 1024,
             max_packet_size: 1024 * 1024,
             max_downlink_packet_size: 16 * 1024 * 1024,
+            announce_downlink_size: false,
             window_packets: 512,
             window_bytes: 1024 * 1024,
             topic_alias_maximum: 32,

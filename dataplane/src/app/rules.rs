@@ -42,6 +42,7 @@ fn limits(config: &Config) -> Limits {
         max_connect_size: limits.max_connect_size,
         max_packet_size: limits.max_packet_size,
         max_downlink_packet_size: limits.max_downlink_packet_size,
+        announce_downlink_size: limits.announce_downlink_size,
         window_packets: limits.window_packets,
         window_bytes: limits.window_bytes,
         topic_alias_maximum: limits.topic_alias_maximum,

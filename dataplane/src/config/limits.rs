@@ -22,10 +22,12 @@ pub struct Limits {
     /// Largest packet of a client; at most `window_bytes`.
     #[serde(with = "text::size")]
     pub max_packet_size: usize,
-    /// Largest packet of the broker. An MQTT 5 broker is told, and drops what is larger; on 3.x such a
-    /// packet ends the session.
+    /// Largest packet of the broker. A larger one ends the session, unless the broker knows the limit.
     #[serde(with = "text::size")]
     pub max_downlink_packet_size: usize,
+    /// Whether an MQTT 5 broker is told that limit in the CONNECT: then it drops what is larger. MQTT 3.x
+    /// has no word for it.
+    pub announce_downlink_size: bool,
     /// Packets of one session that may wait for their decisions.
     pub window_packets: usize,
     /// Bytes of one session that may wait for their decisions.
@@ -81,6 +83,7 @@ impl Default for Limits {
             max_connect_size: gate.max_connect_size,
             max_packet_size: gate.max_packet_size,
             max_downlink_packet_size: gate.max_downlink_packet_size,
+            announce_downlink_size: gate.announce_downlink_size,
             window_packets: gate.window_packets,
             window_bytes: gate.window_bytes,
             topic_alias_maximum: gate.topic_alias_maximum,

@@ -9,10 +9,7 @@ use crate::{
     question::Version,
     rules::{Limits, Resume, Rules},
     verdict::{ConnectAllow, PublishChanges},
-    wire::{
-        connect::{Connect, Will},
-        varint,
-    },
+    wire::connect::{Connect, Will},
 };
 
 use super::Hello;
@@ -90,12 +87,9 @@ fn bound_session(
 /// What is too large for the gate the broker has to drop [MQTT-3.1.2-25]: here it would end the session,
 /// and a retained message would end each that follows. MQTT 3.x has no word for it.
 fn bound_deliveries(connect: &mut Connect, limits: &Limits) -> Result<(), Invalid> {
-    // No packet is larger, and nothing needs to be said.
-    const LARGEST: usize = varint::MAX + 5;
-
     let most = limits.max_downlink_packet_size;
     let asked = connect.properties.maximum_packet_size;
-    if most >= LARGEST || asked.is_some_and(|asked| asked as usize <= most) {
+    if !limits.announce_downlink_size || asked.is_some_and(|asked| asked as usize <= most) {
         return Ok(());
     }
     let most = u32::try_from(most).map_err(|_| Invalid)?;

@@ -81,7 +81,7 @@ fn rules(mood: Mood) -> impl Strategy<Value = Rules> {
     let windows = (
         select(vec![512, 512, 8, 3, 2, 1]),
         select(vec![1 << 20, 1 << 20, 300, 64, 1]),
-        select(vec![32, 32, 2, 0]),
+        (select(vec![32, 32, 2, 0]), any::<bool>()),
         select(vec![1 << 20, 1 << 20, 400]),
         (
             select(vec![1024, 1024, 3, 1]),
@@ -96,7 +96,7 @@ fn rules(mood: Mood) -> impl Strategy<Value = Rules> {
         |(
             window_packets,
             window_bytes,
-            alias,
+            (alias, announce_downlink_size),
             max_packet_size,
             (receive_maximum, max_inflight),
             max_subscriptions,
@@ -107,6 +107,7 @@ fn rules(mood: Mood) -> impl Strategy<Value = Rules> {
             window_packets,
             window_bytes,
             topic_alias_maximum: alias,
+            announce_downlink_size,
             max_packet_size,
             receive_maximum,
             max_inflight,

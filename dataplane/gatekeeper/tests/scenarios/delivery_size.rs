@@ -141,14 +141,16 @@ fn a_name_that_the_mount_makes_shorter_counts_as_the_client_sees_it() {
 /// message which is too large does not end each session that wants it.
 #[test]
 fn the_broker_is_told_what_the_gate_can_carry() {
-    let told = |asked: Option<u32>, limit: usize| {
+    let tell = |asked: Option<u32>, limit: usize, is_announced: bool| {
         let size = |asked: u32| [&[0x27][..], &asked.to_be_bytes()].concat();
         let connect = Connect {
             properties: asked.map(size).unwrap_or_default(),
             ..Connect::default()
         };
-        let rules = |rules: &mut Rules| rules.limits.max_downlink_packet_size = limit;
-        let mut scene = Scene::with(V5, rules);
+        let mut scene = Scene::with(V5, |rules| {
+            rules.limits.max_downlink_packet_size = limit;
+            rules.limits.announce_downlink_size = is_announced;
+        });
         scene.client_sends(&connect.write(V5));
         let ticket = scene.asks_connect();
         scene.allows(ticket);
@@ -158,21 +160,24 @@ fn the_broker_is_told_what_the_gate_can_carry() {
         let found = packet::property(&sent.properties, 0x27)?;
         Some(u32::from_be_bytes(found.try_into().unwrap()))
     };
+    let told = |asked, limit| tell(asked, limit, true);
     assert_eq!(told(None, 1000), Some(1000));
     assert_eq!(told(Some(1001), 1000), Some(1000));
     assert_eq!(told(Some(1000), 1000), Some(1000));
     assert_eq!(told(Some(30), 1000), Some(30));
-    // No packet of MQTT is larger.
-    assert_eq!(told(None, 268_435_459), Some(268_435_459));
-    assert_eq!(told(None, 268_435_460), None);
-    assert_eq!(told(Some(u32::MAX), 268_435_460), Some(u32::MAX));
+    // Unless the operator wants it, a CONNECT passes as it came.
+    assert_eq!(tell(None, 1000, false), None);
+    assert_eq!(tell(Some(1001), 1000, false), Some(1001));
 }
 
 /// MQTT 3.x has no word for it: the CONNECT passes byte by byte.
 #[test]
 fn what_the_gate_can_carry_changes_nothing_on_v3() {
     for version in [Version::V31, Version::V311] {
-        let rules = |rules: &mut Rules| rules.limits.max_downlink_packet_size = 64;
+        let rules = |rules: &mut Rules| {
+            rules.limits.max_downlink_packet_size = 64;
+            rules.limits.announce_downlink_size = true;
+        };
         let mut scene = Scene::live_with(version, rules);
         let delivery = publish(version, "a", 0, 0);
         scene.broker_sends(&delivery);

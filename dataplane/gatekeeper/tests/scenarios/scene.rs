@@ -51,8 +51,6 @@ impl Scene {
         let mut rules = Rules::default();
         // Most clients of these stories have no keep alive, and none is given to them.
         rules.limits.max_keep_alive = 0;
-        // Nor are most brokers of these stories told what the gate can carry.
-        rules.limits.max_downlink_packet_size = usize::MAX;
         change(&mut rules);
         let now = start();
         Self {

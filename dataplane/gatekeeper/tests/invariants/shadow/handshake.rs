@@ -329,6 +329,7 @@ fn bound(connect: &mut Connect, version: Version, limits: &Limits) {
     let value = most.to_be_bytes().to_vec();
     let mut properties = connect.properties.iter_mut();
     match properties.find(|(id, _)| *id == MAXIMUM_PACKET_SIZE) {
+        _ if !limits.announce_downlink_size => {}
         None => connect.properties.push((MAXIMUM_PACKET_SIZE, value)),
         Some((_, asked)) if *asked > value => *asked = value,
         Some(_) => {}

@@ -92,6 +92,7 @@ impl Judge {
             lower(&mut expected.properties, SESSION_EXPIRY, most);
             let carries = self.rules.limits.max_downlink_packet_size as u32;
             match number(&expected.properties, MAXIMUM_PACKET_SIZE) {
+                _ if !self.rules.limits.announce_downlink_size => {}
                 Some(_) => lower(&mut expected.properties, MAXIMUM_PACKET_SIZE, carries),
                 None => {
                     let added = (MAXIMUM_PACKET_SIZE, carries.to_be_bytes().to_vec());
