@@ -109,14 +109,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
     }
 
     /// Writes until nothing is left or the peer takes no more. Ready if that changes what can be
-    /// done: there is room again, or the peer has gone.
+    /// done, or has to be: there is room again, the peer has gone, or it begins to stall, which needs a
+    /// timer.
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.broken {
             return Poll::Pending;
         }
         let was_full = !self.takes_more();
+        let was_stalled = self.stalled_since.is_some();
         self.write_out(cx);
-        if self.broken || (was_full && self.takes_more()) {
+        let stalls = !was_stalled && self.stalled_since.is_some();
+        if self.broken || stalls || (was_full && self.takes_more()) {
             return Poll::Ready(());
         }
         Poll::Pending

@@ -8,7 +8,7 @@ mod reconnect;
 use std::{io, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
-use gatekeeper::{CloseReason, Limits, Rules, Why};
+use gatekeeper::{CloseReason, Limits, Rules};
 use tidegate::{
     authz::{Authz, AuthzOptions},
     metrics::Metrics,
@@ -512,11 +512,8 @@ fn a_client_that_can_have_no_mount_is_not_let_in() {
         let mut rig = Rig::with_mount(service, 1 << 16, Duration::from_secs(30), mount);
         let hello = Connect::new("client").encode(Version::V311);
         rig.client.write_all(&hello).await.unwrap();
-        assert_eq!(read(&mut rig.client, 4).await, [0x20, 2, 0, 3]);
-        assert_eq!(
-            rig.session.await.unwrap(),
-            CloseReason::ConnectUndecided(Why::InvalidMutation)
-        );
+        assert_eq!(read(&mut rig.client, 4).await, [0x20, 2, 0, 5]);
+        assert_eq!(rig.session.await.unwrap(), CloseReason::ConnectDenied);
         assert!(
             rig.brokers.try_recv().is_err(),
             "the broker was never dialled"
