@@ -21,6 +21,9 @@ pub(super) struct Flows {
     /// The client has begun a message and not sent its PUBREL. A PUBCOMP that comes now is for an
     /// earlier one: a client may say PUBREL several times.
     unreleased: HashSet<u16>,
+    /// The last message under an identifier, if it was refused without a question and told as a
+    /// success: MQTT 3.x.
+    lost: HashMap<u16, Publish>,
     /// How often the client has sent a message that it had sent before.
     repeats: HashMap<u16, usize>,
     /// PUBREL packets of the client that nobody has taken yet, each with the number of cases that
@@ -36,6 +39,7 @@ impl Flows {
     /// A new message is asked about.
     pub(super) fn begins(&mut self, id: u16) {
         self.received.remove(&id);
+        self.lost.remove(&id);
         self.unreleased.insert(id);
         self.repeats.remove(&id);
     }
@@ -63,6 +67,14 @@ impl Flows {
     }
 }
 
+/// The message, whether or not it is said to be sent again.
+fn undup(publish: &Publish) -> Publish {
+    Publish {
+        dup: false,
+        ..publish.clone()
+    }
+}
+
 impl Judge {
     /// A PUBLISH that nobody was asked about: the same as one before, or one that is refused.
     pub(super) fn unasked(&mut self, publish: &Publish, topic: &str, refused: bool) {
@@ -71,6 +83,10 @@ impl Judge {
             let levels = topic.split('/').count();
             let is_deep = levels > self.rules.limits.max_topic_levels;
             assert!(is_deep || topic.starts_with('$'), "{topic} is lost");
+            if let Some(id) = publish.id {
+                self.flows.begins(id);
+                self.flows.lost.insert(id, undup(publish));
+            }
             return self.message_settled(publish, Fate::Dropped);
         }
         let (Some(id), 2) = (publish.id, publish.qos) else {
@@ -81,7 +97,8 @@ impl Judge {
             _ => false,
         };
         let before = self.cases.iter().rev().find(same);
-        if before.is_some_and(|case| case.is_repeated_by(publish, topic)) {
+        let was_lost = self.flows.lost.get(&id) == Some(&undup(publish));
+        if was_lost || before.is_some_and(|case| case.is_repeated_by(publish, topic)) {
             *self.flows.repeats.entry(id).or_default() += 1;
         } else {
             self.flows.refused.insert(id);
