@@ -100,7 +100,9 @@ impl Shadow {
             CloseReason::ClientGone | CloseReason::HandshakeTimeout | CloseReason::NotMqtt => {
                 Farewell::Nothing
             }
-            _ if !heard && matches!(reason, CloseReason::Drain | CloseReason::ClientStalled) => {
+            CloseReason::Drain | CloseReason::ClientStalled | CloseReason::BrokerUnresponsive
+                if !heard =>
+            {
                 Farewell::Nothing
             }
             CloseReason::ClientViolation(violation) if heard => match self.version {
