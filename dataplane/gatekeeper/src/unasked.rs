@@ -48,7 +48,9 @@ impl Unasked {
     /// What an MQTT 5 client is told. The packet is well formed: it is only not accepted.
     pub(crate) fn code(self) -> ReasonCode {
         match self {
-            Self::ReservedTopic | Self::TopicLevels => ReasonCode::TOPIC_NAME_INVALID,
+            // A denial, as Mosquitto says it.
+            Self::ReservedTopic => ReasonCode::NOT_AUTHORIZED,
+            Self::TopicLevels => ReasonCode::TOPIC_NAME_INVALID,
             Self::ReservedFilter | Self::Filter => ReasonCode::TOPIC_FILTER_INVALID,
             Self::Subscriptions => ReasonCode::QUOTA_EXCEEDED,
             Self::PayloadFormat => ReasonCode::PAYLOAD_FORMAT_INVALID,

@@ -26,7 +26,7 @@ const RESERVED: [&str; 8] = [
 fn puback(version: Version, id: u16) -> Vec<u8> {
     match version {
         Version::V31 | Version::V311 => write::ack(PUBACK, id),
-        V5 => write::ack_code(PUBACK, id, 0x90),
+        V5 => write::ack_code(PUBACK, id, 0x87),
     }
 }
 
@@ -50,7 +50,7 @@ fn nobody_publishes_where_the_broker_has_a_meaning_of_its_own() {
 fn with_qos_2_the_gate_ends_the_flow() {
     let mut scene = Scene::live(V5);
     scene.client_publishes("$queue/a", 2, 7);
-    scene.client_gets(&write::ack_code(PUBREC, 7, 0x90));
+    scene.client_gets(&write::ack_code(PUBREC, 7, 0x87));
     assert_eq!(scene.unasked(), ["reserved_topic"]);
 
     let mut scene = Scene::live(Version::V311);
@@ -204,7 +204,10 @@ fn a_topic_name_deeper_than_the_operator_allows() {
         scene.client_publishes("a/b/c/d", 0, 0);
         assert_eq!(scene.unasked(), ["topic_levels"]);
         scene.client_publishes("////", 1, 7);
-        scene.client_gets(&puback(version, 7));
+        scene.client_gets(&match version {
+            Version::V31 | Version::V311 => write::ack(PUBACK, 7),
+            V5 => write::ack_code(PUBACK, 7, 0x90),
+        });
         assert_eq!(scene.unasked(), ["topic_levels"]);
         scene.client_publishes("a/b/c", 0, 0);
         let ticket = scene.asks_publish("a/b/c");

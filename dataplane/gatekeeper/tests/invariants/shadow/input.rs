@@ -294,7 +294,9 @@ impl Shadow {
     /// What the gate says to a PUBLISH that nobody is asked about.
     fn refused_unasked(&self, publish: &Publish) -> Option<u8> {
         let deep = publish.topic.split('/').count() > self.rules.limits.max_topic_levels;
-        if deep || is_reserved(&publish.topic, &RESERVED_TOPICS) {
+        if is_reserved(&publish.topic, &RESERVED_TOPICS) {
+            Some(0x87)
+        } else if deep {
             Some(0x90)
         } else if is_misnamed(publish) {
             Some(0x99)
