@@ -50,8 +50,8 @@ pub enum Event {
     /// question. An allowed CONNECT has none but [`Connected`](Self::Connected), or the close.
     Settled(Ticket, Fate),
     /// The broker delivered a message that the client can't take: one for which a client with a mount
-    /// has no name, one that is larger than its Maximum Packet Size, or one with QoS 0 behind too many
-    /// that wait for its acknowledgements. It went nowhere; with QoS above 0 the gate acknowledged it.
+    /// has no name or whose name makes it larger than its Maximum Packet Size, or one with QoS 0 behind
+    /// too many that wait for its acknowledgements. It went nowhere; with QoS above 0 the gate acknowledged it.
     Undeliverable,
     /// A PUBLISH of the client, or one filter of its SUBSCRIBE, went nowhere, and nobody was asked.
     Unasked(Unasked),

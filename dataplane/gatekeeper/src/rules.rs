@@ -33,6 +33,7 @@ pub struct Rules {
     pub allow_dollar_wills: bool,
     /// First levels of topics to which no client may publish. Brokers keep them for themselves, or read
     /// another topic out of what follows: `$delayed/5/a` is `a`, in five seconds. Each begins with `$`.
+    /// The state of a bridge (`$SYS/broker/connection/<name>/state`) is asked about all the same.
     pub reserved_topics: Vec<String>,
     /// First levels of filters to which no client may subscribe, shared or not: to some brokers
     /// `$queue/a` is a subscription to `a`. Each begins with `$`.

@@ -75,6 +75,16 @@ pub fn begins_with(topic: &str, first_levels: &[String]) -> bool {
             .is_some_and(|first| first_levels.iter().any(|level| level == first))
 }
 
+/// Whether it is where a bridge of Mosquitto tells the broker that it is there, the one name below `$SYS`
+/// that clients publish to and that brokers take from them: `$SYS/broker/connection/<name>/state`.
+#[must_use]
+pub fn is_bridge_state(topic: &str) -> bool {
+    topic
+        .strip_prefix("$SYS/broker/connection/")
+        .and_then(|rest| rest.strip_suffix("/state"))
+        .is_some_and(|name| !name.is_empty() && !name.contains('/'))
+}
+
 /// Refuses a topic name with more than `max` levels: well formed, but not accepted.
 ///
 /// # Errors

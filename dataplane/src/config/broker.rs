@@ -21,6 +21,7 @@ pub struct Broker {
     pub pass_server_reference: bool,
     /// First levels of topics to which no client may publish, whatever the service says: the broker
     /// keeps them for itself, or reads another topic out of what follows. Each begins with `$`.
+    /// The service is asked about `$SYS/broker/connection/<name>/state` all the same: bridges need it.
     pub reserved_topics: Vec<String>,
     /// First levels of filters to which no client may subscribe: to some brokers `$queue/a` is `a`.
     pub reserved_filters: Vec<String>,

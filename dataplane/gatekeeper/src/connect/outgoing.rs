@@ -39,9 +39,10 @@ pub(super) fn connect(
     if allow.drop_will {
         connect.will = None;
     }
-    // A will goes out when its session ends [MQTT-3.1.3-9], and there are brokers that forget it then
-    // if its delay is not over.
+    // A will goes out when its session ends [MQTT-3.1.3-9]. There are brokers that forget it then if its
+    // delay is not over, but none that does so for a session that ends with its connection.
     let session = connect.properties.session_expiry.unwrap_or(0);
+    let session = if session == 0 { u32::MAX } else { session };
     if let Some(will) = &mut connect.will {
         let most = rules.limits.max_will_delay.min(session);
         if will.delay > most {

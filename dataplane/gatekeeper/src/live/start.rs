@@ -56,8 +56,7 @@ impl Live {
         let size = |limit: Option<u32>| limit.map_or(usize::MAX, |limit| limit as usize);
         let client_takes = size(asked.properties.maximum_packet_size);
         let namespace = mount.and_then(|mount| Namespace::new(mount, resumed));
-        let all_arrives =
-            namespace.is_none() && client_takes >= cx.rules.limits.max_downlink_packet_size;
+        let all_arrives = namespace.is_none();
         let takes_at_once =
             (asked.version == Version::V5).then_some(asked.properties.receive_maximum);
         Self {

@@ -18,7 +18,7 @@ use super::{End, Live};
 /// Why nobody is asked about a PUBLISH to this topic. The service would judge a topic that the broker
 /// reads as another, or a payload that is not what it is said to be [MQTT-3.3.2-4].
 pub(super) fn refusal_of_publish(publish: &Publish, name: &str, rules: &Rules) -> Option<Unasked> {
-    if topic::begins_with(name, &rules.reserved_topics) {
+    if topic::begins_with(name, &rules.reserved_topics) && !topic::is_bridge_state(name) {
         Some(Unasked::ReservedTopic)
     } else if topic::levels(name) > rules.limits.max_topic_levels {
         Some(Unasked::TopicLevels)

@@ -219,6 +219,26 @@ fn with_qos_0_what_is_too_much_is_dropped() {
     scene.client_takes(&message(0, 0));
 }
 
+/// Its later messages would go under a name that the client never heard, or has for another.
+#[test]
+fn a_new_topic_alias_is_not_dropped() {
+    let aliased = |topic: &str| {
+        let packet = Publish {
+            topic: topic.to_owned(),
+            properties: vec![0x23, 0, 1],
+            ..Publish::default()
+        };
+        packet.write(V5)
+    };
+    let mut scene = takes_with(1, |rules| rules.limits.window_bytes = 1);
+    scene.client_takes(&message(1, 1));
+    scene.waits(&message(1, 2));
+    scene.broker_sends(&aliased(""));
+    assert_eq!(scene.undeliverable(), 1);
+    scene.broker_sends(&aliased("a"));
+    scene.closes_with("broker_violation", 0x80);
+}
+
 /// The broker still has it, and sends it again on the next connection.
 #[test]
 fn what_waits_at_the_end_is_forgotten() {

@@ -175,6 +175,30 @@ fn what_only_looks_like_it_is_asked_about() {
     }
 }
 
+/// A bridge says there that it is connected, and the service may let it.
+#[test]
+fn the_state_of_a_bridge_is_asked_about() {
+    for version in BOTH {
+        let mut scene = Scene::live(version);
+        let state = "$SYS/broker/connection/plant.bridge/state";
+        scene.client_publishes(state, 0, 0);
+        let ticket = scene.asks_publish(state);
+        scene.allows(ticket);
+        scene.broker_gets(&publish(version, state, 0, 0));
+        for other in [
+            "$SYS/broker/connection/me",
+            "$SYS/broker/connection/state",
+            "$SYS/broker/connection//state",
+            "$SYS/broker/connection/a/b/state",
+            "$SYS/broker/connection/a/state/",
+            "$SYS/broker/connections/a/state",
+        ] {
+            scene.client_publishes(other, 0, 0);
+            assert_eq!(scene.unasked(), ["reserved_topic"], "{other}");
+        }
+    }
+}
+
 /// For a broker that takes them for plain topics, or a service that knows what they mean.
 #[test]
 fn the_operator_says_what_is_reserved() {

@@ -334,9 +334,10 @@ fn bound(connect: &mut Connect, version: Version, limits: &Limits) {
         Some((_, asked)) if *asked > value => *asked = value,
         Some(_) => {}
     }
-    // A will does not outlast its session.
-    let session = number(&connect.properties, SESSION_EXPIRY_INTERVAL).unwrap_or(0);
-    let most = session.min(limits.max_will_delay);
+    // A will does not outlast a session that outlasts its connection.
+    let session = number(&connect.properties, SESSION_EXPIRY_INTERVAL);
+    let session = session.filter(|seconds| *seconds > 0);
+    let most = session.unwrap_or(u32::MAX).min(limits.max_will_delay);
     let will = connect
         .will
         .iter_mut()

@@ -139,7 +139,7 @@ impl Shadow {
         if let Some(CloseReason::BrokerViolation(_)) = self.step.closing {
             if let Some(Packet::Publish(publish)) = &packet {
                 let limits = &self.rules.limits;
-                self.step.overrun = self.downlink.overruns(publish, bytes, limits);
+                self.step.overrun = self.downlink.overruns(publish, limits);
             }
             return Ok(());
         }
@@ -148,9 +148,6 @@ impl Shadow {
                 let limits = &self.rules.limits;
                 return self.downlink.deliver(&publish, bytes, limits);
             }
-            Some(Packet::Ack {
-                kind: PUBREL, id, ..
-            }) if !self.downlink.released(id) => {}
             Some(Packet::Ack { kind, id, code, .. }) if kind != PUBREL => {
                 self.take_broker_ack(kind, id, code, bytes);
             }

@@ -112,9 +112,11 @@ impl Judge {
             flags &= !WILL_FLAGS;
         }
         if let Some(will) = &mut expected.will {
-            // A will goes out when its session ends.
-            let session = number(&expected.properties, SESSION_EXPIRY).unwrap_or(0);
-            let most = self.rules.limits.max_will_delay.min(session);
+            // A will does not outlast a session that outlasts its connection.
+            let session =
+                number(&expected.properties, SESSION_EXPIRY).filter(|seconds| *seconds > 0);
+            let most = self.rules.limits.max_will_delay;
+            let most = most.min(session.unwrap_or(u32::MAX));
             lower(&mut will.0, WILL_DELAY, most);
             self.change_will(will, &mut flags, allow.mount.as_deref());
         }
