@@ -4,7 +4,7 @@ use gatekeeper::{OnDenied, OnDeniedV3, Rules, Version};
 
 use crate::{
     packet::{PUBACK, PUBCOMP, PUBREC, PUBREL},
-    scene::{ALL, BOTH, Scene, repeated, subscribe},
+    scene::{ALL, BOTH, Scene, publish, repeated, subscribe},
     write::{self, Publish},
 };
 
