@@ -22,9 +22,22 @@ use std::{env, process::ExitCode};
 
 use clap::Parser as _;
 
-use self::{options::Options, report::Report, rig::Binaries};
+use self::{
+    options::Options,
+    report::Report,
+    rig::{Binaries, launch},
+};
 
 fn main() -> ExitCode {
+    if env::args_os()
+        .nth(1)
+        .is_some_and(|verb| verb == launch::VERB)
+    {
+        return match launch::become_program(env::args_os().skip(2)) {
+            Ok(never) => match never {},
+            Err(error) => failed(&error),
+        };
+    }
     let arguments: Vec<String> = env::args().collect();
     if let [_, verb, spec] = &*arguments
         && let Some(ended) = actor::run(verb, spec)
@@ -33,14 +46,19 @@ fn main() -> ExitCode {
     }
     match bench(&Options::parse()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("tidegate-bench: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => failed(&error),
     }
 }
 
+fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("tidegate-bench: {error:#}");
+    ExitCode::FAILURE
+}
+
 fn bench(options: &Options) -> anyhow::Result<()> {
+    if let Some(nice) = options.autogroup_nice {
+        launch::be_nice(nice);
+    }
     let binaries = Binaries::find(options.binaries.as_deref(), options.build)?;
     let mut report = Report::begin();
     if binaries.haproxy.is_none() {

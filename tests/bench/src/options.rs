@@ -44,6 +44,10 @@ pub(crate) struct Options {
     /// Seconds of each measurement. By default 3.
     #[arg(long, value_name = "S")]
     seconds: Option<f64>,
+    /// Nice value of every process of the run, as a session ("autogroup"): on a machine where others are busy,
+    /// a negative one keeps latencies meaningful. Below 0 only root may.
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) autogroup_nice: Option<i32>,
     /// The clients speak MQTT 5 instead of 3.1.1.
     #[arg(long)]
     v5: bool,

@@ -4,11 +4,12 @@ mod binaries;
 mod child;
 mod gate;
 mod haproxy;
+pub(crate) mod launch;
 mod machine;
 mod reference;
 mod usage;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::Path};
 
 pub(crate) use self::{
     binaries::Binaries,
@@ -78,6 +79,14 @@ impl Load {
     }
 }
 
+/// What a counting allocator has counted so far.
+#[derive(Debug, Clone, Copy, serde::Deserialize)]
+pub(crate) struct Allocations {
+    pub(crate) allocations: u64,
+    pub(crate) reallocations: u64,
+    pub(crate) bytes: u64,
+}
+
 /// What stands between the load and the sink.
 #[derive(Debug)]
 pub(crate) struct Proxy {
@@ -94,13 +103,19 @@ impl Proxy {
         haproxy::start(program, sink.address).map(Some)
     }
 
-    /// Tidegate.
+    /// Tidegate, or a program that acts as it.
     pub(crate) fn gate(
-        binaries: &Binaries,
+        program: &Path,
         sink: &Sink,
         service: SocketAddr,
         settings: &Settings,
     ) -> anyhow::Result<Self> {
-        gate::start(binaries, sink.address, service, settings)
+        gate::start(program, sink.address, service, settings)
+    }
+
+    /// What has been allocated so far, if the program counts it.
+    pub(crate) fn allocations(&mut self) -> anyhow::Result<Allocations> {
+        self.child.say("allocations")?;
+        self.child.wait_for(|line| serde_json::from_str(line).ok())
     }
 }

@@ -1,5 +1,6 @@
 //! What is measured.
 
+mod allocations;
 mod connects;
 mod idle;
 mod isolation;
@@ -19,6 +20,8 @@ pub(crate) enum Scenario {
     Flat,
     /// QoS 1, 64 unacknowledged per client, 100 clients, 64 B.
     Qos1,
+    /// The same, but all that has become free goes out in one write.
+    Qos1Blocks,
     /// QoS 0, 20,000 a second in all, one per write, 100 clients, 64 B.
     Paced,
     /// One client, QoS 0 flat out, a service 1 ms away.
@@ -33,6 +36,8 @@ pub(crate) enum Scenario {
     Memory,
     /// New clients per second.
     Connect,
+    /// Calls of the allocator per publish; needs the feature `count-allocations`.
+    Allocations,
     /// The reference service instead of the trivial one.
     Reference,
     /// Paced, with different settings of the linger.
@@ -44,9 +49,10 @@ pub(crate) enum Scenario {
 }
 
 /// What runs unless something is named: all but the matrix.
-const DEFAULT: [Scenario; 12] = [
+const DEFAULT: [Scenario; 14] = [
     Scenario::Flat,
     Scenario::Qos1,
+    Scenario::Qos1Blocks,
     Scenario::Paced,
     Scenario::Single,
     Scenario::Idle,
@@ -54,6 +60,7 @@ const DEFAULT: [Scenario; 12] = [
     Scenario::Poison,
     Scenario::Memory,
     Scenario::Connect,
+    Scenario::Allocations,
     Scenario::Reference,
     Scenario::Linger,
     Scenario::Cache,
@@ -63,8 +70,16 @@ const DEFAULT: [Scenario; 12] = [
 const CLIENTS: usize = 100;
 /// Bytes of payload of most rows.
 const PAYLOAD: usize = 64;
-/// Unacknowledged PUBLISH packets per client.
-const WINDOW: usize = 64;
+/// QoS 1 as a client library does it: a write for each PUBLISH.
+const WINDOW: Mode = Mode::Window {
+    size: 64,
+    in_blocks: false,
+};
+/// QoS 1 with the fewest possible writes.
+const BLOCKS: Mode = Mode::Window {
+    size: 64,
+    in_blocks: true,
+};
 
 /// Runs what was chosen, in this order.
 pub(crate) fn run(
@@ -98,10 +113,14 @@ fn one(
         payload: PAYLOAD,
         service_ms: 0,
     };
-    let (flat, qos1, paced) = (Mode::Flat, Mode::Window(WINDOW), Mode::Paced(options.rate));
+    let (flat, qos1, paced) = (Mode::Flat, WINDOW, Mode::Paced(options.rate));
     match scenario {
         Scenario::Flat => throughput::flat(&plan("flat", flat), options, binaries, report),
         Scenario::Qos1 => throughput::qos1(&plan("qos1", qos1), options, binaries, report),
+        Scenario::Qos1Blocks => {
+            throughput::rows(&plan("qos1-blocks", BLOCKS), options, binaries, report)?;
+            Ok(())
+        }
         Scenario::Paced => throughput::paced(&plan("paced", paced), options, binaries, report),
         Scenario::Single => {
             let plan = Plan {
@@ -116,6 +135,10 @@ fn one(
         Scenario::Poison => isolation::poison(options, binaries, report),
         Scenario::Memory => memory::run(options, binaries, report),
         Scenario::Connect => connects::run(options, binaries, report),
+        Scenario::Allocations => {
+            let plans = [flat, qos1, paced].map(|mode| plan("allocations", mode));
+            allocations::run(plans, options, binaries, report)
+        }
         Scenario::Reference => {
             variants::reference(&plan("reference", flat), options, binaries, report)
         }

@@ -39,7 +39,11 @@ pub(crate) enum Mode {
     /// PUBLISH with QoS 0 as fast as the socket takes it, many packets per write.
     Flat,
     /// PUBLISH with QoS 1, with so many unacknowledged per client.
-    Window(usize),
+    Window {
+        size: usize,
+        /// What has become free goes out in one write, instead of one for each packet.
+        in_blocks: bool,
+    },
     /// PUBLISH with QoS 0, so many per second over all clients, each in a write of its own, with its time.
     Paced(u32),
     /// Nothing, once connected.
@@ -97,7 +101,7 @@ pub(super) fn run(spec: Spec) -> anyhow::Result<()> {
         })?;
         match spec.mode {
             Mode::Flat => flat::run(clients, &tally).await,
-            Mode::Window(size) => window::run(clients, size, &tally).await,
+            Mode::Window { size, in_blocks } => window::run(clients, size, in_blocks, &tally).await,
             Mode::Paced(rate) => paced::run(clients, rate, &tally)?,
             Mode::Storm => storm::run(&spec, &tally).await,
             Mode::Idle => {}

@@ -52,9 +52,31 @@ impl Way {
         let service = Trivial::start(service)?;
         Ok(Self {
             label: "tidegate".to_owned(),
-            proxy: Some(Proxy::gate(binaries, sink, service.address, settings)?),
+            proxy: Some(Proxy::gate(
+                &binaries.tidegate,
+                sink,
+                service.address,
+                settings,
+            )?),
             asked: Some(Asked::Trivial(service)),
         })
+    }
+
+    /// Tidegate with an allocator that counts, and a trivial service. `None`: it is not built.
+    pub(crate) fn counted(
+        binaries: &Binaries,
+        sink: &Sink,
+        settings: &Settings,
+    ) -> anyhow::Result<Option<Self>> {
+        let Some(program) = &binaries.counted else {
+            return Ok(None);
+        };
+        let service = Trivial::start(ServiceSpec::default())?;
+        Ok(Some(Self {
+            label: "counted".to_owned(),
+            proxy: Some(Proxy::gate(program, sink, service.address, settings)?),
+            asked: Some(Asked::Trivial(service)),
+        }))
     }
 
     /// Tidegate and the reference service.
@@ -66,7 +88,12 @@ impl Way {
         let service = Reference::start(binaries)?;
         Ok(Self {
             label: "reference".to_owned(),
-            proxy: Some(Proxy::gate(binaries, sink, service.address, settings)?),
+            proxy: Some(Proxy::gate(
+                &binaries.tidegate,
+                sink,
+                service.address,
+                settings,
+            )?),
             asked: Some(Asked::Reference(service)),
         })
     }
@@ -83,6 +110,10 @@ impl Way {
         self.proxy
             .as_ref()
             .map_or(sink.address, |proxy| proxy.address)
+    }
+
+    pub(crate) fn proxy_mut(&mut self) -> Option<&mut Proxy> {
+        self.proxy.as_mut()
     }
 
     pub(crate) fn proxy_id(&self) -> Option<u32> {

@@ -13,6 +13,8 @@ use anyhow::{Context as _, ensure};
 pub(crate) struct Binaries {
     pub(crate) tidegate: PathBuf,
     pub(crate) tidegate_authz: PathBuf,
+    /// Tidegate with an allocator that counts. `None`: not built.
+    pub(crate) counted: Option<PathBuf>,
     /// `None`: not installed.
     pub(crate) haproxy: Option<PathBuf>,
 }
@@ -27,6 +29,7 @@ impl Binaries {
         let found = Self {
             tidegate: folder.join("tidegate"),
             tidegate_authz: folder.join("tidegate-authz"),
+            counted: Some(beside.join("tidegate-counted")).filter(|path| path.is_file()),
             haproxy: on_path("haproxy"),
         };
         if build || !(found.tidegate.is_file() && found.tidegate_authz.is_file()) {

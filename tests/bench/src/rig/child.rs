@@ -13,10 +13,14 @@ use anyhow::{Context as _, bail};
 use serde::{Serialize, de::DeserializeOwned};
 use tempfile::TempDir;
 
+use super::launch;
+
 /// For a process to be ready or to answer; 9,000 clients have to connect in it.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Lines about trouble that are shown of each stream.
-const TROUBLES: usize = 5;
+const TROUBLES: usize = 2;
+/// Characters of such a line that are shown.
+const SHOWN: usize = 300;
 /// Lines that may wait to be read. What is more is dropped: nobody waits for it.
 const LINES: usize = 1_000;
 
@@ -40,7 +44,7 @@ impl Child {
         let me = env::current_exe().context("no path to this executable")?;
         let mut command = Command::new(me);
         command.arg(verb).arg(serde_json::to_string(spec)?);
-        let child = Self::start(verb, &mut command, None)?;
+        let child = Self::start(verb, &command, None)?;
         let ready = serde_json::from_str(&child.line()?)?;
         Ok((child, ready))
     }
@@ -48,10 +52,10 @@ impl Child {
     /// Starts a program with its files.
     pub(super) fn start(
         name: &str,
-        command: &mut Command,
+        command: &Command,
         folder: Option<TempDir>,
     ) -> anyhow::Result<Self> {
-        let mut child = command
+        let mut child = launch::wrap(command)?
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -75,10 +79,15 @@ impl Child {
 
     /// Asks an actor something.
     pub(super) fn ask<T: DeserializeOwned>(&mut self, question: &str) -> anyhow::Result<T> {
-        let stdin = self.stdin.as_mut().context("nobody to ask")?;
-        writeln!(stdin, "{question}").with_context(|| format!("{} is gone", self.name))?;
+        self.say(question)?;
         let line = self.line()?;
         serde_json::from_str(&line).with_context(|| format!("{} said {line:?}", self.name))
+    }
+
+    /// Writes a line to its standard input.
+    pub(super) fn say(&mut self, line: &str) -> anyhow::Result<()> {
+        let stdin = self.stdin.as_mut().context("nobody to talk to")?;
+        writeln!(stdin, "{line}").with_context(|| format!("{} is gone", self.name))
     }
 
     /// Waits for a line in which `find` finds something.
@@ -125,7 +134,7 @@ fn follow(stream: Option<impl Read + Send + 'static>, name: &str, lines: SyncSen
             let line = String::from_utf8_lossy(&line).into_owned();
             if is_trouble(&line) && troubles < TROUBLES {
                 troubles += 1;
-                eprintln!("{name}: {line}");
+                eprintln!("{name}: {}", line.chars().take(SHOWN).collect::<String>());
             }
             let _ = lines.try_send(line);
         }

@@ -15,9 +15,9 @@ use super::{Binaries, Proxy, child::Child};
 /// Settings beyond the base, as `key = value`: `authz.publish.max_batch` = `128`.
 pub(crate) type Settings = Vec<(String, String)>;
 
-/// Starts Tidegate before the sink, beside a service.
+/// Starts Tidegate, or a program that acts as it, before the sink and beside a service.
 pub(super) fn start(
-    binaries: &Binaries,
+    program: &Path,
     sink: SocketAddr,
     service: SocketAddr,
     settings: &Settings,
@@ -25,8 +25,8 @@ pub(super) fn start(
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("tidegate.toml");
     fs::write(&file, configuration(sink, service))?;
-    let mut command = command(&binaries.tidegate, "run", &file, settings);
-    let child = Child::start("tidegate", &mut command, Some(folder))?;
+    let command = command(program, "run", &file, settings);
+    let child = Child::start("tidegate", &command, Some(folder))?;
     let address = child.wait_for(listening)?;
     Ok(Proxy { child, address })
 }

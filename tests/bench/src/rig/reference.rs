@@ -24,7 +24,7 @@ impl Reference {
             .arg("--config")
             .arg(&file)
             .env_remove("OTEL_EXPORTER_OTLP_ENDPOINT");
-        let child = Child::start("tidegate-authz", &mut command, Some(folder))?;
+        let child = Child::start("tidegate-authz", &command, Some(folder))?;
         let address = child.wait_for(listening)?;
         Ok(Self { child, address })
     }

@@ -40,7 +40,14 @@ impl Plan {
     pub(super) fn text(&self) -> String {
         let load = match self.mode {
             Mode::Flat => "QoS 0 flat out".to_owned(),
-            Mode::Window(size) => format!("QoS 1, {size} unacknowledged per client"),
+            Mode::Window { size, in_blocks } => {
+                let writes = if in_blocks {
+                    "in blocks"
+                } else {
+                    "one per write"
+                };
+                format!("QoS 1, {size} unacknowledged per client, {writes}")
+            }
             Mode::Paced(rate) => format!("QoS 0, {rate}/s in all, one per write"),
             other => format!("{other:?}"),
         };

@@ -97,11 +97,7 @@ pub(super) fn matrix(
     binaries: &Binaries,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    for mode in [
-        Mode::Flat,
-        Mode::Window(super::WINDOW),
-        Mode::Paced(options.rate),
-    ] {
+    for mode in [Mode::Flat, super::WINDOW, Mode::Paced(options.rate)] {
         for payload in [super::PAYLOAD, 16 * 1024] {
             for clients in [1, super::CLIENTS, 1_000] {
                 for service_ms in [0, 1, 20] {

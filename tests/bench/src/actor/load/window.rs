@@ -1,9 +1,10 @@
 //! QoS 1 with a fixed number of unacknowledged packets.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
     task::JoinSet,
 };
 
@@ -12,17 +13,17 @@ use crate::packets::{self, Packet, Scanner};
 
 const READ: usize = 4 * 1024;
 
-pub(super) async fn run(clients: Vec<Client>, size: usize, tally: &Arc<Tally>) {
+pub(super) async fn run(clients: Vec<Client>, size: usize, in_blocks: bool, tally: &Arc<Tally>) {
     let mut running = JoinSet::new();
     for client in clients {
-        running.spawn(publish(client, size, Arc::clone(tally)));
+        running.spawn(publish(client, size, in_blocks, Arc::clone(tally)));
     }
     let _open = running.join_all().await;
 }
 
 /// Acknowledgements come in order, so packet identifiers go round in a ring, and what is acknowledged is
 /// what is sent again: a slice of the ring.
-async fn publish(mut client: Client, size: usize, tally: Arc<Tally>) -> Client {
+async fn publish(mut client: Client, size: usize, in_blocks: bool, tally: Arc<Tally>) -> Client {
     let ids = 1..=u16::try_from(size).unwrap_or(u16::MAX);
     let window = usize::from(*ids.end());
     let make = |id| packets::publish(client.level, 1, id, &client.topic, client.payload).0;
@@ -35,17 +36,10 @@ async fn publish(mut client: Client, size: usize, tally: Arc<Tally>) -> Client {
     let mut free = window;
     loop {
         if free > 0 && !tally.is_over() {
-            let (begin, end) = (next * packet, (next + free) * packet);
-            let written = if end <= ring.len() {
-                client.stream.write_all(&ring[begin..end]).await
-            } else {
-                let rest = ring[begin..].iter().chain(&ring[..end - ring.len()]);
-                client
-                    .stream
-                    .write_all(&rest.copied().collect::<Vec<_>>())
-                    .await
-            };
-            if written.is_err() {
+            if write(&mut client.stream, &ring, packet, next, free, in_blocks)
+                .await
+                .is_err()
+            {
                 break;
             }
             tally.sent(client.is_special, free);
@@ -72,4 +66,25 @@ async fn publish(mut client: Client, size: usize, tally: Arc<Tally>) -> Client {
     }
     tally.broken();
     client
+}
+
+/// Writes `count` packets of a ring, from `first` on.
+async fn write(
+    stream: &mut TcpStream,
+    ring: &[u8],
+    packet: usize,
+    first: usize,
+    count: usize,
+    in_blocks: bool,
+) -> io::Result<()> {
+    let (begin, end) = (first * packet, (first + count) * packet);
+    let tail = &ring[begin..end.min(ring.len())];
+    let head = &ring[..end.saturating_sub(ring.len())];
+    if in_blocks {
+        return stream.write_all(&[tail, head].concat()).await;
+    }
+    for packet in tail.chunks(packet).chain(head.chunks(packet)) {
+        stream.write_all(packet).await?;
+    }
+    Ok(())
 }
