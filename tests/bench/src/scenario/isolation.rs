@@ -1,5 +1,7 @@
 //! One bad client beside 99 good ones.
 
+use std::time::Duration;
+
 use super::throughput::Plan;
 use crate::{
     actor::{LoadSpec, Mode, POISON, SLOW},
@@ -16,6 +18,8 @@ const RATE: u32 = 5_000;
 const BOUND: f64 = 2.0;
 /// Warm-ups in which a slow client shall have been recognised.
 const RECOGNITION: u32 = 3;
+/// What counts as the beginning: the bad client has its first 50 checks in it.
+const FIRST: Duration = Duration::from_secs(1);
 
 fn plan(name: &'static str) -> Plan {
     Plan {
@@ -33,7 +37,7 @@ pub(super) fn slow(
     binaries: &Binaries,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let (without, with) = beside(plan("isolation"), SLOW, options, binaries, report)?;
+    let [without, _, with] = beside(plan("isolation"), SLOW, options, binaries, report)?;
     if let (Some(without), Some(with)) = (without.p99_us, with.p99_us) {
         report.target(
             "isolation: p99 of the others beside a slow client",
@@ -52,8 +56,8 @@ pub(super) fn poison(
     binaries: &Binaries,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let (_, with) = beside(plan("poison"), POISON, options, binaries, report)?;
-    let lost = with.lost_others as f64;
+    let [_, first, with] = beside(plan("poison"), POISON, options, binaries, report)?;
+    let lost = (first.lost_others + with.lost_others) as f64;
     report.target(
         "poison: publishes of the others lost",
         lost,
@@ -64,14 +68,14 @@ pub(super) fn poison(
     Ok(())
 }
 
-/// The others' figures without and with a special client among them.
+/// The others' figures without a special client among them, with one in its first second, and later.
 fn beside(
     plan: Plan,
     special: &str,
     options: &Options,
     binaries: &Binaries,
     report: &mut Report,
-) -> anyhow::Result<(Figures, Figures)> {
+) -> anyhow::Result<[Figures; 3]> {
     let sink = &mut Sink::start()?;
     let mut way = Way::gate(binaries, sink, plan.service(), &options.settings)?;
     let timing = options.timing();
@@ -84,20 +88,31 @@ fn beside(
         special: Some(special.to_owned()),
         ..good.clone()
     };
-    let mut rounds = (Vec::new(), Vec::new());
+    let at_first = Timing {
+        warm_up: Duration::ZERO,
+        window: FIRST,
+        ..timing
+    };
+    let mut rounds = [Vec::new(), Vec::new(), Vec::new()];
     for _ in 0..timing.rounds {
-        rounds.0.push(measure(sink, &mut way, &good, timing)?);
-        rounds.1.push(measure(sink, &mut way, &bad, timing)?);
+        rounds[0].push(measure(sink, &mut way, &good, timing)?);
+        rounds[1].push(measure(sink, &mut way, &bad, at_first)?);
+        rounds[2].push(measure(sink, &mut way, &bad, timing)?);
     }
-    let (without, with) = (Figures::median(&rounds.0), Figures::median(&rounds.1));
+    let [without, first, with] = rounds.map(|rounds| Figures::median(&rounds));
     report.title(
         plan.name,
         &format!("{} (latencies of the others)", plan.text()),
     );
-    for (way, figures) in [("all good", &without), (special, &with)] {
+    let rows = [
+        ("all good".to_owned(), &without),
+        (format!("{special}, at first"), &first),
+        (special.to_owned(), &with),
+    ];
+    for (way, figures) in rows {
         report.row(Row {
             scenario: plan.name.to_owned(),
-            way: way.to_owned(),
+            way,
             clients: plan.clients,
             payload: plan.payload,
             service_ms: plan.service_ms,
@@ -107,5 +122,5 @@ fn beside(
     if let Some(p50) = with.special_p50_us {
         report.figure(plan.name, "p50 of the bad client itself", p50 / 1e3, "ms");
     }
-    Ok((without, with))
+    Ok([without, first, with])
 }
