@@ -20,6 +20,9 @@ pub(crate) struct Report {
     figures: Vec<Single>,
     targets: Vec<Target>,
     skipped: Vec<String>,
+    /// Most cores that others kept busy in a row of the table that was begun last.
+    #[serde(skip)]
+    noise: f64,
 }
 
 /// A load over a way.
@@ -50,6 +53,8 @@ struct Target {
     bound: f64,
     unit: &'static str,
     met: bool,
+    /// Others kept the machine busy meanwhile: latencies say more about them.
+    noisy: bool,
 }
 
 /// Which side of its bound a figure shall be on.
@@ -72,6 +77,7 @@ impl Report {
             figures: Vec::new(),
             targets: Vec::new(),
             skipped: Vec::new(),
+            noise: 0.0,
         }
     }
 
@@ -79,11 +85,13 @@ impl Report {
     pub(crate) fn title(&mut self, scenario: &str, text: &str) {
         println!("\n{scenario}: {text}");
         println!("{}", table::HEAD);
+        self.noise = 0.0;
     }
 
     /// Begins a list of single figures.
     pub(crate) fn heading(&mut self, scenario: &str, text: &str) {
         println!("\n{scenario}: {text}");
+        self.noise = 0.0;
     }
 
     pub(crate) fn row(&mut self, row: Row) {
@@ -107,6 +115,7 @@ impl Report {
                 figures.skipped
             );
         }
+        self.noise = self.noise.max(figures.strangers);
         self.rows.push(row);
     }
 
@@ -135,13 +144,16 @@ impl Report {
             Shall::BeAtLeast => (value >= bound, "≥"),
         };
         let verdict = if met { "pass" } else { "MISS" };
-        println!("  {verdict}  {what}: {value:.2} {unit} (shall be {sign} {bound:.2})");
+        let noisy = self.noise > NOISE;
+        let but = if noisy { ", but others were busy" } else { "" };
+        println!("  {verdict}  {what}: {value:.2} {unit} (shall be {sign} {bound:.2}){but}");
         self.targets.push(Target {
             what: what.to_owned(),
             value,
             bound,
             unit,
             met,
+            noisy,
         });
     }
 
