@@ -1,0 +1,145 @@
+//! What a load goes over on its way to the sink.
+
+use std::net::SocketAddr;
+
+use crate::{
+    actor::{ServiceReport, ServiceSpec},
+    rig::{Binaries, Proxy, Reference, Settings, Sink, Trivial},
+};
+
+/// A way to the sink, with processes of its own.
+#[derive(Debug)]
+pub(crate) struct Way {
+    pub(crate) label: String,
+    proxy: Option<Proxy>,
+    asked: Option<Asked>,
+}
+
+/// Who is asked.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    Trivial(Trivial),
+    Reference(Reference),
+}
+
+impl Way {
+    /// Nothing between.
+    pub(crate) fn straight() -> Self {
+        Self {
+            label: "straight".to_owned(),
+            proxy: None,
+            asked: None,
+        }
+    }
+
+    /// HAProxy, if it is installed.
+    pub(crate) fn haproxy(binaries: &Binaries, sink: &Sink) -> anyhow::Result<Option<Self>> {
+        let proxy = Proxy::haproxy(binaries, sink)?;
+        Ok(proxy.map(|proxy| Self {
+            label: "haproxy".to_owned(),
+            proxy: Some(proxy),
+            asked: None,
+        }))
+    }
+
+    /// Tidegate and a trivial service.
+    pub(crate) fn gate(
+        binaries: &Binaries,
+        sink: &Sink,
+        service: ServiceSpec,
+        settings: &Settings,
+    ) -> anyhow::Result<Self> {
+        let service = Trivial::start(service)?;
+        Ok(Self {
+            label: "tidegate".to_owned(),
+            proxy: Some(Proxy::gate(
+                &binaries.tidegate,
+                sink,
+                service.address,
+                settings,
+            )?),
+            asked: Some(Asked::Trivial(service)),
+        })
+    }
+
+    /// Tidegate with an allocator that counts, and a trivial service. `None`: it is not built.
+    pub(crate) fn counted(
+        binaries: &Binaries,
+        sink: &Sink,
+        settings: &Settings,
+    ) -> anyhow::Result<Option<Self>> {
+        let Some(program) = &binaries.counted else {
+            return Ok(None);
+        };
+        let service = Trivial::start(ServiceSpec::default())?;
+        Ok(Some(Self {
+            label: "counted".to_owned(),
+            proxy: Some(Proxy::gate(program, sink, service.address, settings)?),
+            asked: Some(Asked::Trivial(service)),
+        }))
+    }
+
+    /// Tidegate and the reference service.
+    pub(crate) fn reference(
+        binaries: &Binaries,
+        sink: &Sink,
+        settings: &Settings,
+    ) -> anyhow::Result<Self> {
+        let service = Reference::start(binaries)?;
+        Ok(Self {
+            label: "reference".to_owned(),
+            proxy: Some(Proxy::gate(
+                &binaries.tidegate,
+                sink,
+                service.address,
+                settings,
+            )?),
+            asked: Some(Asked::Reference(service)),
+        })
+    }
+
+    /// Under another name.
+    pub(crate) fn called(self, label: &str) -> Self {
+        Self {
+            label: label.to_owned(),
+            ..self
+        }
+    }
+
+    pub(crate) fn target(&self, sink: &Sink) -> SocketAddr {
+        self.proxy
+            .as_ref()
+            .map_or(sink.address, |proxy| proxy.address)
+    }
+
+    pub(crate) fn proxy_mut(&mut self) -> Option<&mut Proxy> {
+        self.proxy.as_mut()
+    }
+
+    pub(crate) fn proxy_id(&self) -> Option<u32> {
+        self.proxy.as_ref().map(|proxy| proxy.child.id())
+    }
+
+    pub(super) fn service_id(&self) -> Option<u32> {
+        self.asked.as_ref().map(|asked| match asked {
+            Asked::Trivial(service) => service.child.id(),
+            Asked::Reference(service) => service.child.id(),
+        })
+    }
+
+    /// Where the service is.
+    pub(crate) fn service(&self) -> Option<SocketAddr> {
+        self.asked.as_ref().map(|asked| match asked {
+            Asked::Trivial(service) => service.address,
+            Asked::Reference(service) => service.address,
+        })
+    }
+
+    /// What the service has been asked, if it is one that counts.
+    pub(super) fn asked(&mut self) -> anyhow::Result<Option<ServiceReport>> {
+        match &mut self.asked {
+            Some(Asked::Trivial(service)) => service.report().map(Some),
+            Some(Asked::Reference(_)) | None => Ok(None),
+        }
+    }
+}
