@@ -15,6 +15,7 @@ mod mutate;
 mod namespace;
 mod offer;
 mod publish;
+mod recheck;
 mod release;
 mod start;
 mod subscribe;
@@ -100,6 +101,9 @@ enum Ending {
     Leaving,
     /// The session ends when the line is empty, or at this time.
     Lingering { reason: CloseReason, until: Instant },
+    /// Nobody decided about something, and the session ends for that when there is a permit. The line
+    /// is given up.
+    AwaitingPermit(Box<End>),
 }
 
 impl Live {
@@ -116,7 +120,7 @@ impl Live {
 
     /// Whether nothing more is wanted from the client.
     pub(crate) fn is_leaving(&self) -> bool {
-        !matches!(self.ending, Ending::Open)
+        matches!(self.ending, Ending::Leaving | Ending::Lingering { .. })
     }
 
     /// The largest packet that the client was told it may send [MQTT-3.2.2-15].
@@ -142,7 +146,7 @@ impl Live {
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let lingering = match self.ending {
             Ending::Lingering { until, .. } => Some(until),
-            Ending::Open | Ending::Leaving => None,
+            Ending::Open | Ending::Leaving | Ending::AwaitingPermit(_) => None,
         };
         [
             lingering,
@@ -197,7 +201,7 @@ impl Live {
                 let until = *until;
                 self.ending = Ending::Lingering { reason, until };
             }
-            (Ending::Open, _) => {
+            (Ending::Open | Ending::AwaitingPermit(_), _) => {
                 let until = cx.now + cx.rules.deadlines.linger;
                 self.ending = Ending::Lingering { reason, until };
             }
@@ -208,7 +212,7 @@ impl Live {
     /// Lets out what may leave now.
     fn proceed(mut self: Box<Self>, cx: &mut Context<'_>) -> Phase {
         if let Err(end) = self.release(cx) {
-            return self.close(end, cx);
+            return self.end(end, cx);
         }
         match self.ending {
             Ending::Lingering { reason, .. } if self.queue.is_empty() => {

@@ -281,5 +281,6 @@ fn subscribe_question(
     SubscribeQuestion {
         filters,
         user_properties: subscribe.user_properties.clone(),
+        recheck: false,
     }
 }

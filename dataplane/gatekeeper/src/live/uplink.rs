@@ -29,7 +29,7 @@ impl Live {
         self.keep_alive.heard_client(cx.now);
         match self.take_client_frame(frame, cx) {
             Ok(()) => self.proceed(cx),
-            Err(end) => self.close(end, cx),
+            Err(end) => self.end(end, cx),
         }
     }
 

@@ -56,6 +56,8 @@ use self::{
 #[derive(Debug, Default)]
 struct Step {
     closing: Option<CloseReason>,
+    /// The step has a packet that ends the session, now or later.
+    failing: bool,
     closed: bool,
     /// A packet of the client that does not stand in the line.
     through: Option<Vec<u8>>,
@@ -133,6 +135,8 @@ pub(crate) struct Shadow {
     goodbye: Option<u8>,
     /// What the packet at the head of the line ended the session with.
     fatal: Option<(CloseReason, Code)>,
+    /// What the session is to end with, when there is a permit.
+    waits_for_permit: Option<CloseReason>,
     step: Step,
 }
 
@@ -179,6 +183,7 @@ impl Shadow {
             said_goodbye: false,
             goodbye: None,
             fatal: None,
+            waits_for_permit: None,
             step: Step::default(),
         }
     }
@@ -211,6 +216,9 @@ impl Shadow {
                 Action::Close(reason) => Some(*reason),
                 _ => None,
             }),
+            failing: actions
+                .iter()
+                .any(|action| matches!(action, Action::FailureClose(_))),
             ..Step::default()
         };
         if !self.gate_reads || !self.driver_reads {
@@ -236,6 +244,10 @@ impl Shadow {
         }
         ensure!(self.live, "no end of the handshake at {now} ms");
         ensure!(self.line.arrivals.is_empty(), "a packet stays in the line");
+        ensure!(
+            self.waits_for_permit.is_none(),
+            "the permit came to nothing"
+        );
         if broker_answers {
             ensure!(!self.acks.owes(), "an acknowledgement is never sent");
             ensure!(
@@ -251,8 +263,8 @@ impl Shadow {
         match action {
             Action::Ask(ticket, question) => self.asked(*ticket, question),
             Action::Cancel(ticket) => {
-                self.asks
-                    .cancel(*ticket, self.now, self.step.closing.is_some())
+                let gives_up = self.step.closing.is_some() || self.step.failing;
+                self.asks.cancel(*ticket, self.now, gives_up)
             }
             Action::Dial { client_id } => self.handshake.dial(client_id, &self.asks, self.now),
             Action::ToBroker(admitted) => self.broker_gets(admitted.clone()),
@@ -273,6 +285,10 @@ impl Shadow {
                 self.step.unasked -= 1;
                 Ok(())
             }
+            Action::Note(Event::Subscribed { .. } | Event::Unsubscribed { .. }) => {
+                Err(format!("{action:?}"))
+            }
+            Action::FailureClose(reason) => self.waits(*reason),
             Action::Close(reason) => {
                 self.step.closed = true;
                 ensure!(!self.asks.is_waiting(), "a question outlives the end");
@@ -285,6 +301,31 @@ impl Shadow {
                 self.ended(*reason, input)
             }
         }
+    }
+
+    /// A failure ends the session when there is a permit, and nothing is left to be released until
+    /// then.
+    fn waits(&mut self, reason: CloseReason) -> Checked {
+        ensure!(self.waits_for_permit.is_none(), "a second permit is wanted");
+        ensure!(
+            self.fatal.is_some_and(|(cause, _)| cause == reason),
+            "{reason:?} is to end the session without a cause"
+        );
+        ensure!(!self.leaves_anyway(), "somebody who leaves has to wait");
+        ensure!(!self.asks.is_waiting(), "a question outlives the failure");
+        let waiting = |arrival: &line::Arrival| arrival.ticket.is_some();
+        ensure!(
+            !self.line.arrivals.iter().any(waiting),
+            "a packet without a fate"
+        );
+        self.line.arrivals.clear();
+        self.waits_for_permit = Some(reason);
+        Ok(())
+    }
+
+    /// Whether the session ends soon, whatever the service does.
+    fn leaves_anyway(&self) -> bool {
+        self.told.client_end || self.told.drain || self.told.goodbye
     }
 
     fn asked(&mut self, ticket: Ticket, question: &Question) -> Checked {
@@ -370,7 +411,9 @@ impl Shadow {
         );
         let crowded = waiting >= most;
         let holds = count > 0 || requests > 0 || crowded || self.keep_alive.has_pings();
-        let open = !self.told.client_end && !self.told.drain;
+        let waits = self.waits_for_permit.is_some();
+        ensure!(!waits || !self.gate_reads, "a failure, and more is read");
+        let open = !self.told.client_end && !self.told.drain && !waits;
         ensure!(
             holds || !open || self.gate_reads,
             "nothing is held and nothing is read"

@@ -36,7 +36,7 @@ fn cases_of(mood: Mood) -> impl Strategy<Value = Case> {
         dials(mood),
         greetings(mood),
     );
-    let lag = prop_oneof![Just(0), 0..40u64];
+    let lag = (prop_oneof![Just(0), 0..40u64], select(vec![0, 0, 30, 3000]));
     let story = (
         vec(steps(mood), 0..40),
         vec(answers(mood), 1..12),
@@ -44,7 +44,7 @@ fn cases_of(mood: Mood) -> impl Strategy<Value = Case> {
     );
     let version = select(vec![Version::V5, Version::V5, Version::V311, Version::V31]);
     (version, rules(mood), opening, lag, story).prop_map(
-        |(version, rules, opening, timer_lag, story)| {
+        |(version, rules, opening, (timer_lag, permit_delay), story)| {
             let (first, hello, admission, dial, greeting) = opening;
             let (steps, answers, replies) = story;
             Case {
@@ -56,6 +56,7 @@ fn cases_of(mood: Mood) -> impl Strategy<Value = Case> {
                 dial,
                 greeting,
                 timer_lag,
+                permit_delay,
                 steps,
                 answers,
                 replies,
@@ -331,6 +332,7 @@ fn ops(mood: Mood) -> impl Strategy<Value = Op> {
         1 => Just(Op::BrokerDisconnects),
         1 => vec(any::<u8>(), 1..20).prop_map(Op::BrokerRaves),
         1 => Just(Op::Drain),
+        2 => select(vec![0x98, 0x87, 0x8A, 0x97, 0x9C, 0x00]).prop_map(Op::Terminate),
         1 => select(vec![Side::Client, Side::Broker]).prop_map(Op::Stall),
     ];
     also(mood, orderly, 9, fatal)

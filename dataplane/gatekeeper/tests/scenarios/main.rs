@@ -25,11 +25,13 @@ mod offer;
 mod order;
 #[path = "../support/packet.rs"]
 mod packet;
+mod permit;
 mod publish;
 mod purge;
 mod qos2;
 mod quota;
 mod redelivery;
+mod revocation;
 mod scene;
 mod statements;
 mod statements_flow;

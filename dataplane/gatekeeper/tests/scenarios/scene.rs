@@ -36,6 +36,8 @@ pub(crate) struct Scene {
     fates: HashMap<Ticket, Fate>,
     undeliverable: usize,
     unasked: Vec<&'static str>,
+    /// Whether an end that needs a permit gets one at once.
+    permits: bool,
     client_input: BytesMut,
     broker_input: BytesMut,
 }
@@ -64,6 +66,7 @@ impl Scene {
             fates: HashMap::new(),
             undeliverable: 0,
             unasked: Vec::new(),
+            permits: true,
             client_input: BytesMut::new(),
             broker_input: BytesMut::new(),
         }
@@ -198,6 +201,24 @@ impl Scene {
 
     pub(crate) fn broker_is_not_reached(&mut self) {
         self.calls(|gate, now| gate.handle_upstream(Upstream::Failed, now));
+    }
+
+    /// From now on an end that needs a permit has to wait for it.
+    pub(crate) fn withholds_permits(&mut self) {
+        self.permits = false;
+    }
+
+    pub(crate) fn permit_comes(&mut self) {
+        self.calls(Gatekeeper::handle_permit);
+    }
+
+    pub(crate) fn service_terminates(&mut self, code: u8, reason: Option<&str>) {
+        let reason = reason.map(Into::into);
+        self.calls(|gate, now| gate.handle_terminate(ReasonCode::new(code), reason, now));
+    }
+
+    pub(crate) fn service_wants_a_recheck(&mut self) {
+        self.calls(Gatekeeper::handle_recheck);
     }
 
     pub(crate) fn drain_begins(&mut self) {
@@ -442,6 +463,15 @@ impl Scene {
         }
     }
 
+    /// The session is to end for this, and waits for the permit.
+    #[track_caller]
+    pub(crate) fn wants_to_close(&mut self, reason: &str) {
+        match self.next() {
+            Some(Action::FailureClose(found)) => assert_eq!(found.as_str(), reason),
+            other => panic!("{other:?} where a permit is to be waited for"),
+        }
+    }
+
     /// The gate has taken the packet, whatever it made of it.
     #[track_caller]
     pub(crate) fn takes_it(&mut self) {
@@ -524,6 +554,14 @@ impl Scene {
         call(&mut self.gate, self.now);
         self.actions
             .extend(std::iter::from_fn(|| self.gate.poll_action()));
+        if self.permits
+            && self
+                .actions
+                .pop_back_if(|action| matches!(action, Action::FailureClose(_)))
+                .is_some()
+        {
+            self.call(Gatekeeper::handle_permit);
+        }
     }
 
     /// Hands over what has come in, as far as it is wanted.

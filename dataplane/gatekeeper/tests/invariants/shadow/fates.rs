@@ -21,7 +21,7 @@ impl Shadow {
         if !self.live {
             return Ok(());
         }
-        let closing = self.step.closing.is_some();
+        let closing = self.step.closing.is_some() || self.step.failing;
         if closing && fate == Fate::Closed {
             while self.line.head()?.ticket.is_none() {
                 self.line.arrivals.pop_front();

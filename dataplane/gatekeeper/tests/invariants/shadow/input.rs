@@ -40,6 +40,8 @@ pub(crate) enum Input {
     ClientEof,
     BrokerEof,
     Drain,
+    Terminate(u8),
+    Permit,
     Stall(Side),
     Timeout,
     Reading(bool),
@@ -51,6 +53,8 @@ pub(super) struct Told {
     pub(super) client_end: bool,
     pub(super) broker_end: bool,
     pub(super) drain: bool,
+    /// The client has said DISCONNECT, and it may stand in the line.
+    pub(super) goodbye: bool,
     /// When the first word came of an end that leaves time for what was read before.
     pub(super) ending_since: Option<u64>,
 }
@@ -72,12 +76,21 @@ impl Shadow {
             }
             Input::BrokerEof => self.told.broker_end = true,
             Input::Reading(reading) => self.driver_reads = *reading,
-            Input::ClientViolation | Input::BrokerViolation | Input::Stall(_) | Input::Timeout => {}
+            Input::ClientViolation
+            | Input::BrokerViolation
+            | Input::Stall(_)
+            | Input::Terminate(_)
+            | Input::Permit
+            | Input::Timeout => {}
         }
         Ok(())
     }
 
     fn take_client_frame(&mut self, bytes: &[u8]) -> Checked {
+        ensure!(
+            self.waits_for_permit.is_none(),
+            "a packet of the client is taken after a failure"
+        );
         if !self.live {
             self.step.frame =
                 packet::read(self.version, bytes).map(|packet| (packet, bytes.to_vec()));
@@ -263,6 +276,7 @@ impl Shadow {
             return Err(format!("{packet:?} is taken, {code:#04x} is due"));
         }
         self.inflight.take(&packet);
+        self.told.goodbye |= matches!(packet, Packet::Disconnect { .. });
         let filters = match &packet {
             Packet::Subscribe { filters, .. } => self.count_filters(filters),
             Packet::Unsubscribe { filters, .. } => {

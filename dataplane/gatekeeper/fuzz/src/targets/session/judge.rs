@@ -210,7 +210,15 @@ impl Judge {
                 self.connected = true;
             }
             Action::Note(Event::Undeliverable) => self.withheld(),
-            Action::Note(Event::Unasked(_)) => {}
+            Action::Note(
+                Event::Unasked(_) | Event::Subscribed { .. } | Event::Unsubscribed { .. },
+            ) => {}
+            Action::FailureClose(_) => {
+                assert!(
+                    self.asks.open().is_empty(),
+                    "a question outlives the failure"
+                );
+            }
             Action::Close(_) => {
                 self.closed = true;
             }
