@@ -35,8 +35,8 @@ pub enum Action {
     /// The session is to end because nobody decided. Bring
     /// [`Gatekeeper::handle_permit`](crate::Gatekeeper::handle_permit) when there is room for one
     /// more such end, so that an outage of the service does not become a storm of reconnects. Until
-    /// then nothing more is taken from the client, and nothing of it leaves; any other end of the
-    /// session needs no permit. At most once in a session.
+    /// then nothing more is taken from the client, nothing of it leaves, and nothing is delivered to
+    /// it; any other end of the session needs no permit. At most once in a session.
     FailureClose(CloseReason),
     /// Something worth recording.
     Note(Event),
@@ -126,6 +126,8 @@ pub enum Exempt {
     Purge,
     /// UNSUBSCRIBE: no permission may block leaving [MQTT-3.10.4-1].
     Unsubscribe,
+    /// UNSUBSCRIBE of the gate's own: what was allowed is no longer.
+    Withdraw,
     /// PINGREQ, the client's or the gate's own.
     Ping,
     /// DISCONNECT.

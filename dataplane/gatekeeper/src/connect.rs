@@ -219,6 +219,7 @@ impl Hello {
             max_session_expiry: outgoing::max_session_expiry(&admission.allow, &cx.rules.limits),
             expires_at: admission.allow.expires_at,
             mount: admission.allow.mount.clone(),
+            limits: admission.allow.limits,
         };
         let live = Box::new(Live::new(start, cx));
         if self.recheck {

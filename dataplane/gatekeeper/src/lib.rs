@@ -57,6 +57,7 @@ mod live;
 mod mount;
 mod question;
 mod queue;
+mod rate;
 pub mod reason;
 mod reply;
 mod revocation;

@@ -83,7 +83,8 @@ impl Live {
         self.give_up(cx);
         cx.actions.failure_close(end.reason);
         self.ending = Ending::AwaitingPermit(Box::new(end));
-        self.proceed(cx)
+        self.note_reading(&cx.rules.limits, cx.now);
+        Phase::Live(self)
     }
 
     /// The end that was waited for may come now.
@@ -102,6 +103,7 @@ impl Live {
         for ticket in self.queue.abandon(cx.actions) {
             cx.actions.settled(ticket, Fate::Closed);
         }
+        self.abandon_recheck(cx);
     }
 
     /// Ends the session now. The broker leg is closed without a DISCONNECT, so that the broker

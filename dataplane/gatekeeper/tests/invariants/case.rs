@@ -182,6 +182,10 @@ pub(crate) enum Op {
     Drain,
     /// The service ends the session with this code.
     Terminate(u8),
+    /// The service wants to be asked again, though it may end the session.
+    Recheck {
+        even_if_resumed: bool,
+    },
     Stall(Side),
     /// The driver stops reading the client, or goes on.
     Reading(bool),

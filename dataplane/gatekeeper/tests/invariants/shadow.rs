@@ -17,11 +17,12 @@ mod input;
 mod keepalive;
 mod line;
 mod offer;
+mod recheck;
 mod subscriptions;
 mod table;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     time::{Duration, Instant},
 };
 
@@ -76,6 +77,9 @@ struct Step {
     given_up: bool,
     /// What the client's packet deserves, if it asks for what it may not.
     misuse: Option<u8>,
+    /// Filters that the gate has to leave, and those that it left.
+    withdraws: Vec<String>,
+    withdrawn: Vec<String>,
     /// Whether the broker delivers more than there is room for.
     overrun: bool,
 }
@@ -121,6 +125,10 @@ pub(crate) struct Shadow {
     /// How many filters each UNSUBSCRIBE at the broker has.
     unsubscribes: HashMap<u16, usize>,
     subscriptions: Subscriptions,
+    /// What is asked about again: the filter, and since when it is there.
+    rechecks: BTreeMap<Ticket, (String, usize)>,
+    /// UNSUBSCRIBE packets of the gate at the broker, and when they left.
+    withdrawals: Vec<(u16, u64)>,
     downlink: Downlink,
     offer: Offer,
     receive_maximum: usize,
@@ -172,6 +180,8 @@ impl Shadow {
             subscribes: HashMap::new(),
             unsubscribes: HashMap::new(),
             subscriptions: Subscriptions::default(),
+            rechecks: BTreeMap::new(),
+            withdrawals: Vec::new(),
             downlink: Downlink::new(case.version, &case.hello),
             offer: Offer::default(),
             receive_maximum: usize::MAX,
@@ -190,6 +200,11 @@ impl Shadow {
 
     pub(crate) fn is_live(&self) -> bool {
         self.live && !self.closed
+    }
+
+    /// Whether the broker may have kept something.
+    pub(crate) fn is_resumed(&self) -> bool {
+        self.resumed
     }
 
     /// Compares one step. `peers` tells whether the client and the broker have done what they may
@@ -264,7 +279,9 @@ impl Shadow {
             Action::Ask(ticket, question) => self.asked(*ticket, question),
             Action::Cancel(ticket) => {
                 let gives_up = self.step.closing.is_some() || self.step.failing;
-                self.asks.cancel(*ticket, self.now, gives_up)
+                self.asks.cancel(*ticket, self.now, gives_up)?;
+                self.recheck_ends(*ticket);
+                Ok(())
             }
             Action::Dial { client_id } => self.handshake.dial(client_id, &self.asks, self.now),
             Action::ToBroker(admitted) => self.broker_gets(admitted.clone()),
@@ -337,7 +354,11 @@ impl Shadow {
         };
         let until = self.now + u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
         self.asks.put(ticket, count, Hook::of(question), until)?;
-        if self.live {
+        if let Question::Subscribe(subscribe) = question
+            && subscribe.recheck
+        {
+            self.asked_again(ticket, subscribe)
+        } else if self.live {
             self.line.asked(ticket, question)
         } else {
             let frame = self.step.frame.take();
@@ -346,6 +367,7 @@ impl Shadow {
     }
 
     fn check_step(&mut self, gate: &Gatekeeper) -> Checked {
+        self.check_withdrawals(self.step.closed || self.step.failing)?;
         let step = std::mem::take(&mut self.step);
         self.closed = step.closed;
         ensure!(
@@ -378,6 +400,9 @@ impl Shadow {
     }
 
     fn check_live(&self) -> Checked {
+        if self.rechecks.is_empty() && self.waits_for_permit.is_none() {
+            self.subscriptions.check_doubts()?;
+        }
         let limits = &self.rules.limits;
         let line = &self.line;
         if let Some(head) = line.arrivals.front() {

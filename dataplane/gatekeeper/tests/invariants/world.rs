@@ -235,6 +235,9 @@ impl<'a> World<'a> {
                 self.broker_does(Deed::Send(bytes.clone()));
             }
             Op::Drain => return self.tell(&Input::Drain, Gatekeeper::handle_drain),
+            Op::Recheck { even_if_resumed } if *even_if_resumed || !self.shadow.is_resumed() => {
+                return self.tell(&Input::Recheck, Gatekeeper::handle_recheck);
+            }
             &Op::Terminate(code) => {
                 return self.tell(&Input::Terminate(code), |gate, now| {
                     gate.handle_terminate(ReasonCode::new(code), Some("revoked".into()), now)

@@ -187,17 +187,21 @@ fn the_will_is_published_or_not_as_the_operator_wants() {
                     .suppress_will_on
                     .extend(suppresses.then_some("revoked"));
             };
+            let goodbye: &[u8] = match version {
+                Version::V5 => &[0xE0, 2, 0, 0],
+                _ => &[0xE0, 0],
+            };
             let mut scene = Scene::with(version, rules).connected(&connect, &[]);
             scene.service_terminates(0x98, None);
             if suppresses {
-                scene.broker_gets(&[0xE0, 0]);
+                scene.broker_gets(goodbye);
             }
             scene.closes_with("revoked", 0x98);
 
             let mut scene = Scene::with(version, rules).greeted(&connect);
             scene.service_terminates(0x87, None);
             if suppresses {
-                scene.broker_gets(&[0xE0, 0]);
+                scene.broker_gets(goodbye);
             }
             scene.client_gets_connack(if version == Version::V5 { 0x87 } else { 5 });
             scene.closes("revoked");

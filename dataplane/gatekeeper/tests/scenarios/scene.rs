@@ -36,6 +36,7 @@ pub(crate) struct Scene {
     fates: HashMap<Ticket, Fate>,
     undeliverable: usize,
     unasked: Vec<&'static str>,
+    reported: Vec<Event>,
     /// Whether an end that needs a permit gets one at once.
     permits: bool,
     client_input: BytesMut,
@@ -66,6 +67,7 @@ impl Scene {
             fates: HashMap::new(),
             undeliverable: 0,
             unasked: Vec::new(),
+            reported: Vec::new(),
             permits: true,
             client_input: BytesMut::new(),
             broker_input: BytesMut::new(),
@@ -512,6 +514,12 @@ impl Scene {
         std::mem::take(&mut self.unasked)
     }
 
+    /// The subscriptions that were told of, made and left.
+    pub(crate) fn reported(&mut self) -> Vec<Event> {
+        self.is_quiet();
+        std::mem::take(&mut self.reported)
+    }
+
     pub(crate) fn reads_client(&self) -> bool {
         self.gate.wants_read(Side::Client)
     }
@@ -532,6 +540,9 @@ impl Scene {
                 }
                 Some(Action::Note(Event::Undeliverable)) => self.undeliverable += 1,
                 Some(Action::Note(Event::Unasked(unasked))) => self.unasked.push(unasked.as_str()),
+                Some(Action::Note(
+                    event @ (Event::Subscribed { .. } | Event::Unsubscribed { .. }),
+                )) => self.reported.push(event),
                 _ => {}
             }
         }

@@ -148,6 +148,11 @@ impl World {
             }
             Op::Eof(side) => self.tell(Input::Other, |gate, now| gate.handle_eof(side, now)),
             Op::Drain => self.tell(Input::Other, Gatekeeper::handle_drain),
+            Op::Terminate(code) => self.tell(Input::Other, |gate, now| {
+                let reason = Some("revoked".into());
+                gate.handle_terminate(ReasonCode::new(code), reason, now);
+            }),
+            Op::Recheck => self.tell(Input::Other, Gatekeeper::handle_recheck),
             Op::Stall(side) => self.tell(Input::Other, |gate, now| gate.handle_stall(side, now)),
             Op::Reading(side, reads) => self.tell(Input::Other, |gate, now| {
                 gate.handle_reading(side, reads, now);

@@ -152,12 +152,20 @@ impl Shadow {
             CloseReason::ClientStalled => matches!(input, Input::Stall(Side::Client)),
             // The driver says so, and these stories do not.
             CloseReason::PacketTimeout => false,
-            CloseReason::Revoked => matches!(input, Input::Terminate(_)),
+            CloseReason::Revoked => match input {
+                Input::Terminate(_) => true,
+                Input::Recheck => self.live && self.resumed,
+                _ => self.told.recheck && self.resumed,
+            },
             CloseReason::KeepAliveTimeout => self.keep_alive.client_is_silent(self.now),
             CloseReason::BrokerUnresponsive => {
                 let patience = deadlines.broker_ping;
                 matches!(input, Input::Stall(Side::Broker))
                     || self.keep_alive.broker_is_silent(self.now, patience)
+                    || self
+                        .withdrawals
+                        .first()
+                        .is_some_and(|(_, sent)| self.now >= sent + millis(patience))
             }
             CloseReason::HandshakeTimeout => {
                 !self.handshake.is_heard() && self.now >= millis(deadlines.handshake)

@@ -41,6 +41,7 @@ pub(crate) enum Input {
     BrokerEof,
     Drain,
     Terminate(u8),
+    Recheck,
     Permit,
     Stall(Side),
     Timeout,
@@ -53,6 +54,8 @@ pub(super) struct Told {
     pub(super) client_end: bool,
     pub(super) broker_end: bool,
     pub(super) drain: bool,
+    /// While the session was beginning.
+    pub(super) recheck: bool,
     /// The client has said DISCONNECT, and it may stand in the line.
     pub(super) goodbye: bool,
     /// When the first word came of an end that leaves time for what was read before.
@@ -64,7 +67,16 @@ impl Shadow {
         match input {
             Input::ClientFrame(bytes) => self.take_client_frame(bytes)?,
             Input::BrokerFrame(bytes) => self.take_broker_frame(bytes)?,
-            Input::Verdict(ticket, verdict) => self.asks.answer(*ticket, verdict, self.now),
+            Input::Verdict(ticket, verdict) => {
+                self.asks.answer(*ticket, verdict, self.now);
+                self.recheck_ends(*ticket);
+            }
+            Input::Recheck if self.live => {
+                if self.waits_for_permit.is_none() {
+                    self.subscriptions.doubt();
+                }
+            }
+            Input::Recheck => self.told.recheck = true,
             Input::Upstream(works) => self.handshake.reached(*works),
             Input::ClientEof => {
                 self.told.client_end = true;
@@ -157,6 +169,8 @@ impl Shadow {
             return Ok(());
         }
         match packet {
+            // As after the end.
+            Some(Packet::Publish(_)) if self.waits_for_permit.is_some() => {}
             Some(Packet::Publish(publish)) => {
                 let limits = &self.rules.limits;
                 return self.downlink.deliver(&publish, bytes, limits);
@@ -202,6 +216,10 @@ impl Shadow {
                 let filters = self.unsubscribes.remove(&id);
                 let fits = |filters| self.version != Version::V5 || filters == codes.len();
                 ensure!(filters.is_some_and(fits), "UNSUBACK {id} fits nothing");
+                self.withdrawals.retain(|(own, _)| *own != id);
+                if self.inflight.frees_own(id) {
+                    return Ok(());
+                }
                 self.inflight.unsuback(id);
                 self.step.pass = Some(bytes.to_vec());
             }
@@ -330,7 +348,11 @@ impl Shadow {
                     return Err(Code::Exactly(0x8F));
                 }
                 self.subscriptions
-                    .ask(filter, limits.max_subscriptions)
+                    .ask(
+                        filter,
+                        limits.max_subscriptions,
+                        limits.max_subscription_bytes,
+                    )
                     .ok_or(Code::Exactly(0x97))
             })
             .collect()
