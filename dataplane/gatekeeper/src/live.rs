@@ -242,11 +242,11 @@ impl Live {
 
     /// Lets out what may leave now.
     fn proceed(mut self: Box<Self>, cx: &mut Context<'_>) -> Phase {
-        if matches!(self.ending, Ending::AwaitingPermit(_)) {
-            return Phase::Live(self);
-        }
         if let Some(rate) = &mut self.rate {
             rate.refresh(cx.now);
+        }
+        if matches!(self.ending, Ending::AwaitingPermit(_)) {
+            return Phase::Live(self);
         }
         if let Err(end) = self.release(cx).and_then(|()| self.advance_recheck(cx)) {
             return self.end(end, cx);

@@ -224,6 +224,11 @@ impl Subscriptions {
         }
     }
 
+    /// Whether something may have to be asked about again.
+    pub(crate) fn has_doubts(&self) -> bool {
+        !self.doubtful.is_empty()
+    }
+
     /// What is to be asked about next, at most so many. They are not yielded again.
     pub(crate) fn next_doubtful(&mut self, most: usize) -> Vec<Standing> {
         let mut next = Vec::new();

@@ -95,7 +95,7 @@ impl Live {
             }
         }
         self.recheck.take_if(|recheck| recheck.is_done());
-        if self.recheck.is_none() {
+        if self.recheck.is_none() && self.subscriptions.has_doubts() {
             self.recheck = self.ask_again(cx);
         }
         Ok(())

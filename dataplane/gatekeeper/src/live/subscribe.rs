@@ -156,7 +156,7 @@ impl Live {
                 }
                 Some(refused) => {
                     let outcome = match refused.is_denied {
-                        true => Outcome::Denied,
+                        true => Outcome::Denied(subscription.parsed.full().clone()),
                         false => Outcome::Undecided,
                     };
                     outcomes.push((reserved, outcome));
@@ -232,12 +232,18 @@ impl Live {
             match outcome {
                 Outcome::Forwarded(options) => self.subscriptions.forward(*reserved, *options),
                 Outcome::Undecided => self.subscriptions.decline(*reserved),
-                Outcome::Denied => {
+                Outcome::Denied(filter) => {
                     let mut later = outcomes.iter().skip(index + 1);
                     if later.any(|(other, _)| other.is_about_the_filter_of(*reserved)) {
                         self.subscriptions.decline(*reserved);
                     } else {
-                        withdrawn.extend(self.subscriptions.deny(*reserved));
+                        let known = self.subscriptions.deny(*reserved);
+                        // The broker may have kept it from a former connection.
+                        let kept = || Withdrawn {
+                            filter: (**filter).into(),
+                            granted: false,
+                        };
+                        withdrawn.extend(known.or_else(|| self.resumed.then(kept)));
                     }
                 }
             }
@@ -257,8 +263,8 @@ impl Live {
 enum Outcome {
     /// It goes to the broker.
     Forwarded(Options),
-    /// It was denied: what stands of it must not go on.
-    Denied,
+    /// This filter was denied: what stands of it must not go on.
+    Denied(ByteString),
     /// Nobody decided, or there was no room for it. What stands of it was allowed once.
     Undecided,
 }

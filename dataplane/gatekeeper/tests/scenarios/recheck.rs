@@ -411,6 +411,26 @@ fn a_denied_subscribe_takes_back_what_stands() {
     }
 }
 
+/// The broker may have kept it from a former connection.
+#[test]
+fn on_a_resumed_session_whatever_is_denied_is_left() {
+    for version in ALL {
+        let mut scene = Scene::resumed(version);
+        scene.client_subscribes(7, &["a", "b"]);
+        let ticket = scene.asks_subscribe(&["a", "b"]);
+        scene.denies(ticket);
+        scene.allows(ticket.filter(1));
+        scene.broker_gets(&subscribe(version, 7, &["b"]));
+        leaves(&mut scene, OWN, "a");
+        // It was not there: [MQTT-3.11.3-2] has a code for that.
+        match version {
+            Version::V5 => scene.broker_sends(&[0xB0, 4, 0xFF, 0xFF, 0, 0x11]),
+            _ => scene.broker_sends(&write::unsuback(version, OWN, 1)),
+        }
+        scene.is_quiet();
+    }
+}
+
 #[test]
 fn of_a_filter_that_is_there_twice_the_last_word_counts() {
     for version in BOTH {

@@ -82,8 +82,12 @@ impl Shadow {
                     let mut later = asked_for.iter().zip(&head.filters).skip(index + 1);
                     let has_later =
                         later.any(|((other, _), place)| other == filter && place.is_ok());
-                    if is_denied && !has_later {
-                        self.withdraws(filter.clone());
+                    // The broker may have kept it from a former connection.
+                    if is_denied
+                        && !has_later
+                        && (self.subscriptions.withdraw(filter) || self.resumed)
+                    {
+                        self.step.withdraws.push(filter.clone());
                     }
                 }
                 let allowed = slots.iter().filter(|slot| slot.is_none()).count();
