@@ -101,7 +101,12 @@ impl Shadow {
             CloseReason::ClientGone | CloseReason::HandshakeTimeout | CloseReason::NotMqtt => {
                 Farewell::Nothing
             }
-            _ if !heard && matches!(reason, CloseReason::Drain | CloseReason::ClientStalled) => {
+            CloseReason::Drain
+            | CloseReason::ClientStalled
+            // There is no broker yet, whatever the driver says.
+            | CloseReason::BrokerUnresponsive
+                if !heard =>
+            {
                 Farewell::Nothing
             }
             CloseReason::ClientViolation(violation) if heard => match self.version {
