@@ -7,7 +7,7 @@ use bytestring::ByteString;
 
 use crate::{
     close::CloseReason,
-    question::{Question, Ticket},
+    question::{QoS, Question, Ticket},
     reason::ReasonCode,
     unasked::Unasked,
 };
@@ -32,6 +32,12 @@ pub enum Action {
     ToBroker(Admitted),
     /// Write to the client.
     ToClient(Bytes),
+    /// The session is to end because nobody decided. Bring
+    /// [`Gatekeeper::handle_permit`](crate::Gatekeeper::handle_permit) when there is room for one
+    /// more such end, so that an outage of the service does not become a storm of reconnects. Until
+    /// then nothing more is taken from the client, nothing of it leaves, and nothing is delivered to
+    /// it; any other end of the session needs no permit. At most once in a session.
+    FailureClose(CloseReason),
     /// Something worth recording.
     Note(Event),
     /// Write what was to be written, then close both connections. The last action of a session.
@@ -55,6 +61,20 @@ pub enum Event {
     Undeliverable,
     /// A PUBLISH of the client, or one filter of its SUBSCRIBE, went nowhere, and nobody was asked.
     Unasked(Unasked),
+    /// The broker has granted a subscription. Only if
+    /// [`Rules::report_subscriptions`](crate::Rules::report_subscriptions) is set.
+    Subscribed {
+        /// The whole filter, as the client knows it.
+        filter: ByteString,
+        /// The QoS that was granted.
+        qos: QoS,
+    },
+    /// A subscription that was granted is left: by the client, or because it is no longer allowed.
+    /// Only if [`Rules::report_subscriptions`](crate::Rules::report_subscriptions) is set.
+    Unsubscribed {
+        /// The whole filter, as the client knows it.
+        filter: ByteString,
+    },
 }
 
 /// What became of a packet.
@@ -106,6 +126,8 @@ pub enum Exempt {
     Purge,
     /// UNSUBSCRIBE: no permission may block leaving [MQTT-3.10.4-1].
     Unsubscribe,
+    /// UNSUBSCRIBE of the gate's own: what was allowed is no longer.
+    Withdraw,
     /// PINGREQ, the client's or the gate's own.
     Ping,
     /// DISCONNECT.
@@ -178,6 +200,10 @@ impl Actions {
 
     pub(crate) fn note(&mut self, event: Event) {
         self.0.push_back(Action::Note(event));
+    }
+
+    pub(crate) fn failure_close(&mut self, reason: CloseReason) {
+        self.0.push_back(Action::FailureClose(reason));
     }
 
     pub(crate) fn close(&mut self, reason: CloseReason) {

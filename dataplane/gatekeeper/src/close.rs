@@ -65,6 +65,8 @@ pub enum CloseReason {
     SubscribeUndecided(Why),
     /// The service can't read its own session state: the client has to connect afresh.
     SessionStateInvalid,
+    /// The service ended the session, or a subscription of it that the gate can't end alone.
+    Revoked,
     /// This instance is shutting down.
     Drain,
 }
@@ -76,7 +78,7 @@ pub enum Party {
     Client,
     /// The broker.
     Broker,
-    /// The authorization service, by not deciding.
+    /// The authorization service, by not deciding, or by ending what it had allowed.
     Authz,
     /// The policy, by deciding.
     Policy,
@@ -100,7 +102,7 @@ impl Party {
 
 impl CloseReason {
     /// All the words that [`as_str`](Self::as_str) has.
-    pub const NAMES: [&'static str; 29] = [
+    pub const NAMES: [&'static str; 30] = [
         "client_disconnect",
         "client_gone",
         "keep_alive_timeout",
@@ -129,6 +131,7 @@ impl CloseReason {
         "publish_undecided",
         "subscribe_undecided",
         "session_state_invalid",
+        "revoked",
         "drain",
     ];
 
@@ -164,6 +167,7 @@ impl CloseReason {
             Self::PublishUndecided(_) => "publish_undecided",
             Self::SubscribeUndecided(_) => "subscribe_undecided",
             Self::SessionStateInvalid => "session_state_invalid",
+            Self::Revoked => "revoked",
             Self::Drain => "drain",
         }
     }
@@ -199,7 +203,8 @@ impl CloseReason {
             | Self::WillUndecided(_)
             | Self::PublishUndecided(_)
             | Self::SubscribeUndecided(_)
-            | Self::SessionStateInvalid => Party::Authz,
+            | Self::SessionStateInvalid
+            | Self::Revoked => Party::Authz,
             Self::Drain => Party::Gate,
         }
     }
@@ -217,6 +222,14 @@ impl CloseReason {
             | Self::SubscribeUndecided(why) => Some(Detail::Why(why)),
             _ => None,
         }
+    }
+
+    /// Whether it is one of those of which an outage of the service makes many at a time.
+    pub(crate) fn needs_permit(self) -> bool {
+        matches!(
+            self,
+            Self::PublishUndecided(_) | Self::SubscribeUndecided(_) | Self::SessionStateInvalid
+        )
     }
 
     /// Whether the operator wants no will published after this ending. It is not for the gate to say
@@ -244,7 +257,7 @@ impl CloseReason {
             Self::PublishUndecided(_) | Self::SubscribeUndecided(_) => {
                 Some(ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR)
             }
-            Self::SessionStateInvalid => Some(ReasonCode::ADMINISTRATIVE_ACTION),
+            Self::SessionStateInvalid | Self::Revoked => Some(ReasonCode::ADMINISTRATIVE_ACTION),
             Self::Drain => Some(ReasonCode::SERVER_SHUTTING_DOWN),
             Self::ClientDisconnect
             | Self::ClientGone

@@ -38,7 +38,7 @@ use self::{
 
 pub(crate) use self::{
     hello::Hello,
-    refuse::{abort, close_unheard},
+    refuse::{abort, close_unheard, revoke},
 };
 
 /// Nothing is known of the client yet.
@@ -53,7 +53,7 @@ pub(crate) struct AwaitConnect {
 #[derive(Debug)]
 pub(crate) struct Deciding {
     pub(crate) until: Instant,
-    hello: Hello,
+    pub(crate) hello: Hello,
     ticket: Ticket,
     stage: Stage,
 }
@@ -70,7 +70,7 @@ enum Stage {
 #[derive(Debug)]
 pub(crate) struct Dialling {
     pub(crate) until: Instant,
-    hello: Hello,
+    pub(crate) hello: Hello,
     admission: Admission,
     admitted: Admitted,
 }
@@ -79,7 +79,7 @@ pub(crate) struct Dialling {
 #[derive(Debug)]
 pub(crate) struct AwaitConnack {
     pub(crate) until: Instant,
-    hello: Hello,
+    pub(crate) hello: Hello,
     admission: Admission,
 }
 
@@ -219,8 +219,13 @@ impl Hello {
             max_session_expiry: outgoing::max_session_expiry(&admission.allow, &cx.rules.limits),
             expires_at: admission.allow.expires_at,
             mount: admission.allow.mount.clone(),
+            limits: admission.allow.limits,
         };
-        Phase::Live(Box::new(Live::new(start, cx)))
+        let live = Box::new(Live::new(start, cx));
+        if self.recheck {
+            return live.recheck(cx);
+        }
+        Phase::Live(live)
     }
 
     fn refused_by_broker(

@@ -12,6 +12,8 @@ use crate::{
     live::Live,
     question::Ticket,
     queue::Tickets,
+    reason::ReasonCode,
+    revocation::Revocation,
     rules::Rules,
     verdict::Verdict,
     violation::Violation,
@@ -60,6 +62,19 @@ pub enum Upstream {
     Ready,
     /// Not connected.
     Failed,
+}
+
+impl Phase {
+    /// A session that is about to begin remembers that its subscriptions have to be asked about.
+    fn rechecked_when_live(mut self) -> Self {
+        match &mut self {
+            Self::Deciding(phase) => phase.hello.recheck = true,
+            Self::Dialling(phase) => phase.hello.recheck = true,
+            Self::AwaitConnack(phase) => phase.hello.recheck = true,
+            Self::AwaitConnect(_) | Self::Live(_) | Self::Closed => {}
+        }
+        self
+    }
 }
 
 impl Gatekeeper {
@@ -217,6 +232,48 @@ impl Gatekeeper {
         self.step(now, |phase, cx| match phase {
             Phase::Live(live) => live.linger(CloseReason::Drain, cx),
             phase => connect::abort(phase, CloseReason::Drain, cx),
+        });
+    }
+
+    /// The service ends this session, whatever it does just now. Nothing of what waits is released.
+    ///
+    /// An MQTT 5 client hears `code` in a DISCONNECT if a server may send it there and it is a refusal,
+    /// or 0x98 (Administrative action); before its CONNACK it hears it in the words of a CONNACK, and so
+    /// does a 3.x client. `reason_string` explains it to an MQTT 5 client that wants explanations and
+    /// has room for one.
+    pub fn handle_terminate(
+        &mut self,
+        code: ReasonCode,
+        reason_string: Option<ByteString>,
+        now: Instant,
+    ) {
+        let revocation = Revocation::new(code, reason_string);
+        self.step(now, |phase, cx| connect::revoke(phase, revocation, cx));
+    }
+
+    /// What was allowed may no longer be: asks again about every subscription that stands, a portion
+    /// at a time, and leaves at the broker what is denied. Nobody tells the client, for MQTT has no
+    /// word for it. A failure is one of SUBSCRIBE
+    /// ([`Rules::on_subscribe_failed`](crate::Rules::on_subscribe_failed)).
+    ///
+    /// A resumed session may have subscriptions that nobody knows here: it is ended, as by
+    /// [`handle_terminate`](Self::handle_terminate) with 0x98. A session that is only beginning is
+    /// ended if it turns out to be one.
+    ///
+    /// Questions about a SUBSCRIBE that are under way are not put again before they are answered: the
+    /// subscription is asked about once more when it is made.
+    pub fn handle_recheck(&mut self, now: Instant) {
+        self.step(now, |phase, cx| match phase {
+            Phase::Live(live) => live.recheck(cx),
+            phase => phase.rechecked_when_live(),
+        });
+    }
+
+    /// The end that [`Action::FailureClose`] wants may come now. Nothing happens if none is wanted.
+    pub fn handle_permit(&mut self, now: Instant) {
+        self.step(now, |phase, cx| match phase {
+            Phase::Live(live) => live.handle_permit(cx),
+            phase => phase,
         });
     }
 

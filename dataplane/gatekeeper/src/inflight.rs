@@ -39,6 +39,8 @@ pub(crate) struct Inflight {
     /// How many of them are of QoS 2, and wait for the client's PUBREL.
     unreleased: usize,
     quota: Quota,
+    /// The identifier that the gate took last for a packet of its own.
+    own: NonZeroU16,
     hasher: RandomState,
 }
 
@@ -60,6 +62,8 @@ enum Entry {
 pub(crate) enum Request {
     Subscribe,
     Unsubscribe,
+    /// An UNSUBSCRIBE of the gate's own.
+    Withdraw,
 }
 
 const IN_USE: Violation = Violation::protocol(
@@ -74,6 +78,7 @@ impl Inflight {
             messages: 0,
             unreleased: 0,
             quota,
+            own: NonZeroU16::MIN,
             hasher: RandomState::new(),
         }
     }
@@ -139,6 +144,19 @@ impl Inflight {
         }
         self.entries.insert(id, Entry::Request(request));
         Ok(())
+    }
+
+    /// Takes a free identifier for a packet of the gate's own; `None` if the client uses all there are.
+    /// Downwards from the highest, for most clients count upwards from the lowest.
+    pub(crate) fn request_own(&mut self, request: Request) -> Option<NonZeroU16> {
+        for _ in 0..u16::MAX {
+            self.own = NonZeroU16::new(self.own.get() - 1).unwrap_or(NonZeroU16::MAX);
+            if !self.entries.contains_key(&self.own) {
+                self.entries.insert(self.own, Entry::Request(request));
+                return Some(self.own);
+            }
+        }
+        None
     }
 
     /// Whether the identifier is that of such a packet.

@@ -19,6 +19,7 @@ pub(crate) struct KeepAlive {
     reads_client: bool,
     heard_broker: Instant,
     reads_broker: bool,
+    reads_broker_since: Instant,
     told_broker: Instant,
     pings: VecDeque<Ping>,
 }
@@ -66,6 +67,7 @@ impl KeepAlive {
             reads_client: true,
             heard_broker: now,
             reads_broker: true,
+            reads_broker_since: now,
             told_broker: now,
             pings: VecDeque::new(),
         }
@@ -93,6 +95,7 @@ impl KeepAlive {
     pub(crate) fn set_reads_broker(&mut self, reads: bool, now: Instant) {
         if reads && !self.reads_broker {
             self.heard_broker = now;
+            self.reads_broker_since = now;
         }
         self.reads_broker = reads;
     }
@@ -140,6 +143,13 @@ impl KeepAlive {
     fn client_deadline(&self) -> Option<Instant> {
         let interval = self.interval.filter(|_| self.reads_client)?;
         Some(self.heard_client + interval + interval / 2)
+    }
+
+    /// When the patience with a broker ends that was asked for something at this time. While nothing is
+    /// read of it, it can't be expected to have answered.
+    pub(crate) fn answer_deadline(&self, asked: Instant) -> Option<Instant> {
+        self.reads_broker
+            .then(|| asked.max(self.reads_broker_since) + self.patience)
     }
 
     fn pong_deadline(&self) -> Option<Instant> {

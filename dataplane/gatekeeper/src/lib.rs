@@ -8,7 +8,7 @@
 //!  client ─────────────────────────►  ┌────────────┐  ToBroker(Admitted) ──► broker
 //!                                     │            │  ToClient(Bytes) ─────► client
 //!  broker ─────────────────────────►  │ Gatekeeper │  Ask(Ticket, Question) ► service
-//!             handle_frame(Broker, …) │            │  Cancel, Dial, Note, Close
+//!             handle_frame(Broker, …) │            │  Cancel, Dial, Note, …, Close
 //!  service ────────────────────────►  └────────────┘
 //!             handle_verdict          handle_timeout ◄── poll_timeout
 //! ```
@@ -57,8 +57,10 @@ mod live;
 mod mount;
 mod question;
 mod queue;
+mod rate;
 pub mod reason;
 mod reply;
+mod revocation;
 mod rules;
 mod subscriptions;
 pub mod topic;
@@ -80,7 +82,8 @@ pub use self::{
     rules::{Deadlines, Limits, OnDenied, OnDeniedV3, OnFailed, Resume, Rules},
     unasked::Unasked,
     verdict::{
-        Allow, ConnectAllow, Deny, DenyAction, PublishChanges, SubscribeChanges, Verdict, Why,
+        Allow, ConnectAllow, Deny, DenyAction, PublishChanges, SessionLimits, SubscribeChanges,
+        Verdict, Why,
     },
     violation::Violation,
 };

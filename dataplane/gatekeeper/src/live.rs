@@ -15,6 +15,7 @@ mod mutate;
 mod namespace;
 mod offer;
 mod publish;
+mod recheck;
 mod release;
 mod start;
 mod subscribe;
@@ -22,6 +23,7 @@ mod unasked;
 mod unsubscribe;
 mod uplink;
 mod window;
+mod withdraw;
 mod withheld;
 
 use std::{collections::HashMap, num::NonZeroU16, time::Instant};
@@ -36,6 +38,7 @@ use crate::{
     keepalive::{Due, KeepAlive, Owner},
     question::{Ticket, Version},
     queue::Queue,
+    rate::Rate,
     reply,
     rules::Limits,
     subscriptions::Subscriptions,
@@ -43,8 +46,8 @@ use crate::{
 };
 
 use self::{
-    end::End, goodbye::SessionExpiry, namespace::Namespace, offer::Offer, subscribe::SubackPlan,
-    window::Window, withheld::Withheld,
+    end::End, goodbye::SessionExpiry, namespace::Namespace, offer::Offer, recheck::Recheck,
+    subscribe::SubackPlan, window::Window, withdraw::Withdrawals, withheld::Withheld,
 };
 
 pub(crate) use self::start::Start;
@@ -80,6 +83,15 @@ pub(crate) struct Live {
     /// UNSUBSCRIBE packets at the broker, and how many filters each has there.
     unsubscribes: HashMap<NonZeroU16, usize>,
     subscriptions: Subscriptions,
+    /// What is being asked about again.
+    recheck: Option<Box<Recheck>>,
+    withdrawals: Withdrawals,
+    /// Set if the service bounds what the client may publish.
+    rate: Option<Box<Rate>>,
+    /// Largest packet of the client that the service allows.
+    max_packet_size: usize,
+    /// Subscriptions that the service allows.
+    max_subscriptions: usize,
     /// Set if the session has a mount.
     namespace: Option<Box<Namespace>>,
     withheld: Withheld,
@@ -100,6 +112,9 @@ enum Ending {
     Leaving,
     /// The session ends when the line is empty, or at this time.
     Lingering { reason: CloseReason, until: Instant },
+    /// Nobody decided about something, and the session ends for that when there is a permit. The line
+    /// is given up.
+    AwaitingPermit(Box<End>),
 }
 
 impl Live {
@@ -110,18 +125,28 @@ impl Live {
             && self.queue.has_room(limits)
             && self.subscribes.len() < limits.window_packets
             && self.inflight.has_room(self.acks.len())
+            && !self.withdrawals.hold_up_the_client()
+            && self.paced_until().is_none()
             && self.unsubscribes.len() < limits.window_packets
             && self.keep_alive.pings_outstanding() < MAX_PINGS
     }
 
     /// Whether nothing more is wanted from the client.
     pub(crate) fn is_leaving(&self) -> bool {
-        !matches!(self.ending, Ending::Open)
+        matches!(self.ending, Ending::Leaving | Ending::Lingering { .. })
     }
 
     /// The largest packet that the client was told it may send [MQTT-3.2.2-15].
     pub(crate) fn max_client_packet(&self, limits: &Limits) -> usize {
-        limits.max_packet_size.min(self.broker_takes)
+        limits
+            .max_packet_size
+            .min(self.max_packet_size)
+            .min(self.broker_takes)
+    }
+
+    /// When the client may be read again that has published too fast.
+    fn paced_until(&self) -> Option<Instant> {
+        self.rate.as_ref()?.closed_until()
     }
 
     pub(crate) fn set_reads_client(&mut self, driver_reads: bool, limits: &Limits, now: Instant) {
@@ -142,12 +167,15 @@ impl Live {
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let lingering = match self.ending {
             Ending::Lingering { until, .. } => Some(until),
-            Ending::Open | Ending::Leaving => None,
+            Ending::Open | Ending::Leaving | Ending::AwaitingPermit(_) => None,
         };
         [
             lingering,
             self.expires_at,
             self.queue.next_timeout(),
+            self.recheck.as_ref().map(|recheck| recheck.until()),
+            self.withdrawal_deadline(),
+            self.paced_until(),
             self.keep_alive.next(),
         ]
         .into_iter()
@@ -161,7 +189,11 @@ impl Live {
         verdict: Verdict,
         cx: &mut Context<'_>,
     ) -> Phase {
-        self.queue.settle(ticket, verdict, cx.now);
+        match self.recheck_decided(ticket, verdict, cx) {
+            Err(end) => return self.end(end, cx),
+            Ok(None) => {}
+            Ok(Some(verdict)) => self.queue.settle(ticket, verdict, cx.now),
+        }
         self.proceed(cx)
     }
 
@@ -173,6 +205,9 @@ impl Live {
             && until <= cx.now
         {
             return self.close(reason.into(), cx);
+        }
+        if self.withdrawal_deadline().is_some_and(|at| at <= cx.now) {
+            return self.close(CloseReason::BrokerUnresponsive.into(), cx);
         }
         match self.keep_alive.due(cx.now) {
             Some(Due::ClientSilent) => {
@@ -197,7 +232,7 @@ impl Live {
                 let until = *until;
                 self.ending = Ending::Lingering { reason, until };
             }
-            (Ending::Open, _) => {
+            (Ending::Open | Ending::AwaitingPermit(_), _) => {
                 let until = cx.now + cx.rules.deadlines.linger;
                 self.ending = Ending::Lingering { reason, until };
             }
@@ -207,8 +242,14 @@ impl Live {
 
     /// Lets out what may leave now.
     fn proceed(mut self: Box<Self>, cx: &mut Context<'_>) -> Phase {
-        if let Err(end) = self.release(cx) {
-            return self.close(end, cx);
+        if let Some(rate) = &mut self.rate {
+            rate.refresh(cx.now);
+        }
+        if matches!(self.ending, Ending::AwaitingPermit(_)) {
+            return Phase::Live(self);
+        }
+        if let Err(end) = self.release(cx).and_then(|()| self.advance_recheck(cx)) {
+            return self.end(end, cx);
         }
         match self.ending {
             Ending::Lingering { reason, .. } if self.queue.is_empty() => {

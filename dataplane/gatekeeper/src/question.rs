@@ -169,6 +169,10 @@ pub struct SubscribeQuestion {
     pub filters: Vec<FilterQuestion>,
     /// MQTT 5 user properties in order.
     pub user_properties: Vec<UserProperty>,
+    /// Whether it is asked again about subscriptions that stand
+    /// ([`Gatekeeper::handle_recheck`](crate::Gatekeeper::handle_recheck)) rather than about a packet.
+    /// There is no packet with a fate then: no [`Event::Settled`](crate::Event::Settled) follows.
+    pub recheck: bool,
 }
 
 /// Facts of one filter of a SUBSCRIBE.

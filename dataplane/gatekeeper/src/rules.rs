@@ -42,6 +42,9 @@ pub struct Rules {
     pub check_payload_format: bool,
     /// Whether the broker's Server Reference reaches the client. It is a private name, most often.
     pub pass_server_reference: bool,
+    /// Whether [`Event::Subscribed`](crate::Event::Subscribed) and
+    /// [`Event::Unsubscribed`](crate::Event::Unsubscribed) are wanted.
+    pub report_subscriptions: bool,
 }
 
 /// What brokers keep for themselves.
@@ -69,6 +72,7 @@ impl Default for Rules {
             reserved_filters: READ_AS_OTHERS.iter().map(level).collect(),
             check_payload_format: true,
             pass_server_reference: false,
+            report_subscriptions: false,
         }
     }
 }
@@ -100,6 +104,8 @@ pub struct Limits {
     pub max_filter_wildcards: usize,
     /// Subscriptions of one connection.
     pub max_subscriptions: usize,
+    /// Bytes of the filters of these subscriptions, which the gate keeps to ask about them again.
+    pub max_subscription_bytes: usize,
     /// User properties in one packet of the client.
     pub max_user_properties: usize,
     /// Bytes of the user properties in one packet of the client.
@@ -137,6 +143,8 @@ impl Default for Limits {
             max_topic_levels: 201,
             max_filter_wildcards: 64,
             max_subscriptions: 1024,
+            // 64 for each, and the longest filter that there is.
+            max_subscription_bytes: 64 * 1024,
             max_user_properties: 128,
             max_user_property_bytes: 192 * 1024,
             receive_maximum: 1024,

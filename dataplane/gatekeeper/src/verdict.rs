@@ -1,6 +1,9 @@
 //! The three answers that a question can get.
 
-use std::time::Instant;
+use std::{
+    num::{NonZeroU32, NonZeroU64},
+    time::Instant,
+};
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -104,6 +107,24 @@ pub struct ConnectAllow {
     pub mount: Option<ByteString>,
     /// When the session must end. `None`: no limit.
     pub expires_at: Option<Instant>,
+    /// What the session may use.
+    pub limits: SessionLimits,
+}
+
+/// Quotas of one session. Each only narrows what the operator allows; `None`: no opinion.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SessionLimits {
+    /// PUBLISH packets per second, with a burst of one second. More are not refused: the client is
+    /// read more slowly.
+    pub publish_per_second: Option<NonZeroU32>,
+    /// Payload bytes of PUBLISH packets per second, with a burst of one second and one packet. More
+    /// are not refused: the client is read more slowly.
+    pub publish_bytes_per_second: Option<NonZeroU64>,
+    /// Subscriptions held at once; one more is refused with 0x97 (0x80 on 3.1.1).
+    pub max_subscriptions: Option<NonZeroU32>,
+    /// Largest packet of the client in bytes, header included. An MQTT 5 client is told, and a larger
+    /// one ends the session with 0x95.
+    pub max_packet_size: Option<NonZeroU32>,
 }
 
 /// A no.

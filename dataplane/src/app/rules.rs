@@ -33,6 +33,7 @@ pub(super) fn rules(config: &Config, listener: &Listener) -> Rules {
         reserved_filters: config.broker.reserved_filters.clone(),
         check_payload_format: config.limits.check_payload_format,
         pass_server_reference: config.broker.pass_server_reference,
+        report_subscriptions: false,
     }
 }
 
@@ -50,6 +51,7 @@ fn limits(config: &Config) -> Limits {
         max_topic_levels: limits.max_topic_levels,
         max_filter_wildcards: limits.max_filter_wildcards,
         max_subscriptions: limits.max_subscriptions,
+        max_subscription_bytes: Limits::default().max_subscription_bytes,
         max_user_properties: limits.max_user_properties,
         max_user_property_bytes: limits.max_user_property_bytes,
         receive_maximum: limits.receive_maximum,

@@ -56,7 +56,7 @@ impl Spans {
             Question::Publish(publish) if sampling.publish.sample() => {
                 self.packet(ticket, publish_span(publish, session_id, client_id))
             }
-            Question::Subscribe(subscribe) if sampling.subscribe.sample() => {
+            Question::Subscribe(subscribe) if !subscribe.recheck && sampling.subscribe.sample() => {
                 self.packet(ticket, subscribe_span(subscribe, session_id, client_id))
             }
             _ => Span::none(),

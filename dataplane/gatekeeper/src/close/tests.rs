@@ -33,7 +33,8 @@ fn next(reason: CloseReason) -> Option<CloseReason> {
         R::WillUndecided(_) => R::PublishUndecided(why),
         R::PublishUndecided(_) => R::SubscribeUndecided(why),
         R::SubscribeUndecided(_) => R::SessionStateInvalid,
-        R::SessionStateInvalid => R::Drain,
+        R::SessionStateInvalid => R::Revoked,
+        R::Revoked => R::Drain,
         R::Drain => return None,
     })
 }

@@ -6,7 +6,7 @@ use crate::{
     frame::{Frame, PacketType},
     keepalive, mount,
     question::Version,
-    rules::Rules,
+    rules::{Limits, Rules},
     violation::Violation,
     wire::{
         connack::{self, Connack, GateLimits},
@@ -39,6 +39,13 @@ pub(super) fn read(frame: &Frame, sent: &Connect) -> Result<Connack, Violation> 
         ));
     }
     Ok(connack)
+}
+
+/// The largest packet that the client may send, in bytes, as far as the gate has a say.
+fn largest_packet(admission: &Admission, limits: &Limits) -> u32 {
+    let own = u32::try_from(limits.max_packet_size).unwrap_or(u32::MAX);
+    let session = admission.allow.limits.max_packet_size;
+    session.map_or(own, |session| own.min(session.get()))
 }
 
 /// What came of the CONNECT.
@@ -100,7 +107,7 @@ impl Hello {
         let properties = connack
             .with_gate_limits(&GateLimits {
                 topic_alias_maximum: limits.topic_alias_maximum,
-                maximum_packet_size: u32::try_from(limits.max_packet_size).unwrap_or(u32::MAX),
+                maximum_packet_size: largest_packet(admission, limits),
                 receive_maximum: limits.receive_maximum,
                 server_keep_alive: (is_other || connack.server_keep_alive.is_some())
                     .then_some(agreement.keep_alive),

@@ -26,6 +26,8 @@ pub(crate) struct Hello {
     /// The client's own identifier, or the one that the gate chose for it.
     pub(super) client_id: ByteString,
     pub(super) assigned: bool,
+    /// Whether the subscriptions of the session, if it has any, are to be asked about.
+    pub(crate) recheck: bool,
 }
 
 /// What the gate has against a CONNECT, whatever the service would say.
@@ -45,6 +47,7 @@ impl Hello {
                 connect.client_id.clone()
             },
             assigned,
+            recheck: false,
             connect,
             frame,
         }

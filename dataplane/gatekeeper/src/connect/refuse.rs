@@ -10,6 +10,7 @@ use crate::{
     question::Version,
     reason::{Origin, ReasonCode},
     reply::{self, Refusal},
+    revocation::Revocation,
     verdict::{Deny, Why},
     wire::{connack, connect::ConnectError},
 };
@@ -18,22 +19,52 @@ use crate::{
 pub(crate) fn abort(phase: Phase, reason: CloseReason, cx: &mut Context<'_>) -> Phase {
     match phase {
         Phase::AwaitConnect(_) => close_unheard(reason, cx),
+        Phase::Live(live) => live.close(reason.into(), cx),
+        Phase::Closed => Phase::Closed,
+        phase => match let_go(phase, reason, cx) {
+            Some(hello) => abort_heard(&hello, reason, cx),
+            None => Phase::Closed,
+        },
+    }
+}
+
+/// Ends a session because the service wants it.
+pub(crate) fn revoke(phase: Phase, revocation: Revocation, cx: &mut Context<'_>) -> Phase {
+    const REASON: CloseReason = CloseReason::Revoked;
+
+    match phase {
+        Phase::AwaitConnect(_) => close_unheard(REASON, cx),
+        Phase::Live(live) => live.revoke(revocation, cx),
+        Phase::Closed => Phase::Closed,
+        phase => match let_go(phase, REASON, cx) {
+            Some(hello) => {
+                let explains = hello.connect.properties.request_problem_information;
+                let refusal = revocation.into_refusal(explains);
+                refusal.send(hello.recipient(), REASON, cx)
+            }
+            None => Phase::Closed,
+        },
+    }
+}
+
+/// Gives up what was being done for a CONNECT. `None` if there was nothing.
+fn let_go(phase: Phase, reason: CloseReason, cx: &mut Context<'_>) -> Option<Hello> {
+    match phase {
         Phase::Deciding(deciding) => {
             cx.actions.cancel(deciding.ticket);
             cx.actions.settled(deciding.ticket, Fate::Closed);
-            abort_heard(&deciding.hello, reason, cx)
+            Some(deciding.hello)
         }
-        Phase::Dialling(dialling) => abort_heard(&dialling.hello, reason, cx),
+        Phase::Dialling(dialling) => Some(dialling.hello),
         Phase::AwaitConnack(waiting) => {
             let sent = &waiting.admission.outgoing;
             if sent.will.is_some() && reason.suppresses_will(cx.rules) {
                 cx.actions
                     .write_broker(reply::will_suppression(sent.version));
             }
-            abort_heard(&waiting.hello, reason, cx)
+            Some(waiting.hello)
         }
-        Phase::Live(live) => live.close(reason.into(), cx),
-        Phase::Closed => Phase::Closed,
+        Phase::AwaitConnect(_) | Phase::Live(_) | Phase::Closed => None,
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{
 };
 
 use super::{
-    End, Live,
+    End, Ending, Live,
     downlink::broker_fault,
     namespace::View,
     window::{Delivery, Turn},
@@ -32,6 +32,11 @@ use super::{
 impl Live {
     pub(super) fn deliver(&mut self, frame: Frame, cx: &mut Context<'_>) -> Result<(), End> {
         let mut publish = publish::read(&frame, self.version).map_err(broker_fault)?;
+        if matches!(self.ending, Ending::AwaitingPermit(_)) {
+            // As after the end: what stands may have been doubted, and nobody decided. A broker that
+            // keeps the session will send again what was not acknowledged.
+            return Ok(());
+        }
         let Some(bytes) = self.seen(frame, &mut publish)? else {
             return self.withhold(&publish, cx);
         };

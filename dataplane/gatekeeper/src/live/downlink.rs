@@ -1,13 +1,13 @@
 //! Packets of the broker: passed on as they are, but for what the gate has to complete or keep.
 
 use crate::{
+    action::Event,
     close::CloseReason,
     frame::{Frame, PacketType},
     gatekeeper::{Context, Phase},
     inflight::{Completion, Request},
     keepalive::Owner,
     question::{QoS, Version},
-    reason::ReasonCode,
     reply,
     violation::Violation,
     wire::{RawProperties, ack, disconnect, suback},
@@ -123,8 +123,14 @@ impl Live {
         self.inflight
             .request_answered(suback.packet_id, Request::Subscribe);
         for (reserved, code) in plan.forwarded.iter().zip(&suback.codes) {
-            let granted = !ReasonCode::new(*code).is_refusal();
-            self.subscriptions.settle(*reserved, granted);
+            let granted = QoS::from_bits(*code);
+            let filter = self.subscriptions.answered(*reserved, granted);
+            if let (true, Some(filter), Some(qos)) =
+                (cx.rules.report_subscriptions, filter, granted)
+            {
+                let filter = filter.into();
+                cx.actions.note(Event::Subscribed { filter, qos });
+            }
         }
         if let Some(namespace) = &mut self.namespace {
             namespace.subscribed(suback.packet_id, &suback.codes);

@@ -9,12 +9,13 @@ use crate::{
     question::Version,
     reason::ReasonCode,
     reply,
+    revocation::Revocation,
     verdict::Deny,
     violation::Violation,
     wire::disconnect,
 };
 
-use super::Live;
+use super::{Ending, Live};
 
 /// What ends a session, and what an MQTT 5 client is told.
 #[derive(Debug)]
@@ -27,6 +28,17 @@ pub(crate) struct End {
 }
 
 impl End {
+    /// The service ends the session.
+    pub(super) fn revoked(revocation: Revocation, explains: bool) -> Self {
+        let (code, reason_string) = revocation.into_disconnect(explains);
+        Self {
+            reason: CloseReason::Revoked,
+            code: Some(code),
+            reason_string,
+            server_reference: None,
+        }
+    }
+
     /// The policy says that this packet ends the session.
     pub(super) fn denied(reason: CloseReason, deny: Deny) -> Self {
         Self {
@@ -56,13 +68,49 @@ impl From<Violation> for End {
 }
 
 impl Live {
+    /// Ends the session because the service wants it.
+    pub(crate) fn revoke(self: Box<Self>, revocation: Revocation, cx: &mut Context<'_>) -> Phase {
+        let end = End::revoked(revocation, self.explains);
+        self.close(end, cx)
+    }
+
+    /// Ends the session, or asks for the permit that such an end needs. Somebody who leaves anyway is
+    /// not made to come back, and needs none.
+    pub(super) fn end(mut self: Box<Self>, end: End, cx: &mut Context<'_>) -> Phase {
+        if !end.reason.needs_permit() || !matches!(self.ending, Ending::Open) {
+            return self.close(end, cx);
+        }
+        self.give_up(cx);
+        cx.actions.failure_close(end.reason);
+        self.ending = Ending::AwaitingPermit(Box::new(end));
+        self.note_reading(&cx.rules.limits, cx.now);
+        Phase::Live(self)
+    }
+
+    /// The end that was waited for may come now.
+    pub(crate) fn handle_permit(mut self: Box<Self>, cx: &mut Context<'_>) -> Phase {
+        match std::mem::replace(&mut self.ending, Ending::Open) {
+            Ending::AwaitingPermit(end) => self.close(*end, cx),
+            ending => {
+                self.ending = ending;
+                Phase::Live(self)
+            }
+        }
+    }
+
+    /// Nothing of what waits will be released.
+    fn give_up(&mut self, cx: &mut Context<'_>) {
+        for ticket in self.queue.abandon(cx.actions) {
+            cx.actions.settled(ticket, Fate::Closed);
+        }
+        self.abandon_recheck(cx);
+    }
+
     /// Ends the session now. The broker leg is closed without a DISCONNECT, so that the broker
     /// publishes the will [MQTT-3.1.2-8], unless the client's own DISCONNECT has gone before, or the
     /// operator wants no will after such an ending.
     pub(crate) fn close(mut self: Box<Self>, end: End, cx: &mut Context<'_>) -> Phase {
-        for ticket in self.queue.abandon(cx.actions) {
-            cx.actions.settled(ticket, Fate::Closed);
-        }
+        self.give_up(cx);
         if self.has_will && end.reason.suppresses_will(cx.rules) {
             cx.actions
                 .write_broker(reply::will_suppression(self.version));

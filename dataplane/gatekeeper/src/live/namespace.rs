@@ -108,6 +108,13 @@ impl Namespace {
         Ok((bytes, filters.len()))
     }
 
+    /// Whether a subscription stands at the broker in the form in which it would go there now, and in
+    /// no other.
+    pub(crate) fn stands_as(&self, subscription: &Subscription, outgoing: &Outgoing) -> bool {
+        let forms = self.subscriptions.forms(subscription.parsed.full());
+        forms == [form(subscription, outgoing)]
+    }
+
     /// The codes of the broker's answer as the client has to get them: one per filter of the client's
     /// packet, in its order [MQTT-3.11.3-1]. None on MQTT 3.x.
     pub(crate) fn unsubscribed(&mut self, unsuback: &Unsuback, version: Version) -> Vec<u8> {

@@ -35,7 +35,13 @@ impl Live {
     pub(super) fn take_publish(&mut self, frame: Frame, cx: &mut Context<'_>) -> Result<(), End> {
         let publish = publish::read(&frame, self.version)?;
         check_user_properties(&publish.raw_properties, cx)?;
+        if publish.packet_id.is_some_and(|id| self.has_to_wait(id)) {
+            return self.set_aside(frame);
+        }
         self.offer.check_publish(&publish)?;
+        if let Some(rate) = &mut self.rate {
+            rate.take(publish.payload.len(), cx.now);
+        }
         let name = self.aliases.resolve(&publish.topic, publish.topic_alias)?;
         let outgoing = if publish.topic_alias.is_none() {
             frame.into_canonical()

@@ -1,6 +1,6 @@
 //! How a session begins.
 
-use std::{collections::HashMap, time::Instant};
+use std::{collections::HashMap, num::NonZeroU32, time::Instant};
 
 use bytestring::ByteString;
 
@@ -12,14 +12,16 @@ use crate::{
     keepalive::KeepAlive,
     question::Version,
     queue::Queue,
+    rate::Rate,
     rules::Limits,
     subscriptions::Subscriptions,
+    verdict::SessionLimits,
     wire::{connack::Connack, connect::Connect},
 };
 
 use super::{
     Ending, Live, goodbye::SessionExpiry, namespace::Namespace, offer::Offer, window::Window,
-    withheld::Withheld,
+    withdraw::Withdrawals, withheld::Withheld,
 };
 
 /// What a session begins with.
@@ -39,6 +41,8 @@ pub(crate) struct Start<'a> {
     pub(crate) expires_at: Option<Instant>,
     /// Where the session's topics begin at the broker.
     pub(crate) mount: Option<ByteString>,
+    /// What the service lets the session use.
+    pub(crate) limits: SessionLimits,
 }
 
 impl Live {
@@ -52,6 +56,7 @@ impl Live {
             max_session_expiry,
             expires_at,
             mount,
+            limits,
         } = start;
         let size = |limit: Option<u32>| limit.map_or(usize::MAX, |limit| limit as usize);
         let client_takes = size(asked.properties.maximum_packet_size);
@@ -76,6 +81,11 @@ impl Live {
             subscribes: HashMap::new(),
             unsubscribes: HashMap::new(),
             subscriptions: Subscriptions::default(),
+            recheck: None,
+            withdrawals: Withdrawals::default(),
+            rate: Rate::new(&limits, cx.now),
+            max_packet_size: size(limits.max_packet_size.map(NonZeroU32::get)),
+            max_subscriptions: size(limits.max_subscriptions.map(NonZeroU32::get)),
             namespace,
             withheld: Withheld::new(!all_arrives),
             window: Window::new(takes_at_once),

@@ -14,13 +14,13 @@ use crate::{
     reason::ReasonCode,
     reply,
     rules::{Limits, OnDenied, OnFailed, Rules},
-    subscriptions::Reservation,
+    subscriptions::{Options, Reservation, Withdrawn},
     topic::Parsed,
     verdict::{DenyAction, Verdict, Why},
     violation::Violation,
     wire::{
         suback,
-        subscribe::{self, Outgoing, Subscribe},
+        subscribe::{self, Outgoing, Subscribe, Subscription},
     },
 };
 
@@ -63,6 +63,9 @@ impl Live {
         check_user_properties(&subscribe.raw_properties, cx)?;
         self.offer.check_subscribe(&subscribe)?;
         let id = subscribe.packet_id;
+        if self.has_to_wait(id) {
+            return self.set_aside(frame);
+        }
         if self.is_sent_again(&frame, id, Request::Subscribe) {
             return Ok(());
         }
@@ -125,7 +128,7 @@ impl Live {
         let mut answers = answers.into_iter();
         let mut slots = Vec::with_capacity(filters.len());
         let mut outgoings = Vec::with_capacity(filters.len());
-        let mut forwarded = Vec::with_capacity(filters.len());
+        let mut outcomes = Vec::with_capacity(filters.len());
         let mut explanation = None;
         for (subscription, place) in subscribe.filters.iter().zip(filters) {
             let reserved = match place {
@@ -147,11 +150,16 @@ impl Live {
             let refused = refusal_of_filter(verdict, self.version, cx.rules)?;
             match refused {
                 None => {
-                    forwarded.push(reserved);
+                    let options = options(subscription, outgoings.last());
+                    outcomes.push((reserved, Outcome::Forwarded(options)));
                     slots.push(None);
                 }
                 Some(refused) => {
-                    self.subscriptions.settle(reserved, false);
+                    let outcome = match refused.is_denied {
+                        true => Outcome::Denied(subscription.parsed.full().clone()),
+                        false => Outcome::Undecided,
+                    };
+                    outcomes.push((reserved, outcome));
                     explanation = explanation.take().or(refused.reason_string);
                     slots.push(Some(refused.code));
                 }
@@ -166,10 +174,18 @@ impl Live {
                 let refused = refusal_of_filter(too_large, self.version, cx.rules)?;
                 *slot = refused.map(|refused| refused.code);
             }
-            for reserved in forwarded.drain(..) {
-                self.subscriptions.settle(reserved, false);
+            for (_, outcome) in &mut outcomes {
+                if let Outcome::Forwarded(_) = outcome {
+                    *outcome = Outcome::Undecided;
+                }
             }
         }
+        let forwarded = outcomes
+            .iter()
+            .filter(|(_, outcome)| matches!(outcome, Outcome::Forwarded(_)))
+            .map(|(reserved, _)| *reserved)
+            .collect();
+        let withdrawn = self.settle_reservations(&outcomes);
         let requested = subscribe.filters.iter().map(|filter| filter.qos).collect();
         let plan = SubackPlan {
             slots,
@@ -186,6 +202,7 @@ impl Live {
             }
             cx.actions.write_client(suback);
             self.inflight.request_answered(id, Request::Subscribe);
+            self.withdraw_all(withdrawn, cx)?;
             return Ok(match plan.slots.first().copied().flatten() {
                 // It was told a success.
                 Some(_) if self.version == Version::V31 => Fate::Dropped,
@@ -203,18 +220,78 @@ impl Live {
         }
         self.subscribes.insert(id, plan);
         self.forward(Admitted::allowed(ticket, bytes), cx);
+        self.withdraw_all(withdrawn, cx)?;
         Ok(fate)
+    }
+
+    /// Tells the subscriptions what became of each filter. Yields those that stand and are denied now:
+    /// where a packet has a filter twice, its last word counts.
+    fn settle_reservations(&mut self, outcomes: &[(Reservation, Outcome)]) -> Vec<Withdrawn> {
+        let mut withdrawn = Vec::new();
+        for (index, (reserved, outcome)) in outcomes.iter().enumerate() {
+            match outcome {
+                Outcome::Forwarded(options) => self.subscriptions.forward(*reserved, *options),
+                Outcome::Undecided => self.subscriptions.decline(*reserved),
+                Outcome::Denied(filter) => {
+                    let mut later = outcomes.iter().skip(index + 1);
+                    if later.any(|(other, _)| other.is_about_the_filter_of(*reserved)) {
+                        self.subscriptions.decline(*reserved);
+                    } else {
+                        let known = self.subscriptions.deny(*reserved);
+                        // The broker may have kept it from a former connection.
+                        let kept = || Withdrawn {
+                            filter: (**filter).into(),
+                            granted: false,
+                        };
+                        withdrawn.extend(known.or_else(|| self.resumed.then(kept)));
+                    }
+                }
+            }
+        }
+        withdrawn
+    }
+
+    fn withdraw_all(&mut self, withdrawn: Vec<Withdrawn>, cx: &mut Context<'_>) -> Result<(), End> {
+        withdrawn
+            .into_iter()
+            .try_for_each(|withdrawn| self.withdraw(withdrawn, cx))
+    }
+}
+
+/// What became of a filter that was asked about.
+#[derive(Debug)]
+enum Outcome {
+    /// It goes to the broker.
+    Forwarded(Options),
+    /// This filter was denied: what stands of it must not go on.
+    Denied(ByteString),
+    /// Nobody decided, or there was no room for it. What stands of it was allowed once.
+    Undecided,
+}
+
+/// The options with which a filter goes to the broker.
+fn options(subscription: &Subscription, outgoing: Option<&Outgoing>) -> Options {
+    Options {
+        qos: match outgoing {
+            Some(Outgoing::Changed { qos, .. }) => *qos,
+            _ => subscription.qos,
+        },
+        no_local: subscription.no_local,
+        retain_as_published: subscription.retain_as_published,
+        retain_handling: subscription.retain_handling,
     }
 }
 
 /// A filter that does not go to the broker.
-struct RefusedFilter {
+pub(super) struct RefusedFilter {
     code: ReasonCode,
     reason_string: Option<ByteString>,
+    /// Whether somebody decided.
+    is_denied: bool,
 }
 
 /// What becomes of one filter: `None` goes to the broker, an error ends the session.
-fn refusal_of_filter(
+pub(super) fn refusal_of_filter(
     verdict: Verdict,
     version: Version,
     rules: &Rules,
@@ -236,6 +313,7 @@ fn refusal_of_filter(
                     (OnFailed::Reject, _) => Ok(Some(RefusedFilter {
                         code: ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR,
                         reason_string: None,
+                        is_denied: false,
                     })),
                 };
             }
@@ -252,6 +330,7 @@ fn refusal_of_filter(
     Ok(Some(RefusedFilter {
         code: deny.code.unwrap_or(ReasonCode::NOT_AUTHORIZED).for_suback(),
         reason_string: deny.reason_string,
+        is_denied: true,
     }))
 }
 
@@ -281,5 +360,6 @@ fn subscribe_question(
     SubscribeQuestion {
         filters,
         user_properties: subscribe.user_properties.clone(),
+        recheck: false,
     }
 }

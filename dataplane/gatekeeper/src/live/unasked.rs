@@ -6,7 +6,7 @@ use crate::{
     queue::{Message, Packet},
     reason::ReasonCode,
     rules::{Limits, Rules},
-    subscriptions::Reservation,
+    subscriptions::{Bounds, Reservation},
     topic::{self, Parsed},
     unasked::Unasked,
     verdict::{Deny, DenyAction},
@@ -70,6 +70,13 @@ impl Live {
         })
     }
 
+    fn bounds(&self, limits: &Limits) -> Bounds {
+        Bounds {
+            filters: limits.max_subscriptions.min(self.max_subscriptions),
+            bytes: limits.max_subscription_bytes,
+        }
+    }
+
     fn reserve(&mut self, parsed: &Parsed, rules: &Rules) -> Result<Reservation, Unasked> {
         let limits: &Limits = &rules.limits;
         let Parsed::Filter(filter) = parsed else {
@@ -83,7 +90,7 @@ impl Live {
             return Err(Unasked::Filter);
         }
         self.subscriptions
-            .reserve(&filter.full, limits.max_subscriptions)
+            .reserve(&filter.full, self.bounds(limits))
             .ok_or(Unasked::Subscriptions)
     }
 }

@@ -63,6 +63,9 @@ impl Live {
             Some(namespace) => namespace.unsubscribed(&unsuback, self.version),
         };
         let id = unsuback.packet_id;
+        if self.inflight.is_request(id, Request::Withdraw) {
+            return self.withdrawn(id, &codes, cx);
+        }
         self.inflight.request_answered(id, Request::Unsubscribe);
         let bytes = if codes == unsuback.codes && !unsuback.corrected {
             frame.into_canonical()

@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-use super::{End, Ending, Live};
+use super::{End, Ending, Live, withdraw::report_unsubscribed};
 
 impl Live {
     pub(crate) fn handle_client_frame(
@@ -29,11 +29,15 @@ impl Live {
         self.keep_alive.heard_client(cx.now);
         match self.take_client_frame(frame, cx) {
             Ok(()) => self.proceed(cx),
-            Err(end) => self.close(end, cx),
+            Err(end) => self.end(end, cx),
         }
     }
 
-    fn take_client_frame(&mut self, frame: Frame, cx: &mut Context<'_>) -> Result<(), End> {
+    pub(super) fn take_client_frame(
+        &mut self,
+        frame: Frame,
+        cx: &mut Context<'_>,
+    ) -> Result<(), End> {
         if !matches!(self.ending, Ending::Open) {
             // Nothing follows a DISCONNECT [MQTT-3.14.4-1].
             return Ok(());
@@ -86,12 +90,17 @@ impl Live {
         let unsubscribe = unsubscribe::read(&frame, self.version, cx.rules.limits.filters())?;
         check_user_properties(&unsubscribe.raw_properties, cx)?;
         let id = unsubscribe.packet_id;
+        if self.has_to_wait(id) {
+            return self.set_aside(frame);
+        }
         if self.is_sent_again(&frame, id, Request::Unsubscribe) {
             return Ok(());
         }
         self.inflight.request(id, Request::Unsubscribe)?;
         for filter in &unsubscribe.filters {
-            self.subscriptions.leave(filter.full());
+            if self.subscriptions.leave(filter.full()) {
+                report_unsubscribed(filter.full().clone(), cx);
+            }
         }
         let outgoing = frame.into_canonical();
         self.stand_in_line(Packet::Unsubscribe(unsubscribe, outgoing), cx);

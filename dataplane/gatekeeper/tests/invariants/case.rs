@@ -17,6 +17,8 @@ pub(crate) struct Case {
     pub(crate) greeting: Greeting,
     /// How late the driver's timer fires, in milliseconds.
     pub(crate) timer_lag: u64,
+    /// How long an end that needs a permit has to wait for it, in milliseconds.
+    pub(crate) permit_delay: u64,
     pub(crate) steps: Vec<Step>,
     /// Verdicts by ticket, over and over.
     pub(crate) answers: Vec<Answer>,
@@ -178,6 +180,12 @@ pub(crate) enum Op {
     BrokerDisconnects,
     BrokerRaves(Vec<u8>),
     Drain,
+    /// The service ends the session with this code.
+    Terminate(u8),
+    /// The service wants to be asked again, though it may end the session.
+    Recheck {
+        even_if_resumed: bool,
+    },
     Stall(Side),
     /// The driver stops reading the client, or goes on.
     Reading(bool),

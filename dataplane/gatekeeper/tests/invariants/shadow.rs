@@ -17,11 +17,12 @@ mod input;
 mod keepalive;
 mod line;
 mod offer;
+mod recheck;
 mod subscriptions;
 mod table;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     time::{Duration, Instant},
 };
 
@@ -56,6 +57,8 @@ use self::{
 #[derive(Debug, Default)]
 struct Step {
     closing: Option<CloseReason>,
+    /// The step has a packet that ends the session, now or later.
+    failing: bool,
     closed: bool,
     /// A packet of the client that does not stand in the line.
     through: Option<Vec<u8>>,
@@ -74,6 +77,9 @@ struct Step {
     given_up: bool,
     /// What the client's packet deserves, if it asks for what it may not.
     misuse: Option<u8>,
+    /// Filters that the gate has to leave, and those that it left.
+    withdraws: Vec<String>,
+    withdrawn: Vec<String>,
     /// Whether the broker delivers more than there is room for.
     overrun: bool,
 }
@@ -119,6 +125,10 @@ pub(crate) struct Shadow {
     /// How many filters each UNSUBSCRIBE at the broker has.
     unsubscribes: HashMap<u16, usize>,
     subscriptions: Subscriptions,
+    /// What is asked about again: the filter, and since when it is there.
+    rechecks: BTreeMap<Ticket, (String, usize)>,
+    /// UNSUBSCRIBE packets of the gate at the broker, and when they left.
+    withdrawals: Vec<(u16, u64)>,
     downlink: Downlink,
     offer: Offer,
     receive_maximum: usize,
@@ -133,6 +143,8 @@ pub(crate) struct Shadow {
     goodbye: Option<u8>,
     /// What the packet at the head of the line ended the session with.
     fatal: Option<(CloseReason, Code)>,
+    /// What the session is to end with, when there is a permit.
+    waits_for_permit: Option<CloseReason>,
     step: Step,
 }
 
@@ -168,6 +180,8 @@ impl Shadow {
             subscribes: HashMap::new(),
             unsubscribes: HashMap::new(),
             subscriptions: Subscriptions::default(),
+            rechecks: BTreeMap::new(),
+            withdrawals: Vec::new(),
             downlink: Downlink::new(case.version, &case.hello),
             offer: Offer::default(),
             receive_maximum: usize::MAX,
@@ -179,12 +193,18 @@ impl Shadow {
             said_goodbye: false,
             goodbye: None,
             fatal: None,
+            waits_for_permit: None,
             step: Step::default(),
         }
     }
 
     pub(crate) fn is_live(&self) -> bool {
         self.live && !self.closed
+    }
+
+    /// Whether the broker may have kept something.
+    pub(crate) fn is_resumed(&self) -> bool {
+        self.resumed
     }
 
     /// Compares one step. `peers` tells whether the client and the broker have done what they may
@@ -211,6 +231,9 @@ impl Shadow {
                 Action::Close(reason) => Some(*reason),
                 _ => None,
             }),
+            failing: actions
+                .iter()
+                .any(|action| matches!(action, Action::FailureClose(_))),
             ..Step::default()
         };
         if !self.gate_reads || !self.driver_reads {
@@ -236,6 +259,10 @@ impl Shadow {
         }
         ensure!(self.live, "no end of the handshake at {now} ms");
         ensure!(self.line.arrivals.is_empty(), "a packet stays in the line");
+        ensure!(
+            self.waits_for_permit.is_none(),
+            "the permit came to nothing"
+        );
         if broker_answers {
             ensure!(!self.acks.owes(), "an acknowledgement is never sent");
             ensure!(
@@ -251,8 +278,10 @@ impl Shadow {
         match action {
             Action::Ask(ticket, question) => self.asked(*ticket, question),
             Action::Cancel(ticket) => {
-                self.asks
-                    .cancel(*ticket, self.now, self.step.closing.is_some())
+                let gives_up = self.step.closing.is_some() || self.step.failing;
+                self.asks.cancel(*ticket, self.now, gives_up)?;
+                self.recheck_ends(*ticket);
+                Ok(())
             }
             Action::Dial { client_id } => self.handshake.dial(client_id, &self.asks, self.now),
             Action::ToBroker(admitted) => self.broker_gets(admitted.clone()),
@@ -273,6 +302,10 @@ impl Shadow {
                 self.step.unasked -= 1;
                 Ok(())
             }
+            Action::Note(Event::Subscribed { .. } | Event::Unsubscribed { .. }) => {
+                Err(format!("{action:?}"))
+            }
+            Action::FailureClose(reason) => self.waits(*reason),
             Action::Close(reason) => {
                 self.step.closed = true;
                 ensure!(!self.asks.is_waiting(), "a question outlives the end");
@@ -287,6 +320,31 @@ impl Shadow {
         }
     }
 
+    /// A failure ends the session when there is a permit, and nothing is left to be released until
+    /// then.
+    fn waits(&mut self, reason: CloseReason) -> Checked {
+        ensure!(self.waits_for_permit.is_none(), "a second permit is wanted");
+        ensure!(
+            self.fatal.is_some_and(|(cause, _)| cause == reason),
+            "{reason:?} is to end the session without a cause"
+        );
+        ensure!(!self.leaves_anyway(), "somebody who leaves has to wait");
+        ensure!(!self.asks.is_waiting(), "a question outlives the failure");
+        let waiting = |arrival: &line::Arrival| arrival.ticket.is_some();
+        ensure!(
+            !self.line.arrivals.iter().any(waiting),
+            "a packet without a fate"
+        );
+        self.line.arrivals.clear();
+        self.waits_for_permit = Some(reason);
+        Ok(())
+    }
+
+    /// Whether the session ends soon, whatever the service does.
+    fn leaves_anyway(&self) -> bool {
+        self.told.client_end || self.told.drain || self.told.goodbye
+    }
+
     fn asked(&mut self, ticket: Ticket, question: &Question) -> Checked {
         let deadlines = &self.rules.deadlines;
         let (count, deadline) = match question {
@@ -296,7 +354,11 @@ impl Shadow {
         };
         let until = self.now + u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
         self.asks.put(ticket, count, Hook::of(question), until)?;
-        if self.live {
+        if let Question::Subscribe(subscribe) = question
+            && subscribe.recheck
+        {
+            self.asked_again(ticket, subscribe)
+        } else if self.live {
             self.line.asked(ticket, question)
         } else {
             let frame = self.step.frame.take();
@@ -305,6 +367,7 @@ impl Shadow {
     }
 
     fn check_step(&mut self, gate: &Gatekeeper) -> Checked {
+        self.check_withdrawals(self.step.closed || self.step.failing)?;
         let step = std::mem::take(&mut self.step);
         self.closed = step.closed;
         ensure!(
@@ -337,6 +400,9 @@ impl Shadow {
     }
 
     fn check_live(&self) -> Checked {
+        if self.rechecks.is_empty() && self.waits_for_permit.is_none() {
+            self.subscriptions.check_doubts()?;
+        }
         let limits = &self.rules.limits;
         let line = &self.line;
         if let Some(head) = line.arrivals.front() {
@@ -370,7 +436,9 @@ impl Shadow {
         );
         let crowded = waiting >= most;
         let holds = count > 0 || requests > 0 || crowded || self.keep_alive.has_pings();
-        let open = !self.told.client_end && !self.told.drain;
+        let waits = self.waits_for_permit.is_some();
+        ensure!(!waits || !self.gate_reads, "a failure, and more is read");
+        let open = !self.told.client_end && !self.told.drain && !waits;
         ensure!(
             holds || !open || self.gate_reads,
             "nothing is held and nothing is read"

@@ -36,7 +36,7 @@ fn cases_of(mood: Mood) -> impl Strategy<Value = Case> {
         dials(mood),
         greetings(mood),
     );
-    let lag = prop_oneof![Just(0), 0..40u64];
+    let lag = (prop_oneof![Just(0), 0..40u64], select(vec![0, 0, 30, 3000]));
     let story = (
         vec(steps(mood), 0..40),
         vec(answers(mood), 1..12),
@@ -44,7 +44,7 @@ fn cases_of(mood: Mood) -> impl Strategy<Value = Case> {
     );
     let version = select(vec![Version::V5, Version::V5, Version::V311, Version::V31]);
     (version, rules(mood), opening, lag, story).prop_map(
-        |(version, rules, opening, timer_lag, story)| {
+        |(version, rules, opening, (timer_lag, permit_delay), story)| {
             let (first, hello, admission, dial, greeting) = opening;
             let (steps, answers, replies) = story;
             Case {
@@ -56,6 +56,7 @@ fn cases_of(mood: Mood) -> impl Strategy<Value = Case> {
                 dial,
                 greeting,
                 timer_lag,
+                permit_delay,
                 steps,
                 answers,
                 replies,
@@ -87,7 +88,10 @@ fn rules(mood: Mood) -> impl Strategy<Value = Rules> {
             select(vec![1024, 1024, 3, 1]),
             select(vec![8192, 8192, 5, 1]),
         ),
-        select(vec![1024, 1024, 3]),
+        (
+            select(vec![1024, 1024, 3]),
+            select(vec![1 << 16, 1 << 16, 12]),
+        ),
         select(vec![16, 16, 1, 0]),
         select(vec![0, 0, 1, 3600]),
         select(vec![u32::MAX, u32::MAX, 30, 0]),
@@ -99,7 +103,7 @@ fn rules(mood: Mood) -> impl Strategy<Value = Rules> {
             (alias, announce_downlink_size),
             max_packet_size,
             (receive_maximum, max_inflight),
-            max_subscriptions,
+            (max_subscriptions, max_subscription_bytes),
             max_filter_wildcards,
             max_keep_alive,
             max_session_expiry,
@@ -112,6 +116,7 @@ fn rules(mood: Mood) -> impl Strategy<Value = Rules> {
             receive_maximum,
             max_inflight,
             max_subscriptions,
+            max_subscription_bytes,
             max_filter_wildcards,
             max_keep_alive,
             max_session_expiry,
@@ -318,6 +323,7 @@ fn ops(mood: Mood) -> impl Strategy<Value = Op> {
         12 => (1..4usize, select(vec![0, 0, 0x10, 0x97]))
             .prop_map(|(count, code)| Op::Answers { count, code }),
         4 => any::<bool>().prop_map(Op::Reading),
+        4 => Just(Op::Recheck { even_if_resumed: false }),
         4 => (0..20usize, answers(mood)).prop_map(|(ticket, answer)| Op::Stray { ticket, answer }),
     ];
     let fatal = prop_oneof![
@@ -332,6 +338,8 @@ fn ops(mood: Mood) -> impl Strategy<Value = Op> {
         1 => Just(Op::BrokerDisconnects),
         1 => vec(any::<u8>(), 1..20).prop_map(Op::BrokerRaves),
         1 => Just(Op::Drain),
+        2 => Just(Op::Recheck { even_if_resumed: true }),
+        2 => select(vec![0x98, 0x87, 0x8A, 0x97, 0x9C, 0x00]).prop_map(Op::Terminate),
         1 => select(vec![Side::Client, Side::Broker]).prop_map(Op::Stall),
     ];
     also(mood, orderly, 9, fatal)

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::BytesMut;
 use gatekeeper::{
-    Action, Frame, Gatekeeper, Question, Side, Ticket, Upstream, Verdict,
+    Action, Frame, Gatekeeper, Question, ReasonCode, Side, Ticket, Upstream, Verdict,
     frame::{self, Scan},
 };
 
@@ -37,6 +37,7 @@ enum Event {
     Hello,
     Step(usize),
     Verdict(Ticket, Verdict),
+    Permit,
     Dialled,
     Broker(Deed),
 }
@@ -190,6 +191,7 @@ impl<'a> World<'a> {
                 .tell(&Input::Verdict(ticket, verdict.clone()), |gate, now| {
                     gate.handle_verdict(ticket, verdict, now)
                 }),
+            Event::Permit => self.tell(&Input::Permit, Gatekeeper::handle_permit),
             Event::Dialled => {
                 let works = self.case.dial.works;
                 let upstream = if works {
@@ -233,6 +235,14 @@ impl<'a> World<'a> {
                 self.broker_does(Deed::Send(bytes.clone()));
             }
             Op::Drain => return self.tell(&Input::Drain, Gatekeeper::handle_drain),
+            Op::Recheck { even_if_resumed } if *even_if_resumed || !self.shadow.is_resumed() => {
+                return self.tell(&Input::Recheck, Gatekeeper::handle_recheck);
+            }
+            &Op::Terminate(code) => {
+                return self.tell(&Input::Terminate(code), |gate, now| {
+                    gate.handle_terminate(ReasonCode::new(code), Some("revoked".into()), now)
+                });
+            }
             &Op::Stall(side) => {
                 return self.tell(&Input::Stall(side), |gate, now| {
                     gate.handle_stall(side, now)
@@ -409,6 +419,9 @@ impl<'a> World<'a> {
                 }
             }
             Action::Note(gatekeeper::Event::Connected { .. }) => self.summary.connected = true,
+            Action::FailureClose(_) => {
+                self.schedule(self.now + self.case.permit_delay, Event::Permit);
+            }
             Action::Cancel(_) | Action::Note(_) | Action::Close(_) => {}
         }
     }

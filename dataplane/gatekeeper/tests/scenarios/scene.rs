@@ -36,6 +36,9 @@ pub(crate) struct Scene {
     fates: HashMap<Ticket, Fate>,
     undeliverable: usize,
     unasked: Vec<&'static str>,
+    reported: Vec<Event>,
+    /// Whether an end that needs a permit gets one at once.
+    permits: bool,
     client_input: BytesMut,
     broker_input: BytesMut,
 }
@@ -62,6 +65,8 @@ impl Scene {
             fates: HashMap::new(),
             undeliverable: 0,
             unasked: Vec::new(),
+            reported: Vec::new(),
+            permits: true,
             client_input: BytesMut::new(),
             broker_input: BytesMut::new(),
         }
@@ -196,6 +201,24 @@ impl Scene {
 
     pub(crate) fn broker_is_not_reached(&mut self) {
         self.calls(|gate, now| gate.handle_upstream(Upstream::Failed, now));
+    }
+
+    /// From now on an end that needs a permit has to wait for it.
+    pub(crate) fn withholds_permits(&mut self) {
+        self.permits = false;
+    }
+
+    pub(crate) fn permit_comes(&mut self) {
+        self.calls(Gatekeeper::handle_permit);
+    }
+
+    pub(crate) fn service_terminates(&mut self, code: u8, reason: Option<&str>) {
+        let reason = reason.map(Into::into);
+        self.calls(|gate, now| gate.handle_terminate(ReasonCode::new(code), reason, now));
+    }
+
+    pub(crate) fn service_wants_a_recheck(&mut self) {
+        self.calls(Gatekeeper::handle_recheck);
     }
 
     pub(crate) fn drain_begins(&mut self) {
@@ -440,6 +463,15 @@ impl Scene {
         }
     }
 
+    /// The session is to end for this, and waits for the permit.
+    #[track_caller]
+    pub(crate) fn wants_to_close(&mut self, reason: &str) {
+        match self.next() {
+            Some(Action::FailureClose(found)) => assert_eq!(found.as_str(), reason),
+            other => panic!("{other:?} where a permit is to be waited for"),
+        }
+    }
+
     /// The gate has taken the packet, whatever it made of it.
     #[track_caller]
     pub(crate) fn takes_it(&mut self) {
@@ -480,6 +512,12 @@ impl Scene {
         std::mem::take(&mut self.unasked)
     }
 
+    /// The subscriptions that were told of, made and left.
+    pub(crate) fn reported(&mut self) -> Vec<Event> {
+        self.is_quiet();
+        std::mem::take(&mut self.reported)
+    }
+
     pub(crate) fn reads_client(&self) -> bool {
         self.gate.wants_read(Side::Client)
     }
@@ -500,6 +538,9 @@ impl Scene {
                 }
                 Some(Action::Note(Event::Undeliverable)) => self.undeliverable += 1,
                 Some(Action::Note(Event::Unasked(unasked))) => self.unasked.push(unasked.as_str()),
+                Some(Action::Note(
+                    event @ (Event::Subscribed { .. } | Event::Unsubscribed { .. }),
+                )) => self.reported.push(event),
                 _ => {}
             }
         }
@@ -522,6 +563,14 @@ impl Scene {
         call(&mut self.gate, self.now);
         self.actions
             .extend(std::iter::from_fn(|| self.gate.poll_action()));
+        if self.permits
+            && self
+                .actions
+                .pop_back_if(|action| matches!(action, Action::FailureClose(_)))
+                .is_some()
+        {
+            self.call(Gatekeeper::handle_permit);
+        }
     }
 
     /// Hands over what has come in, as far as it is wanted.

@@ -92,6 +92,8 @@ fn the_same_filter_twice_has_two_decisions() {
     scene.allows(ticket);
     scene.denies(ticket.filter(1));
     scene.broker_gets(&subscribe(Version::V5, 7, &["a"]));
+    // The last word counts.
+    scene.broker_gets(&write::unsubscribe(Version::V5, u16::MAX, &["a"]));
     scene.broker_sends(&write::suback(Version::V5, 7, &[2]));
     scene.client_gets(&write::suback(Version::V5, 7, &[2, 0x87]));
 }

@@ -76,6 +76,7 @@ pub(in crate::authz) fn grant_connect(
         // The listener's, not the service's; known when it is known who this is.
         mount: None,
         expires_at: expires_at.map(expiry).transpose()?,
+        limits: gatekeeper::SessionLimits::default(),
     };
     let identity = Identity {
         principal,

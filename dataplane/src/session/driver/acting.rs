@@ -18,7 +18,7 @@ use crate::{
 
 use super::{
     super::succession::{Place, Stage},
-    Driver,
+    Driver, now,
 };
 
 impl<S, D, U> Driver<S, D, U>
@@ -59,6 +59,9 @@ where
                     self.spans.settle(ticket, fate);
                     self.unsettled.settle(ticket, fate);
                 }
+                Action::Note(Event::Subscribed { .. } | Event::Unsubscribed { .. }) => {}
+                // No budget yet: the permit is always there.
+                Action::FailureClose(_) => self.gate.handle_permit(now()),
                 Action::Note(Event::Undeliverable) => {
                     self.shared.metrics.deliveries_dropped.inc();
                 }
@@ -139,7 +142,9 @@ where
                 self.send::<hook::Publish>(ticket, message, span, topic);
             }
             Question::Subscribe(subscribe) => {
-                self.unsettled.asked(ticket, HookKind::Subscribe);
+                if !subscribe.recheck {
+                    self.unsettled.asked(ticket, HookKind::Subscribe);
+                }
                 let checks: Vec<_> = self.client.subscribe_checks(ticket, subscribe).collect();
                 for (ticket, message) in checks {
                     let filter = ByteString::from(message.topic_filter.as_str());

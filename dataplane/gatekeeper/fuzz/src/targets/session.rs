@@ -86,6 +86,7 @@ struct World {
     /// Questions, answered or not.
     asked: Vec<(Ticket, Asked)>,
     allowed: Allowed,
+    waits_for_permit: bool,
 }
 
 impl World {
@@ -101,6 +102,7 @@ impl World {
             broker_input: BytesMut::new(),
             asked: Vec::new(),
             allowed: setup.allowed,
+            waits_for_permit: false,
         }
     }
 
@@ -114,6 +116,7 @@ impl World {
     }
 
     fn perform(&mut self, op: Op) {
+        self.permit();
         match op {
             Op::ClientSends(bytes) => self.client_input.extend_from_slice(&bytes),
             Op::BrokerSends(bytes) => self.broker_input.extend_from_slice(&bytes),
@@ -145,6 +148,11 @@ impl World {
             }
             Op::Eof(side) => self.tell(Input::Other, |gate, now| gate.handle_eof(side, now)),
             Op::Drain => self.tell(Input::Other, Gatekeeper::handle_drain),
+            Op::Terminate(code) => self.tell(Input::Other, |gate, now| {
+                let reason = Some("revoked".into());
+                gate.handle_terminate(ReasonCode::new(code), reason, now);
+            }),
+            Op::Recheck => self.tell(Input::Other, Gatekeeper::handle_recheck),
             Op::Stall(side) => self.tell(Input::Other, |gate, now| gate.handle_stall(side, now)),
             Op::Reading(side, reads) => self.tell(Input::Other, |gate, now| {
                 gate.handle_reading(side, reads, now);
@@ -159,6 +167,13 @@ impl World {
             Op::PassesUnnoticed(time) => self.now += time,
         }
         self.pump();
+    }
+
+    /// The end that was waited for may come.
+    fn permit(&mut self) {
+        if std::mem::take(&mut self.waits_for_permit) {
+            self.tell(Input::Other, Gatekeeper::handle_permit);
+        }
     }
 
     fn answer(&mut self, ticket: Ticket, says: program::Says) {
@@ -239,6 +254,7 @@ impl World {
             match action {
                 Action::Ask(ticket, question) => self.asks(ticket, &question),
                 Action::ToBroker(admitted) => self.broker.receive(&admitted.into_bytes()),
+                Action::FailureClose(_) => self.waits_for_permit = true,
                 _ => {}
             }
         }
@@ -259,6 +275,7 @@ impl World {
             self.pass(LONGEST_DEADLINE);
             left -= 1;
         }
+        self.permit();
         let open = self.judge.open_questions();
         assert!(open.is_empty(), "{open:?} are waited for without end");
         assert!(self.now >= self.start);

@@ -18,6 +18,11 @@ impl Shadow {
     pub(super) fn broker_gets(&mut self, admitted: Admitted) -> Checked {
         let basis = admitted.basis();
         let bytes = admitted.into_bytes();
+        let harmless = matches!(basis, Basis::Exempt(Exempt::Ping | Exempt::Acknowledgement));
+        ensure!(
+            self.waits_for_permit.is_none() || harmless,
+            "the broker hears more after a failure"
+        );
         ensure!(
             self.goodbye.is_none() && !self.said_goodbye,
             "the broker hears more after the end"
@@ -77,6 +82,13 @@ impl Shadow {
             (Basis::Exempt(Exempt::Unsubscribe), Packet::Unsubscribe { id, filters }) => {
                 self.leave_unasked(&bytes)?;
                 self.unsubscribes.insert(id, filters.len());
+            }
+            (Basis::Exempt(Exempt::Withdraw), Packet::Unsubscribe { id, mut filters }) => {
+                ensure!(self.inflight.takes_own(id), "{id} is in use");
+                ensure!(filters.len() == 1, "{filters:?} are left together");
+                self.unsubscribes.insert(id, filters.len());
+                self.withdrawals.push((id, self.now));
+                self.step.withdrawn.append(&mut filters);
             }
             (Basis::Exempt(Exempt::Disconnect), Packet::Disconnect { .. }) => {
                 self.leave_unasked(&bytes)?;
@@ -171,7 +183,7 @@ impl Shadow {
         let Packet::Subscribe { filters, .. } = &head.packet else {
             return Err(format!("SUBSCRIBE {id} leaves before {:?}", head.packet));
         };
-        let forwarded = filters
+        let forwarded: Vec<(String, usize, u8)> = filters
             .iter()
             .zip(&head.filters)
             .zip(&slots)
@@ -180,6 +192,9 @@ impl Shadow {
                 Some((filter.clone(), number.ok()?, options & 3))
             })
             .collect();
+        for (filter, number, _) in &forwarded {
+            self.subscriptions.forwarded(filter, *number);
+        }
         let at_broker = AtBroker { slots, forwarded };
         ensure!(
             self.subscribes.insert(id, at_broker).is_none(),

@@ -21,7 +21,7 @@ impl Shadow {
         if !self.live {
             return Ok(());
         }
-        let closing = self.step.closing.is_some();
+        let closing = self.step.closing.is_some() || self.step.failing;
         if closing && fate == Fate::Closed {
             while self.line.head()?.ticket.is_none() {
                 self.line.arrivals.pop_front();
@@ -67,11 +67,27 @@ impl Shadow {
                 _,
                 Some(Ok(slots)),
             ) => {
-                for (((filter, _), counted), slot) in
-                    asked_for.iter().zip(&head.filters).zip(&slots)
-                {
-                    if let (Ok(number), Some(_)) = (counted, slot) {
-                        self.subscriptions.answer(filter, *number, false);
+                let mut asked = 0;
+                for (index, (filter, _)) in asked_for.iter().enumerate() {
+                    let Ok(number) = head.filters[index] else {
+                        continue;
+                    };
+                    let verdict = self.asks.outcome(ticket.filter(asked));
+                    asked += 1;
+                    if slots[index].is_none() {
+                        continue;
+                    }
+                    let is_denied = Self::is_a_denial(verdict);
+                    self.subscriptions.refused(filter, number);
+                    let mut later = asked_for.iter().zip(&head.filters).skip(index + 1);
+                    let has_later =
+                        later.any(|((other, _), place)| other == filter && place.is_ok());
+                    // The broker may have kept it from a former connection.
+                    if is_denied
+                        && !has_later
+                        && (self.subscriptions.withdraw(filter) || self.resumed)
+                    {
+                        self.step.withdraws.push(filter.clone());
                     }
                 }
                 let allowed = slots.iter().filter(|slot| slot.is_none()).count();

@@ -17,6 +17,8 @@ pub(crate) struct Inflight {
 enum Use {
     Subscribe,
     Unsubscribe,
+    /// The gate's own UNSUBSCRIBE.
+    Withdraw,
     /// A PUBREL that belongs to nothing.
     Release,
     Message(Message),
@@ -253,6 +255,20 @@ impl Inflight {
         if matches!(self.uses.get(&id), Some(Use::Unsubscribe)) {
             self.uses.remove(&id);
         }
+    }
+
+    /// The gate takes an identifier for an UNSUBSCRIBE of its own. Tells whether it was free.
+    pub(crate) fn takes_own(&mut self, id: u16) -> bool {
+        self.uses.insert(id, Use::Withdraw).is_none()
+    }
+
+    /// The broker has answered a packet. Tells whether it was one of the gate's own.
+    pub(crate) fn frees_own(&mut self, id: u16) -> bool {
+        let is_own = matches!(self.uses.get(&id), Some(Use::Withdraw));
+        if is_own {
+            self.uses.remove(&id);
+        }
+        is_own
     }
 
     /// How many identifiers there are without those that wait for the client alone.

@@ -40,6 +40,9 @@ pub(crate) enum Input {
     ClientEof,
     BrokerEof,
     Drain,
+    Terminate(u8),
+    Recheck,
+    Permit,
     Stall(Side),
     Timeout,
     Reading(bool),
@@ -51,6 +54,10 @@ pub(super) struct Told {
     pub(super) client_end: bool,
     pub(super) broker_end: bool,
     pub(super) drain: bool,
+    /// While the session was beginning.
+    pub(super) recheck: bool,
+    /// The client has said DISCONNECT, and it may stand in the line.
+    pub(super) goodbye: bool,
     /// When the first word came of an end that leaves time for what was read before.
     pub(super) ending_since: Option<u64>,
 }
@@ -60,7 +67,16 @@ impl Shadow {
         match input {
             Input::ClientFrame(bytes) => self.take_client_frame(bytes)?,
             Input::BrokerFrame(bytes) => self.take_broker_frame(bytes)?,
-            Input::Verdict(ticket, verdict) => self.asks.answer(*ticket, verdict, self.now),
+            Input::Verdict(ticket, verdict) => {
+                self.asks.answer(*ticket, verdict, self.now);
+                self.recheck_ends(*ticket);
+            }
+            Input::Recheck if self.live => {
+                if self.waits_for_permit.is_none() {
+                    self.subscriptions.doubt();
+                }
+            }
+            Input::Recheck => self.told.recheck = true,
             Input::Upstream(works) => self.handshake.reached(*works),
             Input::ClientEof => {
                 self.told.client_end = true;
@@ -72,12 +88,21 @@ impl Shadow {
             }
             Input::BrokerEof => self.told.broker_end = true,
             Input::Reading(reading) => self.driver_reads = *reading,
-            Input::ClientViolation | Input::BrokerViolation | Input::Stall(_) | Input::Timeout => {}
+            Input::ClientViolation
+            | Input::BrokerViolation
+            | Input::Stall(_)
+            | Input::Terminate(_)
+            | Input::Permit
+            | Input::Timeout => {}
         }
         Ok(())
     }
 
     fn take_client_frame(&mut self, bytes: &[u8]) -> Checked {
+        ensure!(
+            self.waits_for_permit.is_none(),
+            "a packet of the client is taken after a failure"
+        );
         if !self.live {
             self.step.frame =
                 packet::read(self.version, bytes).map(|packet| (packet, bytes.to_vec()));
@@ -144,6 +169,8 @@ impl Shadow {
             return Ok(());
         }
         match packet {
+            // As after the end.
+            Some(Packet::Publish(_)) if self.waits_for_permit.is_some() => {}
             Some(Packet::Publish(publish)) => {
                 let limits = &self.rules.limits;
                 return self.downlink.deliver(&publish, bytes, limits);
@@ -186,6 +213,10 @@ impl Shadow {
                 let filters = self.unsubscribes.remove(&id);
                 let fits = |filters| self.version != Version::V5 || filters == codes.len();
                 ensure!(filters.is_some_and(fits), "UNSUBACK {id} fits nothing");
+                self.withdrawals.retain(|(own, _)| *own != id);
+                if self.inflight.frees_own(id) {
+                    return Ok(());
+                }
                 self.inflight.unsuback(id);
                 self.step.pass = Some(bytes.to_vec());
             }
@@ -260,6 +291,7 @@ impl Shadow {
             return Err(format!("{packet:?} is taken, {code:#04x} is due"));
         }
         self.inflight.take(&packet);
+        self.told.goodbye |= matches!(packet, Packet::Disconnect { .. });
         let filters = match &packet {
             Packet::Subscribe { filters, .. } => self.count_filters(filters),
             Packet::Unsubscribe { filters, .. } => {
@@ -315,7 +347,11 @@ impl Shadow {
                     return Err(Code::Exactly(0x8F));
                 }
                 self.subscriptions
-                    .ask(filter, limits.max_subscriptions)
+                    .ask(
+                        filter,
+                        limits.max_subscriptions,
+                        limits.max_subscription_bytes,
+                    )
                     .ok_or(Code::Exactly(0x97))
             })
             .collect()

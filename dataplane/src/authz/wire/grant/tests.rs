@@ -163,6 +163,7 @@ fn a_permitted_change_of_a_connect_is_granted() {
         max_session_expiry: Some(60),
         mount: None,
         expires_at: None,
+        limits: gatekeeper::SessionLimits::default(),
     };
     assert_eq!(allow, expected);
 }

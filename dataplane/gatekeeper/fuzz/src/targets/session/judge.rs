@@ -22,7 +22,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use gatekeeper::{Action, Event, Gatekeeper, Question, Rules, Ticket, Version};
+use gatekeeper::{Action, Event, Frame, Gatekeeper, Question, Rules, Ticket, Version};
 
 pub(super) use self::input::Input;
 use self::{asks::Asks, case::Case, downlink::Downlink, flows::Flows};
@@ -55,6 +55,8 @@ struct Step {
     topic: String,
     /// The client's acknowledgement has gone to the broker.
     answered: bool,
+    /// The identifier of an UNSUBACK that is not for the client.
+    swallowed: Option<u16>,
     /// The identifier that the broker has forgotten.
     purged: Option<u16>,
 }
@@ -90,6 +92,11 @@ pub(super) struct Judge {
     /// UNSUBSCRIBE packets that have not gone to the broker, and those that are not answered.
     unsubscribes: VecDeque<(u16, Vec<String>)>,
     leaving: Vec<u16>,
+    /// Identifiers of the gate's own UNSUBSCRIBE packets, and what the client sent under one of them.
+    own: Vec<u16>,
+    set_aside: Option<Frame>,
+    /// The session is to end, and nothing is delivered any more.
+    waits: bool,
     /// The client's DISCONNECT: code and properties.
     goodbye: Option<(u8, Properties)>,
     /// The broker has a DISCONNECT.
@@ -136,6 +143,9 @@ impl Judge {
             flows: Flows::default(),
             unsubscribes: VecDeque::new(),
             leaving: Vec::new(),
+            own: Vec::new(),
+            set_aside: None,
+            waits: false,
             goodbye: None,
             left: false,
             sent_expiry: 0,
@@ -210,7 +220,16 @@ impl Judge {
                 self.connected = true;
             }
             Action::Note(Event::Undeliverable) => self.withheld(),
-            Action::Note(Event::Unasked(_)) => {}
+            Action::Note(
+                Event::Unasked(_) | Event::Subscribed { .. } | Event::Unsubscribed { .. },
+            ) => {}
+            Action::FailureClose(_) => {
+                self.waits = true;
+                assert!(
+                    self.asks.open().is_empty(),
+                    "a question outlives the failure"
+                );
+            }
             Action::Close(_) => {
                 self.closed = true;
             }
@@ -219,6 +238,14 @@ impl Judge {
 
     fn asked(&mut self, first: Ticket, question: &Question) {
         let hook = Hook::of(question);
+        if let Question::Subscribe(subscribe) = question
+            && subscribe.recheck
+        {
+            let until = self.now + self.rules.deadlines.subscribe;
+            self.asks.put(first, hook.count(question), hook, until);
+            self.check_recheck(subscribe);
+            return;
+        }
         let deadline = match question {
             Question::Connect(_) | Question::Will(_) => self.rules.deadlines.connect,
             Question::Publish(_) => self.rules.deadlines.publish,

@@ -132,6 +132,10 @@ pub(super) enum Op {
     Upstream(bool),
     Eof(Side),
     Drain,
+    /// The service ends the session with this code.
+    Terminate(u8),
+    /// The service wants to be asked again.
+    Recheck,
     Stall(Side),
     Reading(Side, bool),
     Violates(Side, u8),
@@ -212,7 +216,8 @@ impl Program<'_> {
         if self.0.is_empty() {
             return None;
         }
-        Some(match self.u8() & 0x1F {
+        let kind = self.u8();
+        Some(match kind & 0x1F {
             0 => Op::ClientSends(self.bytes()),
             1 => Op::BrokerSends(self.bytes()),
             2 => Op::Verdict {
@@ -231,7 +236,11 @@ impl Program<'_> {
             },
             6 => Op::Upstream(self.u8() & 1 == 0),
             7 => Op::Eof(self.side()),
-            8 => Op::Drain,
+            8 => match kind >> 5 {
+                0..4 => Op::Drain,
+                4..6 => Op::Terminate(self.u8()),
+                _ => Op::Recheck,
+            },
             9 => Op::Stall(Side::Client),
             10 => Op::Reading(self.side(), self.u8() & 1 == 0),
             11 => Op::Passes(self.time()),

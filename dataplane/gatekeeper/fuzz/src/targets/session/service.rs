@@ -6,7 +6,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use gatekeeper::{
     Allow, ConnectAllow, Deny, DenyAction, PublishChanges, QoS, Question, ReasonCode, Secret,
-    SubscribeChanges, UserProperty, Verdict, Why,
+    SessionLimits, SubscribeChanges, UserProperty, Verdict, Why,
 };
 
 use super::program::Says;
@@ -104,6 +104,7 @@ impl Allowed {
                 0 => None,
                 seconds => Some(now + Duration::from_secs(u64::from(seconds) - 1)),
             },
+            limits: SessionLimits::default(),
         }
     }
 }

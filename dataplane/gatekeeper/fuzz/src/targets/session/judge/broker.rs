@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use gatekeeper::{Admitted, Basis, Exempt, Question, Ticket};
+use gatekeeper::{Admitted, Basis, Exempt, Question, SubscribeQuestion, Ticket};
 
 use super::{
     Case, Judge, TOPIC_ALIAS,
@@ -80,6 +80,9 @@ impl Judge {
             (Exempt::Unsubscribe, Packet::Unsubscribe { id, filters }) => {
                 self.check_unsubscribe(*id, filters);
             }
+            (Exempt::Withdraw, Packet::Unsubscribe { id, filters }) => {
+                self.check_withdrawal(*id, filters);
+            }
             (Exempt::Disconnect, Packet::Disconnect { code, properties }) => {
                 self.check_goodbye(*code, properties);
                 self.left = true;
@@ -88,6 +91,43 @@ impl Judge {
             _ => panic!("{packet:?} is no {rule:?}"),
         }
         assert!(self.connected, "{packet:?} before the CONNACK");
+    }
+
+    /// The gate leaves what the client may have subscribed to, under an identifier that is free.
+    fn check_withdrawal(&mut self, id: u16, filters: &[String]) {
+        let busy = self.subscribes.iter().map(|subscribe| subscribe.id);
+        let busy = busy.chain(self.leaving.iter().copied());
+        assert!(busy.chain(self.own.iter().copied()).all(|busy| busy != id));
+        for filter in filters {
+            let own = self
+                .mount
+                .as_deref()
+                .and_then(|mount| unmounted(filter, mount));
+            let known = |name: &str| {
+                let cases = self.cases.iter().filter_map(|case| match &case.question {
+                    Question::Subscribe(subscribe) => Some(&subscribe.filters),
+                    _ => None,
+                });
+                cases.flatten().any(|asked| full(asked) == name)
+            };
+            let known = known(filter) || own.is_some_and(|own| known(&own));
+            assert!(known, "{filter} is left, and nobody asked for it");
+        }
+        self.own.push(id);
+    }
+
+    /// Only what was asked about before is asked about again.
+    pub(super) fn check_recheck(&self, question: &SubscribeQuestion) {
+        for filter in &question.filters {
+            let known = self.cases.iter().any(|case| match &case.question {
+                Question::Subscribe(subscribe) => {
+                    let mut filters = subscribe.filters.iter();
+                    filters.any(|asked| full(asked) == full(filter))
+                }
+                _ => false,
+            });
+            assert!(known, "{filter:?} is asked about out of nothing");
+        }
     }
 
     fn check_allowed(&mut self, ticket: Ticket, sent: &Packet) {
@@ -223,4 +263,17 @@ pub(super) fn size(properties: &Properties) -> Option<usize> {
 
     let size = packet::property(properties, MAXIMUM_PACKET_SIZE)?;
     usize::try_from(u32::from_be_bytes(size.try_into().ok()?)).ok()
+}
+
+/// The client's name of a filter below the mount.
+fn unmounted(filter: &str, mount: &str) -> Option<String> {
+    let (share, inner) = match filter
+        .strip_prefix("$share/")
+        .and_then(|rest| rest.split_once('/'))
+    {
+        Some((name, inner)) => (format!("$share/{name}/"), inner),
+        None => (String::new(), filter),
+    };
+    let rest = inner.strip_prefix(mount)?;
+    Some(format!("{share}{rest}"))
 }

@@ -37,7 +37,13 @@ impl Judge {
                 }
             }
             Packet::Publish(publish) => self.check_delivery(&publish, bytes.len()),
-            Packet::Unsuback { id, .. } => self.leaving.retain(|leaving| *leaving != id),
+            Packet::Unsuback { id, .. } => {
+                assert!(
+                    self.step.swallowed != Some(id),
+                    "UNSUBACK {id} is the gate's"
+                );
+                self.leaving.retain(|leaving| *leaving != id);
+            }
             Packet::Suback { id, codes, .. } => self.subscribed(id, &codes),
             Packet::Disconnect { properties, .. } => {
                 let is_brokers = matches!(self.step.came, Some(Packet::Disconnect { .. }));
