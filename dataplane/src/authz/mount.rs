@@ -136,7 +136,7 @@ mod tests {
         }));
         let mut context = testing::context("", Duration::from_secs(1));
         context.mount = Some(Arc::new(template.parse().unwrap()));
-        let message = v1::ConnectCheck::default();
+        let message = testing::message(&v1::ConnectCheck::default());
         stack.call(Check { message, context }).await
     }
 

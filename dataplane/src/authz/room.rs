@@ -1,0 +1,153 @@
+//! Room in the queue of a lane, by count and by bytes, and who may use how much of it.
+//!
+//! Up to three quarters of it are anybody's. From there on the room is crowded, and who has a fair share
+//! or more has to wait: it stops reading its socket, while the others go on (max-min). In the last
+//! sixteenth everybody waits, so that what was read already still fits. Beyond the bound a check is
+//! refused, which nobody meets who asks before reading.
+//!
+//! Plain data, locked together with the queue; who is to be woken is handed to the caller.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    task::Waker,
+};
+
+use super::seat::{Account, Seat, SeatId};
+
+/// The bounds of a queue, and how far they are used.
+#[derive(Debug)]
+pub(super) struct Room {
+    /// In bytes; a check weighs at least `min_weight`, which bounds their number.
+    max: usize,
+    min_weight: usize,
+    used: usize,
+    accounts: HashMap<Account, Share>,
+    /// Those who have nothing here, and wait because it is full for everybody.
+    shut_out: VecDeque<Waiting>,
+}
+
+/// What one account uses, and its sessions that wait for less.
+#[derive(Debug, Default)]
+struct Share {
+    used: usize,
+    waiting: VecDeque<Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    seat: SeatId,
+    waker: Waker,
+}
+
+impl Room {
+    /// An empty queue for so many checks and bytes.
+    pub(super) fn new(max_checks: usize, max_bytes: usize) -> Self {
+        let (max_checks, max_bytes) = (max_checks.max(1), max_bytes.max(1));
+        // In units that make both bounds one.
+        Self {
+            max: max_bytes,
+            min_weight: max_bytes.div_ceil(max_checks).max(1),
+            used: 0,
+            accounts: HashMap::new(),
+            shut_out: VecDeque::new(),
+        }
+    }
+
+    /// Takes room for a check of this size, and yields what to give back. `None`: there is none left.
+    pub(super) fn enter(&mut self, account: Account, bytes: usize) -> Option<usize> {
+        let weight = bytes.max(self.min_weight).min(self.max);
+        // The last check may be cut short by the rounding of its least weight.
+        let weight = if weight == self.min_weight {
+            weight.min(self.max - self.used)
+        } else {
+            weight
+        };
+        if weight == 0 || bytes > self.max || self.used + weight > self.max {
+            return None;
+        }
+        self.used += weight;
+        self.accounts.entry(account).or_default().used += weight;
+        Some(weight)
+    }
+
+    /// Gives room back. Yields whom to wake.
+    pub(super) fn leave(&mut self, account: Account, weight: usize, wakers: &mut Vec<Waker>) {
+        self.used -= weight;
+        let fair = self.fair_share();
+        let is_full = self.is_full();
+        if let Some(share) = self.accounts.get_mut(&account) {
+            share.used -= weight;
+            // Not before there is room for more than a check or two: waking up costs something, too.
+            if !is_full && share.used <= fair / 2 {
+                wakers.extend(share.waiting.pop_front().map(|waiting| waiting.waker));
+            }
+            if share.used == 0 {
+                // Nothing of the account is left that could wake them.
+                self.shut_out.append(&mut share.waiting);
+                self.accounts.remove(&account);
+            }
+        }
+        if !is_full {
+            wakers.extend(self.shut_out.pop_front().map(|waiting| waiting.waker));
+        }
+    }
+
+    /// Whether sessions of this account should stop reading.
+    pub(super) fn must_wait(&self, account: Account) -> bool {
+        self.is_crowded()
+            && (self.is_full()
+                || self
+                    .accounts
+                    .get(&account)
+                    .is_some_and(|share| share.used >= self.fair_share()))
+    }
+
+    /// Whether there is a difference between those with much and those with little.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.used >= self.max - self.max / 4
+    }
+
+    /// Wakes the session when it is worth looking again. It wakes the next one when it goes on.
+    pub(super) fn wait(&mut self, seat: &Seat, waker: &Waker) {
+        let line = match self.accounts.get_mut(&seat.account()) {
+            Some(share) if share.used > 0 => &mut share.waiting,
+            _ => &mut self.shut_out,
+        };
+        match line.iter_mut().find(|waiting| waiting.seat == seat.id()) {
+            Some(waiting) => waiting.waker.clone_from(waker),
+            None => line.push_back(Waiting {
+                seat: seat.id(),
+                waker: waker.clone(),
+            }),
+        }
+    }
+
+    /// A session goes on, or has ended: who waits behind it has its turn, if there is room.
+    pub(super) fn pass(&mut self, seat: &Seat, wakers: &mut Vec<Waker>) {
+        let account = seat.account();
+        let must_wait = self.must_wait(account);
+        if let Some(share) = self.accounts.get_mut(&account) {
+            share.waiting.retain(|waiting| waiting.seat != seat.id());
+            if !must_wait {
+                wakers.extend(share.waiting.pop_front().map(|waiting| waiting.waker));
+            }
+        }
+        self.shut_out.retain(|waiting| waiting.seat != seat.id());
+        if !self.is_full() {
+            wakers.extend(self.shut_out.pop_front().map(|waiting| waiting.waker));
+        }
+    }
+
+    /// What each account may have when all that are here have the same.
+    fn fair_share(&self) -> usize {
+        (self.max - self.max / 4) / self.accounts.len().max(1)
+    }
+
+    fn is_full(&self) -> bool {
+        // What one session reads at a time has to fit on top.
+        self.used > self.max - self.max / 16 - 1
+    }
+}
+
+#[cfg(test)]
+mod tests;
