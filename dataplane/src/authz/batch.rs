@@ -14,12 +14,14 @@ use super::{
     wire::{self, Outcome},
 };
 
+/// Whose checks are in a batch, and how many in a row, in their order.
+pub(super) type Seats = Vec<(Arc<Seat>, usize)>;
+
 /// Checks that will travel together.
 #[derive(Debug)]
 pub(super) struct Batch<H> {
     waiters: Vec<Waiter<H>>,
-    /// Whose checks these are, and how many in a row.
-    seats: Vec<(Arc<Seat>, usize)>,
+    seats: Seats,
     bytes: usize,
     max_items: usize,
     max_bytes: usize,
@@ -81,7 +83,7 @@ impl<H> Batch<H> {
     }
 
     /// Those who wait, and whose sessions they are.
-    pub(super) fn into_parts(self) -> (Vec<Waiter<H>>, Vec<(Arc<Seat>, usize)>) {
+    pub(super) fn into_parts(self) -> (Vec<Waiter<H>>, Seats) {
         (self.waiters, self.seats)
     }
 }

@@ -38,6 +38,7 @@ use super::{
     queue::Queue,
     seat::SeatId,
     sizing::Sizing,
+    standing::Batches,
 };
 
 /// Calls of sessions that travel alone, at most: one in so many of the lane's.
@@ -50,6 +51,7 @@ pub(super) struct Batcher<H: Hook, C> {
     permits: Permits,
     pace: Pace,
     sizing: Sizing,
+    batches: Batches,
     call: C,
     airline: Arc<Airline<H>>,
     calls: JoinSet<Landed>,
@@ -83,6 +85,7 @@ where
             permits: Permits::new(settings.k_soft_max, settings.k_hard, settings.overflow_wait),
             pace: Pace::new(settings.time_limit),
             sizing: Sizing::new(settings.max_items),
+            batches: Batches::default(),
             queue,
             call,
             airline: Arc::new(Airline {
@@ -231,8 +234,9 @@ where
         }
         let now = Instant::now();
         let took = now - landed.departed_at;
+        let is_slow = self.batches.answered(took, self.pace.quick());
         for (seat, _) in &landed.seats {
-            seat.standing(H::KIND).answered(took, self.pace.quick());
+            seat.standing(H::KIND).answered(is_slow, self.batches);
         }
         if !landed.is_apart {
             self.pace.record(took);

@@ -14,7 +14,7 @@ use tracing::warn;
 use crate::log_limit::LogLimit;
 
 use super::{
-    batch::{Waiter, shipment},
+    batch::{Seats, Waiter, shipment},
     budget::Budget,
     call::Shipment,
     counters::Counters,
@@ -38,7 +38,7 @@ pub(super) struct Airline<H> {
 /// A batch that departs.
 pub(super) struct Flight<H> {
     pub(super) waiters: Vec<Waiter<H>>,
-    pub(super) seats: Vec<(Arc<Seat>, usize)>,
+    pub(super) seats: Seats,
     /// Whether it is a session's that travels alone.
     pub(super) is_apart: bool,
     pub(super) departed_at: Instant,
@@ -47,7 +47,7 @@ pub(super) struct Flight<H> {
 /// What a flight that ended has to tell.
 #[derive(Debug)]
 pub(super) struct Landed {
-    pub(super) seats: Vec<(Arc<Seat>, usize)>,
+    pub(super) seats: Seats,
     pub(super) is_apart: bool,
     pub(super) departed_at: Instant,
     pub(super) size: usize,

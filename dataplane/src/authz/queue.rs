@@ -62,6 +62,8 @@ struct State<H: Hook> {
     /// Bytes that they add to requests.
     bytes: usize,
     sleeper: Option<Sleeper>,
+    /// Whether something came for a session that travels alone, and the task was not told.
+    has_news: bool,
     is_closed: bool,
 }
 
@@ -114,6 +116,7 @@ impl<H: Hook> Queue<H> {
                 together: 0,
                 bytes: 0,
                 sleeper: None,
+                has_news: false,
                 is_closed: false,
             }),
             is_crowded: AtomicBool::new(false),
@@ -169,10 +172,12 @@ impl<H: Hook> Queue<H> {
     }
 
     /// Waits until there are so many checks to take, or so many bytes. False: the queue is closed, and
-    /// nothing is left. Checks of a session that travels alone wake, too, but are not waited for.
+    /// nothing is left. Something new for a session that travels alone ends the wait, too.
     pub(super) fn poll_arrival(&self, items: usize, bytes: usize, cx: &Context<'_>) -> Poll<bool> {
         let mut state = self.lock();
-        if state.together >= items.max(1) || (state.together > 0 && state.bytes >= bytes) {
+        let is_enough =
+            state.together >= items.max(1) || (state.together > 0 && state.bytes >= bytes);
+        if std::mem::take(&mut state.has_news) || is_enough {
             return Poll::Ready(true);
         }
         if state.is_closed && state.together == 0 && state.apart.is_empty() {
@@ -355,6 +360,7 @@ impl<H: Hook> State<H> {
             self.together += 1;
             self.bytes += bytes;
         }
+        self.has_news |= is_apart;
         let (items, bytes) = (self.together, self.bytes);
         let sleeper = self
             .sleeper
@@ -418,6 +424,7 @@ impl<H: Hook> State<H> {
             self.together -= flow.items.len();
             self.bytes -= flow.items.iter().map(|item| item.bytes).sum::<usize>();
             self.apart.push_back(id);
+            self.has_news = true;
         }
     }
 

@@ -2,9 +2,9 @@
 //!
 //! A unary answer waits for its slowest item, and one item can make the whole answer an error. Who shares
 //! a batch with such a session suffers now and then; the session itself suffers always. That is how the
-//! two are told apart: [`SUSPICIOUS`] batches in a row that took several times what quick batches take at
-//! that time, or [`STRIKES`] failures alone. Alone it goes on, in batches of its own, until as many of
-//! them in a row were quick and none failed.
+//! two are told apart: [`SUSPICIOUS`] batches in a row that took several times what quick batches take,
+//! while at least as many without it were quick; or [`STRIKES`] failures alone. Alone it goes on, in batches
+//! of its own, until as many of them in a row were quick and none failed.
 
 use std::time::Duration;
 
@@ -23,8 +23,25 @@ const SLOW_FLOOR: Duration = Duration::from_millis(5);
 pub(super) struct Standing {
     is_apart: bool,
     slow_in_a_row: u8,
+    /// Quick batches of the lane when the first of these slow ones was answered.
+    quick_before: u64,
     strikes: u8,
     good_in_a_row: u8,
+}
+
+/// The batches of a lane, as far as their sessions are judged by them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Batches {
+    quick: u64,
+}
+
+impl Batches {
+    /// A batch was answered. `usual` is what quick ones of the lane take. Tells whether it was slow.
+    pub(super) fn answered(&mut self, took: Duration, usual: Duration) -> bool {
+        let is_slow = took > (usual * SLOW_FACTOR).max(SLOW_FLOOR);
+        self.quick += u64::from(!is_slow);
+        is_slow
+    }
 }
 
 impl Standing {
@@ -33,12 +50,17 @@ impl Standing {
         self.is_apart
     }
 
-    /// A batch with checks of the session was answered. `quick` is what quick batches of the lane take.
-    pub(super) fn answered(&mut self, took: Duration, quick: Duration) {
-        if took > (quick * SLOW_FACTOR).max(SLOW_FLOOR) {
+    /// A batch with checks of the session was answered.
+    pub(super) fn answered(&mut self, is_slow: bool, batches: Batches) {
+        if is_slow {
             self.good_in_a_row = 0;
+            if self.slow_in_a_row == 0 {
+                self.quick_before = batches.quick;
+            }
             self.slow_in_a_row = self.slow_in_a_row.saturating_add(1);
-            self.is_apart |= self.slow_in_a_row >= SUSPICIOUS;
+            // None of the quick ones since then had a check of this session.
+            let others = batches.quick.saturating_sub(self.quick_before);
+            self.is_apart |= self.slow_in_a_row >= SUSPICIOUS && others >= u64::from(SUSPICIOUS);
             return;
         }
         self.slow_in_a_row = 0;
@@ -65,43 +87,49 @@ mod tests {
     const QUICK: Duration = Duration::from_millis(1);
     const SLOW: Duration = Duration::from_millis(20);
 
+    /// A session in a lane with others, given what batches with it take.
+    fn judged(batches: &mut Batches, standing: &mut Standing, took: Duration, others: Duration) {
+        batches.answered(others, QUICK);
+        let is_slow = batches.answered(took, QUICK);
+        standing.answered(is_slow, *batches);
+    }
+
     #[test]
     fn who_is_always_in_slow_batches_travels_alone_until_they_are_quick() {
-        let mut standing = Standing::default();
-        for _ in 1..SUSPICIOUS {
-            standing.answered(SLOW, QUICK);
-        }
-        assert!(!standing.is_apart());
-        standing.answered(SLOW, QUICK);
-        assert!(standing.is_apart());
-        for _ in 1..SUSPICIOUS {
-            standing.answered(QUICK, QUICK);
+        let (mut batches, mut standing) = (Batches::default(), Standing::default());
+        for round in 1..=SUSPICIOUS + 1 {
+            assert!(!standing.is_apart(), "{round}");
+            judged(&mut batches, &mut standing, SLOW, QUICK);
         }
         assert!(standing.is_apart());
-        standing.answered(QUICK, QUICK);
+        for _ in 0..SUSPICIOUS {
+            assert!(standing.is_apart());
+            judged(&mut batches, &mut standing, QUICK, QUICK);
+        }
         assert!(!standing.is_apart());
     }
 
     #[test]
     fn who_is_in_a_quick_batch_now_and_then_is_not_to_blame() {
-        let mut standing = Standing::default();
-        for _ in 0..20 {
-            for _ in 1..SUSPICIOUS {
-                standing.answered(SLOW, QUICK);
-            }
-            standing.answered(QUICK, QUICK);
+        let (mut batches, mut standing) = (Batches::default(), Standing::default());
+        for round in 0..200 {
+            let took = if round % 8 == 0 { QUICK } else { SLOW };
+            judged(&mut batches, &mut standing, took, QUICK);
         }
         assert!(!standing.is_apart());
     }
 
     #[test]
     fn a_slow_service_is_nobodys_fault() {
-        let mut standing = Standing::default();
+        let (mut batches, mut standing) = (Batches::default(), Standing::default());
         for _ in 0..100 {
-            standing.answered(SLOW, SLOW);
-            standing.answered(QUICK * 4, Duration::ZERO);
+            judged(&mut batches, &mut standing, SLOW, SLOW);
         }
         assert!(!standing.is_apart());
+        assert!(
+            !batches.answered(QUICK * 4, Duration::ZERO),
+            "too little to tell"
+        );
     }
 
     #[test]

@@ -233,12 +233,20 @@ fn a_task_is_woken_when_it_is_worth_it() {
     let _third = push(&seat);
     assert!(arrival.is_woken());
     assert_ready_eq!(arrival.poll(), true);
+    drop(arrival);
     scene.put_apart('x');
     let mut more = task::spawn(std::future::poll_fn(|cx| queue.poll_arrival(9, 1000, cx)));
     assert_pending!(more.poll());
     let loner = scene.seat('x');
     let _alone = push(&loner);
     assert!(more.is_woken(), "who travels alone waits for nobody");
+    assert_ready_eq!(more.poll(), true);
+    // Said once, for they may have a call under way.
+    assert_pending!(more.poll());
+    drop(more);
+    let _busy = push(&loner);
+    let mut late = task::spawn(std::future::poll_fn(|cx| queue.poll_arrival(9, 1000, cx)));
+    assert_ready_eq!(late.poll(), true, "what came before it is asked counts");
 }
 
 #[test]
