@@ -51,6 +51,8 @@ pub(crate) struct Leg<S> {
     /// The peer can't be written to any more.
     broken: bool,
     output: Output,
+    /// Nothing has come since it was looked at last.
+    is_idle: bool,
     /// Since when the peer has taken nothing of the output.
     stalled_since: Option<Instant>,
 }
@@ -67,6 +69,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
             end_told: false,
             broken: false,
             output: Output::default(),
+            is_idle: false,
             stalled_since: None,
         }
     }
@@ -115,13 +118,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         } else {
             self.poll_land(cx)
         };
-        if read.is_pending() && self.input.is_empty() {
-            // Whatever block it has left, nobody knows when it will be needed again.
-            self.input = BytesMut::new();
+        if read.is_pending() {
+            self.rest();
         }
         let read = ready!(read);
+        self.is_idle = false;
         self.ended = !matches!(read, Ok(1..));
         Poll::Ready(read)
+    }
+
+    /// There is nothing to read. When that was so the last time, too, the buffers go: an idle connection
+    /// keeps none, and a busy one does not make them anew for each packet.
+    fn rest(&mut self) {
+        if !std::mem::replace(&mut self.is_idle, true) {
+            return;
+        }
+        if self.input.is_empty() {
+            self.input = BytesMut::new();
+        }
+        if !self.output.has_remaining() {
+            self.output = Output::default();
+        }
     }
 
     /// Reads by way of the thread's own memory, so that the input takes no more room than what came.
@@ -159,8 +176,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
                 }
             }
         }
-        // Nor does an idle connection keep the room for what it wrote.
-        self.output = Output::default();
         if let Poll::Ready(Err(_)) = Pin::new(&mut self.stream).poll_flush(cx) {
             self.give_up();
         }
@@ -176,6 +191,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
 
     pub(crate) fn push(&mut self, bytes: Bytes) {
         if !self.broken {
+            self.is_idle = false;
             self.output.push(bytes);
         }
     }

@@ -1,6 +1,6 @@
 //! A batch while it is put together.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::{sync::oneshot, time::Instant};
@@ -16,6 +16,9 @@ use super::{
 
 /// Whose checks are in a batch, and how many in a row, in their order.
 pub(super) type Seats = Vec<(Arc<Seat>, usize)>;
+
+/// Checks for which a batch has room from the beginning.
+const USUAL: usize = 64;
 
 /// Checks that will travel together.
 #[derive(Debug)]
@@ -41,7 +44,7 @@ impl<H> Batch<H> {
     /// An empty batch. Its first check has room whatever its size.
     pub(super) fn new(max_items: usize, max_bytes: usize) -> Self {
         Self {
-            waiters: Vec::new(),
+            waiters: Vec::with_capacity(max_items.min(USUAL)),
             seats: Vec::new(),
             bytes: 0,
             max_items,
@@ -80,6 +83,14 @@ impl<H> Batch<H> {
     /// Since when its first check has been waiting. `None`: it is empty.
     pub(super) fn waiting_since(&self) -> Option<Instant> {
         self.waiters.first().map(|waiter| waiter.queued_at)
+    }
+
+    /// How long the check has waited that has waited longest.
+    pub(super) fn longest_wait(&self, now: Instant) -> Duration {
+        let oldest = self.waiters.iter().map(|waiter| waiter.queued_at).min();
+        oldest.map_or(Duration::ZERO, |oldest| {
+            now.saturating_duration_since(oldest)
+        })
     }
 
     /// Those who wait, and whose sessions they are.

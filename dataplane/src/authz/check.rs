@@ -23,6 +23,8 @@ pub struct Check<H: Hook> {
 /// What the stack has to know about a check and the service has not.
 #[derive(Debug, Clone)]
 pub struct Context {
+    /// When it is asked.
+    pub asked_at: Instant,
     /// The answer is worthless after this time. By default the arrival of the packet plus
     /// [`Authz::time_limit`](super::Authz::time_limit).
     pub deadline: Instant,

@@ -13,10 +13,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use tokio::{
-    sync::oneshot,
-    time::{Instant, sleep},
-};
+use tokio::{sync::oneshot, time::sleep};
 use tower::Service;
 use tracing::error;
 
@@ -38,6 +35,10 @@ use super::{
 
 /// A CONNECT that has waited this long is refused, so that those who came later have a chance.
 const CONNECT_AGE: Duration = Duration::from_secs(1);
+
+/// The part of a check's time that it may spend in the queue, one in so many, before sessions are told to
+/// wait sooner: most of it is the service's, and a queue that is not needed costs memory and caches.
+const PATIENCE_SHARE: u32 = 16;
 
 /// Sends checks to the service in batches. Clones share the queue.
 pub struct Lane<H: Hook> {
@@ -107,6 +108,11 @@ impl<H: Hook> Lane<H> {
             settings.order,
             settings.queue_checks,
             settings.queue_bytes,
+            match settings.order {
+                Order::Turns => settings.time_limit / PATIENCE_SHARE,
+                // Refused by then anyway, whether or not the room is crowded.
+                Order::NewestFirst(age) => age,
+            },
         ));
         let lane = Self {
             queue: Arc::new(Entrance(Arc::clone(&queue))),
@@ -146,7 +152,7 @@ impl<H: Hook> Lane<H> {
             bytes,
             weight: 0,
             span: check.context.span,
-            queued_at: Instant::now(),
+            queued_at: check.context.asked_at,
             deadline: check.context.deadline,
             reply,
         };

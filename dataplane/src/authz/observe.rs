@@ -77,7 +77,7 @@ where
             hook: H::KIND,
             who: Arc::clone(&check.context.who),
             topic: check.context.topic.clone(),
-            asked_at: Instant::now(),
+            asked_at: check.context.asked_at,
             span,
             has_ended: false,
         };

@@ -7,7 +7,7 @@
 //! Sessions in bad standing have batches of their own.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -24,11 +24,14 @@ use super::{
     hook::Hook,
     item::Item,
     room::Room,
-    seat::{Account, Seat, SeatId},
+    seat::{Account, ById, Seat, SeatId},
 };
 
 /// Checks of one session that are taken before it is the next one's turn.
 const TURN: usize = 32;
+
+/// Checks that may wait in any case, however slow the service is.
+const LEAST: usize = 256;
 
 /// In which order sessions have their turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +53,9 @@ pub(super) struct Queue<H: Hook> {
 struct State<H: Hook> {
     order: Order,
     room: Room,
-    flows: HashMap<SeatId, Flow<H>>,
+    /// Checks that have waited longer mean that the room is too large.
+    patience: Duration,
+    flows: ById<SeatId, Flow<H>>,
     /// Those that were quiet until now.
     fresh: VecDeque<SeatId>,
     /// Those that take turns. Some may have nothing any more.
@@ -103,13 +108,19 @@ pub(super) struct Waiting {
 }
 
 impl<H: Hook> Queue<H> {
-    /// An empty queue with so much room.
-    pub(super) fn new(order: Order, max_checks: usize, max_bytes: usize) -> Self {
+    /// An empty queue with so much room, or less if checks wait longer in it than `patience`.
+    pub(super) fn new(
+        order: Order,
+        max_checks: usize,
+        max_bytes: usize,
+        patience: Duration,
+    ) -> Self {
         Self {
             state: Mutex::new(State {
                 order,
                 room: Room::new(max_checks, max_bytes),
-                flows: HashMap::new(),
+                patience,
+                flows: ById::default(),
                 fresh: VecDeque::new(),
                 busy: VecDeque::new(),
                 apart: VecDeque::new(),
@@ -369,6 +380,13 @@ impl<H: Hook> State<H> {
     }
 
     fn take(&mut self, batch: &mut Batch<H>, margin: Duration, now: Instant, left: &mut Left<H>) {
+        self.fill(batch, margin, now, left);
+        let longest = batch.longest_wait(now);
+        let too_long = longest > self.patience || !left.expired.is_empty();
+        self.room.waited(too_long, LEAST);
+    }
+
+    fn fill(&mut self, batch: &mut Batch<H>, margin: Duration, now: Instant, left: &mut Left<H>) {
         loop {
             let (id, ring) = match (self.fresh.front(), self.busy.front()) {
                 (Some(id), _) => (*id, Ring::Fresh),

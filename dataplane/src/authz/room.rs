@@ -5,14 +5,14 @@
 //! sixteenth everybody waits, so that what was read already still fits. Beyond the bound a check is
 //! refused, which nobody meets who asks before reading.
 //!
+//! A room that is larger than what the service gets done in time is a trap: all of it would be too late
+//! when its turn comes. So when checks have waited for too long, it is crowded sooner ([`Room::waited`]).
+//!
 //! Plain data, locked together with the queue; who is to be woken is handed to the caller.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    task::Waker,
-};
+use std::{collections::VecDeque, task::Waker};
 
-use super::seat::{Account, Seat, SeatId};
+use super::seat::{Account, ById, Seat, SeatId};
 
 /// The bounds of a queue, and how far they are used.
 #[derive(Debug)]
@@ -21,7 +21,9 @@ pub(super) struct Room {
     max: usize,
     min_weight: usize,
     used: usize,
-    accounts: HashMap<Account, Share>,
+    /// From here on it is crowded.
+    comfortable: usize,
+    accounts: ById<Account, Share>,
     /// Those who have nothing here, and wait because it is full for everybody.
     shut_out: VecDeque<Waiting>,
 }
@@ -48,7 +50,8 @@ impl Room {
             max: max_bytes,
             min_weight: max_bytes.div_ceil(max_checks).max(1),
             used: 0,
-            accounts: HashMap::new(),
+            comfortable: max_bytes - max_bytes / 4,
+            accounts: ById::default(),
             shut_out: VecDeque::new(),
         }
     }
@@ -104,7 +107,19 @@ impl Room {
 
     /// Whether there is a difference between those with much and those with little.
     pub(super) fn is_crowded(&self) -> bool {
-        self.used >= self.max - self.max / 4
+        self.used >= self.comfortable
+    }
+
+    /// Learns from a batch that leaves whether its checks had to wait for too long. Down by a sixteenth, up
+    /// by a 64th, as long as it makes a difference, and never below `least` checks.
+    pub(super) fn waited(&mut self, too_long: bool, least: usize) {
+        let most = self.max - self.max / 4;
+        if too_long {
+            let least = least.saturating_mul(self.min_weight).min(most);
+            self.comfortable = (self.comfortable - self.comfortable / 16).max(least);
+        } else if self.used >= self.comfortable / 2 {
+            self.comfortable = (self.comfortable + self.comfortable / 64 + 1).min(most);
+        }
     }
 
     /// Wakes the session when it is worth looking again. It wakes the next one when it goes on.
@@ -140,7 +155,7 @@ impl Room {
 
     /// What each account may have when all that are here have the same.
     fn fair_share(&self) -> usize {
-        (self.max - self.max / 4) / self.accounts.len().max(1)
+        self.comfortable / self.accounts.len().max(1)
     }
 
     fn is_full(&self) -> bool {

@@ -48,6 +48,7 @@ pub(super) fn request<H>(messages: Vec<Message<H>>) -> Bytes {
 
 pub(super) fn context(topic: &str, time_limit: Duration) -> Context {
     Context {
+        asked_at: Instant::now(),
         deadline: Instant::now() + time_limit,
         span: Span::none(),
         seat: Arc::new(Seat::new(Ipv4Addr::LOCALHOST.into())),

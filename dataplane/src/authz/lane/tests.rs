@@ -8,7 +8,10 @@ use std::{
 use gatekeeper::Why;
 use prost::Message as _;
 use tidegate_proto::v1;
-use tokio::{sync::mpsc, time::advance};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, advance},
+};
 use tokio_test::{assert_pending, assert_ready, task};
 use tower::service_fn;
 

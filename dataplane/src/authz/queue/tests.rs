@@ -1,3 +1,5 @@
+use std::collections::HashMap;
+
 use tokio::sync::oneshot;
 use tokio_test::{assert_pending, assert_ready_eq, task};
 
@@ -17,7 +19,7 @@ struct Scene {
 impl Scene {
     fn new(order: Order) -> Self {
         Self {
-            queue: Queue::new(order, 10_000, 1_000_000),
+            queue: Queue::new(order, 10_000, 1_000_000, Duration::from_secs(1)),
             seats: HashMap::new(),
             replies: Vec::new(),
             now: Instant::now(),
@@ -209,7 +211,10 @@ fn the_newest_goes_first_and_the_oldest_is_refused() {
 #[test]
 fn a_task_is_woken_when_it_is_worth_it() {
     let mut scene = Scene::new(Order::Turns);
-    let queue = std::mem::replace(&mut scene.queue, Queue::new(Order::Turns, 1, 1));
+    let queue = std::mem::replace(
+        &mut scene.queue,
+        Queue::new(Order::Turns, 1, 1, Duration::ZERO),
+    );
     let mut arrival = task::spawn(std::future::poll_fn(|cx| queue.poll_arrival(3, 1000, cx)));
     let push = |session: &Arc<Seat>| {
         let Check { message, context } = testing::publish("t");

@@ -126,3 +126,27 @@ fn who_has_nothing_waits_for_a_full_room_only_and_is_let_in() {
     assert!(task.is_woken());
     assert!(!room.must_wait(new.account()));
 }
+
+#[test]
+fn a_room_in_which_checks_wait_too_long_is_crowded_sooner() {
+    let someone = seat("someone");
+    let mut room = Room::new(10_000, 10_000);
+    fill(&mut room, &someone, 1000, 1);
+    assert!(!room.must_wait(someone.account()));
+    for _ in 0..100 {
+        room.waited(true, 256);
+    }
+    assert!(room.must_wait(someone.account()));
+    assert!(!room.must_wait(seat("new").account()));
+    let mut room = Room::new(10_000, 10_000);
+    for _ in 0..1000 {
+        room.waited(true, 256);
+    }
+    fill(&mut room, &someone, 255, 1);
+    assert!(!room.must_wait(someone.account()), "never below the least");
+    for _ in 0..1000 {
+        room.waited(false, 256);
+    }
+    fill(&mut room, &someone, 200, 1);
+    assert!(!room.must_wait(someone.account()), "back again");
+}

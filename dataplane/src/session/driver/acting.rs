@@ -152,8 +152,10 @@ where
         topic: ByteString,
     ) {
         let authz = &self.shared.authz;
+        let asked_at = Instant::now();
         let context = Context {
-            deadline: Instant::now() + authz.time_limit(H::KIND),
+            asked_at,
+            deadline: asked_at + authz.time_limit(H::KIND),
             span,
             seat: Arc::clone(self.client.seat()),
             who: Arc::clone(self.client.who()),
