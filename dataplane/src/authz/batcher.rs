@@ -15,7 +15,7 @@ use std::{collections::HashSet, future::poll_fn, marker::PhantomData, sync::Arc}
 
 use tokio::{
     select,
-    task::{JoinError, JoinSet},
+    task::{JoinError, JoinSet, yield_now},
     time::{Instant, sleep_until},
 };
 use tower::Service;
@@ -104,6 +104,7 @@ where
 
     /// Runs until the lane is gone and every call has come back. After a panic it can be run again.
     pub(super) async fn run(&mut self) {
+        let mut has_yielded = false;
         loop {
             while let Some(call) = self.calls.try_join_next() {
                 self.landed(call);
@@ -116,7 +117,15 @@ where
                 self.queue.refuse_old(now);
             }
             let (items, bytes, until) = match self.next(now) {
+                // The scheduler runs this task right after the session that woke it. The others that are
+                // ready now may come along; if there are none, nothing is lost.
+                Next::Leave(Leave::Free) if !has_yielded => {
+                    has_yielded = true;
+                    yield_now().await;
+                    continue;
+                }
                 Next::Leave(leave) => {
+                    has_yielded = false;
                     self.send(leave, now);
                     continue;
                 }
