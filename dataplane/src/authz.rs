@@ -17,7 +17,8 @@
 //! * A cache of decisions will stand here: its hits are observed, and cost no time limit.
 //! * `deadline` is the check's own; it trusts nothing below.
 //! * Shedding of load will stand here: before a check costs a place in the queue.
-//! * `lane` gathers checks into batches (`batcher`, `permits`, `sizing`). One lane per hook, one connection per
+//! * `lane` lets checks wait in fair turns (`queue`, `room`), gathers them into batches (`batcher`, `permits`,
+//!   `sizing`) and keeps apart what spoils them (`flight`, `standing`). One lane per hook, one connection per
 //!   lane; only wills share the connection of the CONNECT that they belong to.
 //! * Retries and the choice of an endpoint will stand here: they concern calls, not checks.
 //! * `call` makes the call. Below it, `classify` hears what the peer really said, and on the way back
@@ -25,27 +26,36 @@
 
 mod batch;
 mod batcher;
+mod budget;
 mod call;
 mod channel;
 mod check;
 mod classify;
+mod codec;
 mod counters;
 mod deadline;
 mod decision;
 mod decision_log;
 mod fail_closed;
 mod failure;
+mod flight;
 pub mod hook;
+mod item;
 mod lane;
 mod line;
+mod message;
 mod mount;
 mod mutations;
+mod narrowed;
 mod observe;
 mod options;
 mod pace;
 mod permits;
+mod queue;
 mod room;
+mod seat;
 mod sizing;
+mod standing;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -56,7 +66,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context as TaskContext, Poll},
+    task::{Context as TaskContext, Poll, ready},
     time::Duration,
 };
 
@@ -69,9 +79,10 @@ use self::{
     fail_closed::FailClosed,
     lane::{Lane, Reply, Settings},
     line::Line,
+    message::Preamble,
     mount::Mount,
     observe::{Observe, Observer},
-    room::Room,
+    queue::Queue,
 };
 pub use self::{
     check::{Check, Context, Who},
@@ -79,8 +90,11 @@ pub use self::{
     decision::{Decision, Facts, Identity, MAX_ANNOTATIONS},
     failure::{Cause, Failure},
     hook::{Hook, HookKind},
+    message::{Body, Message, PublishBody, SessionBytes},
     mutations::Mutations,
+    narrowed::Narrowed,
     options::{AuthzOptions, DecisionLog, HookOptions},
+    seat::Seat,
 };
 
 /// Handle on the decision pipeline; cheap to clone. Its tasks end when the last clone is gone and the
@@ -108,16 +122,20 @@ impl Authz {
         }
     }
 
-    /// Waits until the lane has room, so that the caller stops reading rather than have its checks
-    /// refused as [`QueueFull`](gatekeeper::Why::QueueFull). Reserves nothing. Cancel safe.
-    pub async fn ready(&self, hook: HookKind) {
-        self.stacks.room(hook).eased().await;
+    /// Whether the lanes of PUBLISH and SUBSCRIBE are crowded and the session has its share of them: it
+    /// is to stop reading then, rather than have its checks refused as
+    /// [`QueueFull`](gatekeeper::Why::QueueFull). To be asked before each packet.
+    #[must_use]
+    pub fn must_wait(&self, seat: &Seat) -> bool {
+        self.stacks.publish_queue.must_wait(seat) || self.stacks.subscribe_queue.must_wait(seat)
     }
 
-    /// Whether [`ready`](Self::ready) would return at once.
-    #[must_use]
-    pub fn is_ready(&self, hook: HookKind) -> bool {
-        !self.stacks.room(hook).is_crowded()
+    /// Waits until the session may go on reading.
+    pub fn wait(&self, seat: &Arc<Seat>) -> Wait {
+        Wait {
+            stacks: Arc::clone(&self.stacks),
+            seat: Arc::clone(seat),
+        }
     }
 
     /// Time from the arrival of a packet to its decision, for [`Context::deadline`].
@@ -126,10 +144,40 @@ impl Authz {
         self.stacks.options.hook(hook).deadline
     }
 
+    /// What the service narrows of the limits of a lane.
+    #[must_use]
+    pub fn narrowed(&self, hook: HookKind) -> &Arc<Narrowed> {
+        &self.stacks.narrowed[hook as usize]
+    }
+
     /// What has been counted so far.
     #[must_use]
     pub fn counters(&self) -> &Arc<Counters> {
         &self.stacks.counters
+    }
+}
+
+/// The wait of a session for room in the lanes. When it is dropped, who waits behind it has its turn.
+#[derive(Debug)]
+#[must_use = "it has to be awaited"]
+pub struct Wait {
+    stacks: Arc<Stacks>,
+    seat: Arc<Seat>,
+}
+
+impl Future for Wait {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
+        ready!(self.stacks.publish_queue.poll_room(&self.seat, cx));
+        self.stacks.subscribe_queue.poll_room(&self.seat, cx)
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        self.stacks.publish_queue.leave(&self.seat);
+        self.stacks.subscribe_queue.leave(&self.seat);
     }
 }
 
@@ -164,7 +212,9 @@ pub struct Stacks {
     will: Stack<hook::Will>,
     publish: Stack<hook::Publish>,
     subscribe: Stack<hook::Subscribe>,
-    rooms: [Arc<Room>; HookKind::ALL.len()],
+    publish_queue: Arc<Queue<hook::Publish>>,
+    subscribe_queue: Arc<Queue<hook::Subscribe>>,
+    narrowed: [Arc<Narrowed>; HookKind::ALL.len()],
     counters: Arc<Counters>,
     options: AuthzOptions,
 }
@@ -203,11 +253,13 @@ impl Stacks {
         let subscribe = lane(options, data_plane, &counters, &subscribing, streams);
 
         Self {
-            rooms: [
-                connect.room(),
-                will.room(),
-                publish.room(),
-                subscribe.room(),
+            publish_queue: publish.queue(),
+            subscribe_queue: subscribe.queue(),
+            narrowed: [
+                connect.narrowed(),
+                will.narrowed(),
+                publish.narrowed(),
+                subscribe.narrowed(),
             ],
             connect: stack(connect, &observer),
             will: stack(will, &observer),
@@ -216,10 +268,6 @@ impl Stacks {
             counters,
             options: options.clone(),
         }
-    }
-
-    fn room(&self, hook: HookKind) -> &Room {
-        &self.rooms[hook as usize]
     }
 }
 
@@ -236,10 +284,11 @@ fn lane<H: Hook>(
     line: &Arc<Line>,
     streams: usize,
 ) -> Lane<H> {
-    let call = Call::<H>::new(Arc::clone(line), options, data_plane.clone());
+    let call = Call::<H>::new(Arc::clone(line), options);
     Lane::start(
         Settings::new::<H>(options, streams),
         call,
+        Preamble::from(data_plane),
         Arc::clone(counters),
     )
 }

@@ -2,6 +2,7 @@
 //! out, both bounded.
 
 use std::{
+    cell::RefCell,
     collections::VecDeque,
     io::{self, IoSlice},
     pin::Pin,
@@ -13,12 +14,21 @@ use gatekeeper::{
     Frame, Side, Violation,
     frame::{self, Scan},
 };
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 use tokio_util::io::{poll_read_buf, poll_write_buf};
 
-/// Room for one read. Small, because an idle connection keeps it.
-const READ_SIZE: usize = 4 * 1024;
+/// Room for one read. It belongs to the worker thread: an idle connection keeps none.
+const READ_SIZE: usize = 16 * 1024;
+
+/// Packets up to this size are copied into one block with their neighbours; larger ones are written from
+/// where they are.
+const SMALL: usize = 1024;
+
+thread_local! {
+    /// Where a read puts its bytes, before it is known how many they are.
+    static LANDING: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_SIZE]);
+}
 
 /// Bytes that may be read ahead of the packets that are taken: enough to see that a peer has left.
 const READ_AHEAD: usize = 16 * 1024;
@@ -41,6 +51,8 @@ pub(crate) struct Leg<S> {
     /// The peer can't be written to any more.
     broken: bool,
     output: Output,
+    /// Nothing has come since it was looked at last.
+    is_idle: bool,
     /// Since when the peer has taken nothing of the output.
     stalled_since: Option<Instant>,
 }
@@ -57,6 +69,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
             end_told: false,
             broken: false,
             output: Output::default(),
+            is_idle: false,
             stalled_since: None,
         }
     }
@@ -98,14 +111,44 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         if self.ended || self.input.len() >= self.needed.max(READ_AHEAD) {
             return Poll::Pending;
         }
-        self.input.reserve(READ_SIZE);
-        let read = ready!(poll_read_buf(
-            Pin::new(&mut self.stream),
-            cx,
-            &mut self.input
-        ));
+        let missing = self.needed.saturating_sub(self.input.len());
+        let read = if missing > READ_SIZE {
+            self.input.reserve(READ_SIZE);
+            poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input)
+        } else {
+            self.poll_land(cx)
+        };
+        if read.is_pending() {
+            self.rest();
+        }
+        let read = ready!(read);
+        self.is_idle = false;
         self.ended = !matches!(read, Ok(1..));
         Poll::Ready(read)
+    }
+
+    /// There is nothing to read. When that was so the last time, too, the buffers go: an idle connection
+    /// keeps none, and a busy one does not make them anew for each packet.
+    fn rest(&mut self) {
+        if !std::mem::replace(&mut self.is_idle, true) {
+            return;
+        }
+        if self.input.is_empty() {
+            self.input = BytesMut::new();
+        }
+        if !self.output.has_remaining() {
+            self.output = Output::default();
+        }
+    }
+
+    /// Reads by way of the thread's own memory, so that the input takes no more room than what came.
+    fn poll_land(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        LANDING.with_borrow_mut(|landing| {
+            let mut landed = ReadBuf::new(landing);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut landed))?;
+            self.input.extend_from_slice(landed.filled());
+            Poll::Ready(Ok(landed.filled().len()))
+        })
     }
 
     /// Writes until nothing is left or the peer takes no more. Ready if that changes what can be
@@ -151,6 +194,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
 
     pub(crate) fn push(&mut self, bytes: Bytes) {
         if !self.broken {
+            self.is_idle = false;
             self.output.push(bytes);
         }
     }
@@ -204,12 +248,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
 #[derive(Debug, Default)]
 struct Output {
     packets: VecDeque<Bytes>,
+    /// Small packets behind all of them, in one block.
+    tail: BytesMut,
     remaining: usize,
 }
 
 impl Output {
     fn push(&mut self, bytes: Bytes) {
         self.remaining += bytes.len();
+        if bytes.len() <= SMALL {
+            self.tail.extend_from_slice(&bytes);
+            return;
+        }
+        if !self.tail.is_empty() {
+            self.packets.push_back(self.tail.split().freeze());
+        }
         self.packets.push_back(bytes);
     }
 }
@@ -220,13 +273,15 @@ impl Buf for Output {
     }
 
     fn chunk(&self) -> &[u8] {
-        self.packets.front().map_or(&[], |bytes| bytes)
+        self.packets.front().map_or(&self.tail, |bytes| bytes)
     }
 
     fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let packets = self.packets.iter().map(|packet| &packet[..]);
+        let parts = packets.chain([&self.tail[..]]);
         let mut filled = 0;
-        for (slice, packet) in slices.iter_mut().zip(&self.packets) {
-            *slice = IoSlice::new(packet);
+        for (slice, part) in slices.iter_mut().zip(parts.filter(|part| !part.is_empty())) {
+            *slice = IoSlice::new(part);
             filled += 1;
         }
         filled
@@ -242,6 +297,7 @@ impl Buf for Output {
             count -= front.len();
             self.packets.pop_front();
         }
+        self.tail.advance(count);
     }
 }
 

@@ -1,90 +1,144 @@
 //! "Batch while in flight": the task of a lane.
 //!
 //! A check that finds the lane idle leaves at once and alone. While calls are in flight, what arrives
-//! meanwhile gathers in the next batch; [`Permits`] says when it may leave. So the size of a batch
+//! meanwhile gathers in the queue; [`Permits`] says when it may leave. So the size of a batch
 //! follows the load, without a timer when there is none.
 //!
 //! ```text
 //! loop:
 //!   wait for one check                       nothing is held meanwhile
-//!   gather: take what is queued, until full; leave as the permits allow
+//!   wait until the permits let a batch leave; it is filled then, in fair turns
 //!   send: one spawned call, answered check by check
 //! ```
 
-use std::{marker::PhantomData, sync::Arc};
+use std::{collections::HashSet, future::poll_fn, marker::PhantomData, sync::Arc};
 
 use tokio::{
     select,
-    sync::mpsc,
-    task::{JoinError, JoinSet},
+    task::{JoinError, JoinSet, yield_now},
     time::{Instant, sleep_until},
 };
-use tower::{Service, ServiceExt};
+use tower::Service;
 use tracing::error;
 
 use crate::log_limit::LogLimit;
 
 use super::{
-    batch::{Batch, Flight, Landed},
+    batch::Batch,
+    budget::Budget,
     call::Shipment,
     counters::Counters,
     failure::Cause,
+    flight::{Airline, Flight, Landed},
     hook::Hook,
-    lane::{Item, Settings},
+    lane::Settings,
+    message::Preamble,
     pace::Pace,
     permits::{Gate, Leave, Permits},
+    queue::Queue,
+    seat::SeatId,
     sizing::Sizing,
+    standing::Batches,
 };
+
+/// Calls of sessions that travel alone, at most: one in so many of the lane's.
+const APART_SHARE: usize = 4;
 
 /// The task of a lane.
 pub(super) struct Batcher<H: Hook, C> {
-    settings: Arc<Settings>,
-    queue: mpsc::Receiver<Item<H::Check>>,
-    /// Taken from the queue, but too large for the batch that was being filled.
-    spilled: Option<Item<H::Check>>,
+    settings: Settings,
+    queue: Arc<Queue<H>>,
     permits: Permits,
     pace: Pace,
     sizing: Sizing,
+    batches: Batches,
     call: C,
+    airline: Arc<Airline<H>>,
     calls: JoinSet<Landed>,
-    counters: Arc<Counters>,
-    complaints: Arc<LogLimit>,
+    /// Sessions that travel alone and have a call under way: they have one at a time.
+    apart: HashSet<SeatId>,
+}
+
+/// What the task waits for.
+enum Next {
+    /// Nothing: a batch may leave.
+    Leave(Leave),
+    /// So many checks, or so many bytes, and at most until then.
+    Arrival(usize, usize, Option<Instant>),
 }
 
 impl<H, C> Batcher<H, C>
 where
     H: Hook,
-    C: Service<Shipment<H::Check>, Response = Vec<H::Result>, Error = Cause>,
+    C: Service<Shipment, Response = Vec<H::Result>, Error = Cause>,
     C: Clone + Send + 'static,
     C::Future: Send,
 {
     pub(super) fn new(
         settings: Settings,
-        queue: mpsc::Receiver<Item<H::Check>>,
+        queue: Arc<Queue<H>>,
         call: C,
+        preamble: Preamble,
         counters: Arc<Counters>,
     ) -> Self {
         Self {
             permits: Permits::new(settings.k_soft_max, settings.k_hard, settings.overflow_wait),
             pace: Pace::new(settings.time_limit),
             sizing: Sizing::new(settings.max_items),
-            settings: Arc::new(settings),
+            batches: Batches::default(),
             queue,
-            spilled: None,
             call,
+            airline: Arc::new(Airline {
+                preamble,
+                rules: settings.rules.clone(),
+                counters,
+                budget: Budget::default(),
+                complaints: LogLimit::new(1),
+                hook: PhantomData,
+            }),
+            settings,
             calls: JoinSet::new(),
-            counters,
-            complaints: Arc::new(LogLimit::new(1)),
+            apart: HashSet::new(),
         }
     }
 
     /// Runs until the lane is gone and every call has come back. After a panic it can be run again.
     pub(super) async fn run(&mut self) {
-        while let Some(first) = self.first().await {
-            let max_items = self.sizing.limit();
-            let mut batch = Batch::new(first, max_items, self.settings.max_bytes);
-            if let Some(leave) = self.gather(&mut batch).await {
-                self.send(batch, leave);
+        let mut has_yielded = false;
+        loop {
+            while let Some(call) = self.calls.try_join_next() {
+                self.landed(call);
+            }
+            self.send_apart();
+            let now = Instant::now();
+            if let Some(at) = self.queue.next_expiry()
+                && at <= now
+            {
+                self.queue.refuse_old(now);
+            }
+            let (items, bytes, until) = match self.next(now) {
+                // The scheduler runs this task right after the session that woke it. The others that are
+                // ready now may come along; if there are none, nothing is lost.
+                Next::Leave(Leave::Free) if !has_yielded => {
+                    has_yielded = true;
+                    yield_now().await;
+                    continue;
+                }
+                Next::Leave(leave) => {
+                    has_yielded = false;
+                    self.send(leave, now);
+                    continue;
+                }
+                Next::Arrival(items, bytes, until) => (items, bytes, until),
+            };
+            let queue = Arc::clone(&self.queue);
+            select! {
+                biased;
+                Some(call) = self.calls.join_next() => self.landed(call),
+                is_open = poll_fn(|cx| queue.poll_arrival(items, bytes, cx)) => if !is_open {
+                    break;
+                },
+                () = sleep_until(until.unwrap_or(now)), if until.is_some() => {}
             }
         }
         while let Some(call) = self.calls.join_next().await {
@@ -92,96 +146,110 @@ where
         }
     }
 
-    /// Waits for a check. `None`: there will be none.
-    async fn first(&mut self) -> Option<Item<H::Check>> {
-        if let Some(item) = self.spilled.take() {
-            return Some(item);
-        }
-        loop {
-            select! {
-                biased;
-                Some(call) = self.calls.join_next() => self.landed(call),
-                item = self.queue.recv() => return item,
-            }
-        }
-    }
-
-    /// Fills the batch until it may leave. `None`: nothing of it is worth sending any more.
-    async fn gather(&mut self, batch: &mut Batch<H::Check>) -> Option<Leave> {
-        loop {
-            while let Some(call) = self.calls.try_join_next() {
-                self.landed(call);
-            }
-            self.top_up(batch);
-            let now = Instant::now();
-            batch.drop_stale(now, self.pace.margin());
-            let since = batch.waiting_since()?;
-            let is_full = batch.is_full() || self.spilled.is_some();
-            let gate = self.permits.gate(is_full, since, self.calls.len(), now);
-            let overflow_at = match gate {
-                Gate::Open(leave) => return Some(leave),
-                Gate::ShutUntil(at) => Some(at),
-                Gate::Shut => None,
-            };
-            select! {
-                biased;
-                Some(call) = self.calls.join_next() => self.landed(call),
-                Some(item) = self.queue.recv(), if !is_full => self.admit(batch, item),
-                () = sleep_until(overflow_at.unwrap_or(now)), if overflow_at.is_some() => {}
-            }
+    fn next(&mut self, now: Instant) -> Next {
+        let Some(waiting) = self.queue.waiting() else {
+            return Next::Arrival(1, usize::MAX, None);
+        };
+        let (max_items, max_bytes) = (self.max_items(), self.max_bytes());
+        let is_full = waiting.items >= max_items || waiting.bytes >= max_bytes;
+        // Who travels alone holds up nobody else.
+        let in_flight = self.calls.len().saturating_sub(self.apart.len());
+        let hard = self.max_calls().saturating_sub(self.apart.len());
+        self.permits.set_hard(hard);
+        match self.permits.gate(is_full, waiting.since, in_flight, now) {
+            Gate::Open(leave) => Next::Leave(leave),
+            Gate::ShutUntil(at) => Next::Arrival(max_items, max_bytes, Some(at)),
+            // Woken by a call that ends; but who has waited too long has to be told.
+            Gate::Shut => Next::Arrival(usize::MAX, usize::MAX, self.queue.next_expiry()),
         }
     }
 
-    /// Takes what is queued already.
-    fn top_up(&mut self, batch: &mut Batch<H::Check>) {
-        while self.spilled.is_none() && !batch.is_full() {
-            let Ok(item) = self.queue.try_recv() else {
-                break;
-            };
-            self.admit(batch, item);
-        }
-    }
-
-    fn admit(&mut self, batch: &mut Batch<H::Check>, item: Item<H::Check>) {
-        if batch.has_room_for(&item) {
-            batch.push(item);
-        } else {
-            self.spilled = Some(item);
-        }
-    }
-
-    fn send(&mut self, batch: Batch<H::Check>, leave: Leave) {
-        let now = Instant::now();
+    fn send(&mut self, leave: Leave, now: Instant) {
+        let mut batch = Batch::new(self.max_items(), self.max_bytes());
+        self.queue.take(&mut batch, self.pace.margin(), now);
         if let Some(since) = batch.waiting_since() {
-            self.permits.left(leave, now - since, self.calls.len());
+            let waited = now.saturating_duration_since(since);
+            let in_flight = self.calls.len().saturating_sub(self.apart.len());
+            self.permits.left(leave, waited, in_flight);
+            self.fly(batch, false, now);
         }
-        let (shipment, waiters) = batch.depart::<H>(now);
-        let counters = self.counters.hook(H::KIND);
-        counters.calls.add(1);
-        counters.checks_sent.add(waiters.len());
-        let flight = Flight::<H> {
+    }
+
+    /// Sends what has batches of its own, as far as there are calls for it.
+    fn send_apart(&mut self) {
+        let hard = self.max_calls();
+        let most = (hard / APART_SHARE).max(1);
+        while self.queue.has_apart() && self.apart.len() < most && self.calls.len() < hard {
+            let now = Instant::now();
+            let mut batch = Batch::new(self.max_items(), self.max_bytes());
+            let apart = &self.apart;
+            self.queue
+                .take_apart(&mut batch, self.pace.margin(), now, |id| {
+                    apart.contains(&id)
+                });
+            if batch.is_empty() {
+                return;
+            }
+            self.fly(batch, true, now);
+        }
+    }
+
+    fn max_items(&self) -> usize {
+        let limit = self.sizing.limit();
+        self.settings.narrowed.max_batch_size(limit).max(1)
+    }
+
+    fn max_bytes(&self) -> usize {
+        let limit = self.settings.max_bytes;
+        self.settings.narrowed.max_request_bytes(limit)
+    }
+
+    fn max_calls(&self) -> usize {
+        let limit = self.settings.k_hard;
+        self.settings.narrowed.max_concurrent_calls(limit).max(1)
+    }
+
+    fn fly(&mut self, batch: Batch<H>, is_apart: bool, departed_at: Instant) {
+        let (waiters, seats) = batch.into_parts();
+        if is_apart {
+            self.apart.extend(seats.iter().map(|(seat, _)| seat.id()));
+        }
+        let flight = Flight {
             waiters,
-            departed_at: now,
-            settings: Arc::clone(&self.settings),
-            counters: Arc::clone(&self.counters),
-            complaints: Arc::clone(&self.complaints),
-            hook: PhantomData,
+            seats,
+            is_apart,
+            departed_at,
         };
         self.calls
-            .spawn(flight.fly(self.call.clone().oneshot(shipment)));
+            .spawn(Arc::clone(&self.airline).fly(self.call.clone(), flight));
     }
 
     fn landed(&mut self, call: Result<Landed, JoinError>) {
-        match call {
-            Ok(Landed::Answered { took, size }) => {
-                self.pace.record(took);
-                self.sizing.record(size, took, Instant::now());
+        let Ok(landed) = call else {
+            // Whose it was is not known any more.
+            self.apart.clear();
+            let counters = &self.airline.counters;
+            counters.hook(H::KIND).panics.add(1);
+            error!(hook = %H::KIND, "a call panicked; its checks have failed: this is a bug");
+            return;
+        };
+        if landed.is_apart {
+            for (seat, _) in &landed.seats {
+                self.apart.remove(&seat.id());
             }
-            Ok(Landed::Failed | Landed::Abandoned) => {}
-            Err(_) => {
-                self.counters.hook(H::KIND).panics.add(1);
-                error!(hook = %H::KIND, "a call panicked; its checks have failed: this is a bug");
-            }
+        }
+        if !landed.is_answered {
+            return;
+        }
+        let now = Instant::now();
+        let took = now - landed.departed_at;
+        let is_slow = self.batches.answered(took, self.pace.quick());
+        for (seat, _) in &landed.seats {
+            seat.standing(H::KIND).answered(is_slow, self.batches);
+        }
+        if !landed.is_apart {
+            self.pace.record(took);
+            self.sizing.record(landed.size, took, now);
         }
     }
 }

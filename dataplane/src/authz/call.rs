@@ -8,8 +8,8 @@ use std::{
     task::{Context, Poll},
 };
 
+use bytes::Bytes;
 use http::Uri;
-use tidegate_proto::v1::{self, authorization_service_client::AuthorizationServiceClient};
 use tidegate_telemetry::TRACE_TARGET;
 use tokio::time::{Instant, timeout_at};
 use tonic::{Code, Request, Status, transport::Channel};
@@ -21,19 +21,21 @@ use crate::log_limit::LogLimit;
 use super::{
     classify::{Classify, Heard, Probe},
     failure::{Cause, shortened},
-    hook::{Hook, Payload},
+    hook::Hook,
     line::Line,
     options::AuthzOptions,
 };
 
-/// The generated client over a channel that is listened to.
-pub(super) type Client = AuthorizationServiceClient<Classify<Channel>>;
+/// A gRPC client over a channel that is listened to.
+pub(super) type Client = tonic::client::Grpc<Classify<Channel>>;
 
-/// A batch on its way.
-#[derive(Debug)]
-pub(super) struct Shipment<C> {
-    /// At least one check, each with an `item_id` of its own.
-    pub(super) checks: Vec<C>,
+/// A batch on its way. Cheap to clone: the same bytes can be sent twice.
+#[derive(Debug, Clone)]
+pub(super) struct Shipment {
+    /// The request message, encoded.
+    pub(super) request: Bytes,
+    /// Number of checks in it: at least one, each with an `item_id` of its own.
+    pub(super) size: usize,
     /// Spans of those checks that were sampled.
     pub(super) spans: Vec<Span>,
     /// When the last of them has no use for an answer any more.
@@ -50,18 +52,16 @@ pub(super) struct Call<H> {
 struct Shared {
     line: Arc<Line>,
     max_response_bytes: usize,
-    data_plane: v1::DataPlane,
     endpoint: Uri,
     complaints: LogLimit,
 }
 
 impl<H> Call<H> {
-    pub(super) fn new(line: Arc<Line>, options: &AuthzOptions, data_plane: v1::DataPlane) -> Self {
+    pub(super) fn new(line: Arc<Line>, options: &AuthzOptions) -> Self {
         Self {
             shared: Arc::new(Shared {
                 line,
                 max_response_bytes: options.max_response_bytes,
-                data_plane,
                 endpoint: options.endpoint.clone(),
                 complaints: LogLimit::new(1),
             }),
@@ -79,7 +79,7 @@ impl<H> Clone for Call<H> {
     }
 }
 
-impl<H: Hook> Service<Shipment<H::Check>> for Call<H> {
+impl<H: Hook> Service<Shipment> for Call<H> {
     type Response = Vec<H::Result>;
     type Error = Cause;
     type Future = Pin<Box<dyn Future<Output = Result<Vec<H::Result>, Cause>> + Send>>;
@@ -90,27 +90,22 @@ impl<H: Hook> Service<Shipment<H::Check>> for Call<H> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, shipment: Shipment<H::Check>) -> Self::Future {
+    fn call(&mut self, shipment: Shipment) -> Self::Future {
         Box::pin(call::<H>(Arc::clone(&self.shared), shipment))
     }
 }
 
-async fn call<H: Hook>(
-    shared: Arc<Shared>,
-    shipment: Shipment<H::Check>,
-) -> Result<Vec<H::Result>, Cause> {
+async fn call<H: Hook>(shared: Arc<Shared>, shipment: Shipment) -> Result<Vec<H::Result>, Cause> {
     let Shipment {
-        checks,
+        request,
+        size,
         spans,
         deadline,
     } = shipment;
-    let span = call_span::<H>(&spans, checks.len(), &shared.endpoint);
+    let span = call_span::<H>(&spans, size, &shared.endpoint);
     let probe = Probe::default();
 
-    let mut request = Request::new(Payload {
-        data_plane: shared.data_plane.clone(),
-        checks,
-    });
+    let mut request = Request::new(request);
     request.set_timeout(deadline.saturating_duration_since(Instant::now()));
     request.extensions_mut().insert(probe.clone());
     tidegate_telemetry::inject(&span, request.metadata_mut());

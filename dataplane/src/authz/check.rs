@@ -8,14 +8,14 @@ use tracing::Span;
 
 use crate::mount::Template;
 
-use super::hook::Hook;
+use super::{hook::Hook, message::Message, seat::Seat};
 
 /// One question to the authorization service.
 #[derive(Debug)]
 pub struct Check<H: Hook> {
-    /// The check as it travels. `metadata.item_id` and `metadata.traceparent` are filled in on the
-    /// way; everything else is the caller's.
-    pub message: H::Check,
+    /// The check as it travels. Item id and trace context are filled in on the way; everything else
+    /// is the caller's.
+    pub message: Message<H>,
     /// What does not travel.
     pub context: Context,
 }
@@ -23,11 +23,15 @@ pub struct Check<H: Hook> {
 /// What the stack has to know about a check and the service has not.
 #[derive(Debug, Clone)]
 pub struct Context {
+    /// When it is asked.
+    pub asked_at: Instant,
     /// The answer is worthless after this time. By default the arrival of the packet plus
     /// [`Authz::time_limit`](super::Authz::time_limit).
     pub deadline: Instant,
     /// Span of the packet; disabled if it was not sampled.
     pub span: Span,
+    /// The session, for the lanes.
+    pub seat: Arc<Seat>,
     /// Who asks, for the decision log.
     pub who: Arc<Who>,
     /// Topic name of a PUBLISH or will, filter of a SUBSCRIBE; empty for CONNECT. For the decision log.

@@ -4,7 +4,9 @@
 
 use std::{fmt, future::Future};
 
+use bytes::Bytes;
 use gatekeeper::Allow;
+use http::uri::PathAndQuery;
 use prost::Message;
 use tidegate_proto::v1;
 use tonic::{Request, Status};
@@ -12,6 +14,7 @@ use tonic::{Request, Status};
 use super::{
     Stack, Stacks,
     call::Client,
+    codec::Raw,
     decision::Identity,
     failure::Cause,
     wire::{self, Answer, Rules},
@@ -52,40 +55,47 @@ impl fmt::Display for HookKind {
     }
 }
 
-/// What one call carries: the caller and its checks.
-#[derive(Debug, Clone)]
-pub struct Payload<C> {
-    /// Who asks.
-    pub data_plane: v1::DataPlane,
-    /// At least one check, each with an `item_id` of its own.
-    pub checks: Vec<C>,
-}
-
 /// One kind of question. Implemented by the four markers of this module and by nobody else.
 pub trait Hook: sealed::Sealed + Send + Sync + Sized + 'static {
     /// Which one it is.
     const KIND: HookKind;
     /// Name of the method that answers it.
     const METHOD: &'static str;
+    /// The method as HTTP/2 path.
+    const PATH: &'static str;
     /// Fully qualified method: the name of the client span, so that it costs nothing to build.
     const SPAN_NAME: &'static str;
     /// Whether a denial may be acknowledged as a success ([`v1::DenyAction::Drop`]).
     const MAY_DROP: bool;
-    /// The typed check.
-    type Check: Message + 'static;
+    /// The response message.
+    type Response: Message + Default + 'static;
     /// The result of one check.
     type Result: Send + 'static;
     /// The permission inside a result.
     type Allow;
 
-    /// The fields that every check carries.
-    fn metadata(check: &mut Self::Check) -> &mut v1::CheckMetadata;
+    /// The results in a response.
+    fn results(response: Self::Response) -> Vec<Self::Result>;
 
-    /// Makes the call.
+    /// Makes the call with an encoded request.
+    #[doc(hidden)]
     fn call(
-        client: Client,
-        request: Request<Payload<Self::Check>>,
-    ) -> impl Future<Output = Result<Vec<Self::Result>, Status>> + Send;
+        mut client: Client,
+        request: Request<Bytes>,
+    ) -> impl Future<Output = Result<Vec<Self::Result>, Status>> + Send {
+        async move {
+            // What it says is put right by `classify`: it was no word of the service.
+            client
+                .ready()
+                .await
+                .map_err(|error| Status::from_error(error.into()))?;
+            let path = PathAndQuery::from_static(Self::PATH);
+            let response = client
+                .unary(request, path, Raw::<Self::Response>::default())
+                .await?;
+            Ok(Self::results(response.into_inner()))
+        }
+    }
 
     /// Takes a result apart. `None`: no decision, or one that this program does not know.
     fn open(result: Self::Result) -> (v1::ResultMetadata, Option<Answer<Self::Allow>>);
@@ -137,26 +147,15 @@ macro_rules! open {
 impl Hook for Connect {
     const KIND: HookKind = HookKind::Connect;
     const METHOD: &'static str = "AuthorizeConnect";
+    const PATH: &'static str = "/tidegate.authz.v1.AuthorizationService/AuthorizeConnect";
     const SPAN_NAME: &'static str = "tidegate.authz.v1.AuthorizationService/AuthorizeConnect";
     const MAY_DROP: bool = false;
-    type Check = v1::ConnectCheck;
+    type Response = v1::AuthorizeConnectResponse;
     type Result = v1::ConnectResult;
     type Allow = v1::ConnectAllow;
 
-    fn metadata(check: &mut Self::Check) -> &mut v1::CheckMetadata {
-        check.metadata.get_or_insert_default()
-    }
-
-    async fn call(
-        mut client: Client,
-        request: Request<Payload<Self::Check>>,
-    ) -> Result<Vec<Self::Result>, Status> {
-        let request = request.map(|payload| v1::AuthorizeConnectRequest {
-            data_plane: Some(payload.data_plane),
-            checks: payload.checks,
-        });
-        let response = client.authorize_connect(request).await?;
-        Ok(response.into_inner().results)
+    fn results(response: Self::Response) -> Vec<Self::Result> {
+        response.results
     }
 
     fn open(result: Self::Result) -> (v1::ResultMetadata, Option<Answer<Self::Allow>>) {
@@ -172,36 +171,18 @@ impl Hook for Connect {
     }
 }
 
-async fn authorize_publish(
-    mut client: Client,
-    request: Request<Payload<v1::PublishCheck>>,
-) -> Result<Vec<v1::PublishResult>, Status> {
-    let request = request.map(|payload| v1::AuthorizePublishRequest {
-        data_plane: Some(payload.data_plane),
-        checks: payload.checks,
-    });
-    let response = client.authorize_publish(request).await?;
-    Ok(response.into_inner().results)
-}
-
 impl Hook for Will {
     const KIND: HookKind = HookKind::Will;
     const METHOD: &'static str = "AuthorizePublish";
+    const PATH: &'static str = "/tidegate.authz.v1.AuthorizationService/AuthorizePublish";
     const SPAN_NAME: &'static str = "tidegate.authz.v1.AuthorizationService/AuthorizePublish";
     const MAY_DROP: bool = true;
-    type Check = v1::PublishCheck;
+    type Response = v1::AuthorizePublishResponse;
     type Result = v1::PublishResult;
     type Allow = v1::PublishAllow;
 
-    fn metadata(check: &mut Self::Check) -> &mut v1::CheckMetadata {
-        check.metadata.get_or_insert_default()
-    }
-
-    async fn call(
-        client: Client,
-        request: Request<Payload<Self::Check>>,
-    ) -> Result<Vec<Self::Result>, Status> {
-        authorize_publish(client, request).await
+    fn results(response: Self::Response) -> Vec<Self::Result> {
+        response.results
     }
 
     fn open(result: Self::Result) -> (v1::ResultMetadata, Option<Answer<Self::Allow>>) {
@@ -220,21 +201,15 @@ impl Hook for Will {
 impl Hook for Publish {
     const KIND: HookKind = HookKind::Publish;
     const METHOD: &'static str = Will::METHOD;
+    const PATH: &'static str = Will::PATH;
     const SPAN_NAME: &'static str = Will::SPAN_NAME;
     const MAY_DROP: bool = true;
-    type Check = v1::PublishCheck;
+    type Response = v1::AuthorizePublishResponse;
     type Result = v1::PublishResult;
     type Allow = v1::PublishAllow;
 
-    fn metadata(check: &mut Self::Check) -> &mut v1::CheckMetadata {
-        check.metadata.get_or_insert_default()
-    }
-
-    async fn call(
-        client: Client,
-        request: Request<Payload<Self::Check>>,
-    ) -> Result<Vec<Self::Result>, Status> {
-        authorize_publish(client, request).await
+    fn results(response: Self::Response) -> Vec<Self::Result> {
+        response.results
     }
 
     fn open(result: Self::Result) -> (v1::ResultMetadata, Option<Answer<Self::Allow>>) {
@@ -253,26 +228,15 @@ impl Hook for Publish {
 impl Hook for Subscribe {
     const KIND: HookKind = HookKind::Subscribe;
     const METHOD: &'static str = "AuthorizeSubscribe";
+    const PATH: &'static str = "/tidegate.authz.v1.AuthorizationService/AuthorizeSubscribe";
     const SPAN_NAME: &'static str = "tidegate.authz.v1.AuthorizationService/AuthorizeSubscribe";
     const MAY_DROP: bool = false;
-    type Check = v1::SubscribeCheck;
+    type Response = v1::AuthorizeSubscribeResponse;
     type Result = v1::SubscribeResult;
     type Allow = v1::SubscribeAllow;
 
-    fn metadata(check: &mut Self::Check) -> &mut v1::CheckMetadata {
-        check.metadata.get_or_insert_default()
-    }
-
-    async fn call(
-        mut client: Client,
-        request: Request<Payload<Self::Check>>,
-    ) -> Result<Vec<Self::Result>, Status> {
-        let request = request.map(|payload| v1::AuthorizeSubscribeRequest {
-            data_plane: Some(payload.data_plane),
-            checks: payload.checks,
-        });
-        let response = client.authorize_subscribe(request).await?;
-        Ok(response.into_inner().results)
+    fn results(response: Self::Response) -> Vec<Self::Result> {
+        response.results
     }
 
     fn open(result: Self::Result) -> (v1::ResultMetadata, Option<Answer<Self::Allow>>) {

@@ -13,13 +13,9 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use prost::Message;
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::{Instant, sleep},
-};
+use tokio::{sync::oneshot, time::sleep};
 use tower::Service;
-use tracing::{Span, error};
+use tracing::error;
 
 use super::{
     batcher::Batcher,
@@ -28,17 +24,28 @@ use super::{
     counters::Counters,
     decision::Decision,
     failure::{Cause, Failure},
-    hook::Hook,
+    hook::{Hook, HookKind},
+    item::Item,
+    message::Preamble,
+    narrowed::Narrowed,
     options::AuthzOptions,
-    room::{Place, Room},
+    queue::{Order, Queue},
     wire::{Outcome, Rules},
 };
 
+/// A CONNECT that has waited this long is refused, so that those who came later have a chance.
+const CONNECT_AGE: Duration = Duration::from_secs(1);
+
+/// The part of a check's time that it may spend in the queue, one in so many, before sessions are told to
+/// wait sooner: most of it is the service's, and a queue that is not needed costs memory and caches.
+const PATIENCE_SHARE: u32 = 16;
+
 /// Sends checks to the service in batches. Clones share the queue.
 pub struct Lane<H: Hook> {
-    queue: mpsc::Sender<Item<H::Check>>,
-    room: Arc<Room>,
+    /// Closes the queue with the last clone.
+    queue: Arc<Entrance<H>>,
     max_check_bytes: usize,
+    narrowed: Arc<Narrowed>,
 }
 
 /// Settings of one lane.
@@ -53,6 +60,9 @@ pub(super) struct Settings {
     pub(super) queue_checks: usize,
     pub(super) queue_bytes: usize,
     pub(super) time_limit: Duration,
+    pub(super) order: Order,
+    /// What the service narrows of these.
+    pub(super) narrowed: Arc<Narrowed>,
     pub(super) rules: Rules,
 }
 
@@ -70,81 +80,111 @@ impl Settings {
             queue_checks: options.queue_checks.max(1),
             queue_bytes: options.queue_bytes,
             time_limit: hook.deadline,
+            order: match H::KIND {
+                HookKind::Connect => Order::NewestFirst(CONNECT_AGE),
+                HookKind::Will | HookKind::Publish | HookKind::Subscribe => Order::Turns,
+            },
+            narrowed: Arc::default(),
             rules: options.into(),
         }
     }
 }
 
-/// A check in the queue.
-#[derive(Debug)]
-pub(super) struct Item<C> {
-    pub(super) check: C,
-    pub(super) bytes: usize,
-    pub(super) span: Span,
-    pub(super) queued_at: Instant,
-    pub(super) deadline: Instant,
-    pub(super) reply: oneshot::Sender<Outcome>,
-    pub(super) place: Place,
-}
-
 impl<H: Hook> Lane<H> {
     /// Starts the task of a lane. It ends when the last clone of the lane is gone and the last call
     /// has come back.
-    pub(super) fn start<C>(settings: Settings, call: C, counters: Arc<Counters>) -> Self
+    pub(super) fn start<C>(
+        settings: Settings,
+        call: C,
+        preamble: Preamble,
+        counters: Arc<Counters>,
+    ) -> Self
     where
-        C: Service<Shipment<H::Check>, Response = Vec<H::Result>, Error = Cause>,
+        C: Service<Shipment, Response = Vec<H::Result>, Error = Cause>,
         C: Clone + Send + 'static,
         C::Future: Send,
     {
-        let (queue, waiting) = mpsc::channel(settings.queue_checks);
+        let queue = Arc::new(Queue::new(
+            settings.order,
+            settings.queue_checks,
+            settings.queue_bytes,
+            match settings.order {
+                Order::Turns => settings.time_limit / PATIENCE_SHARE,
+                // Refused by then anyway, whether or not the room is crowded.
+                Order::NewestFirst(age) => age,
+            },
+        ));
         let lane = Self {
-            queue,
-            room: Arc::new(Room::new(settings.queue_checks, settings.queue_bytes)),
+            queue: Arc::new(Entrance(Arc::clone(&queue))),
             max_check_bytes: settings.max_check_bytes,
+            narrowed: Arc::clone(&settings.narrowed),
         };
-        let batcher = Batcher::<H, C>::new(settings, waiting, call, Arc::clone(&counters));
-        tokio::spawn(supervise(batcher, counters));
+        let batcher = Batcher::<H, C>::new(
+            settings,
+            Arc::clone(&queue),
+            call,
+            preamble,
+            Arc::clone(&counters),
+        );
+        tokio::spawn(supervise(batcher, Exit(queue), counters));
         lane
     }
 
-    /// The room in its queue.
-    pub(super) fn room(&self) -> Arc<Room> {
-        Arc::clone(&self.room)
+    /// Its queue.
+    pub(super) fn queue(&self) -> Arc<Queue<H>> {
+        Arc::clone(&self.queue.0)
+    }
+
+    /// What the service narrows of its limits.
+    pub(super) fn narrowed(&self) -> Arc<Narrowed> {
+        Arc::clone(&self.narrowed)
     }
 
     fn enqueue(&self, check: Check<H>) -> Result<oneshot::Receiver<Outcome>, Cause> {
         let bytes = check.message.encoded_len();
-        if bytes > self.max_check_bytes {
-            return Err(Cause::TooLarge {
-                size: bytes,
-                limit: self.max_check_bytes,
-            });
+        let limit = self.narrowed.max_request_bytes(self.max_check_bytes);
+        if bytes > limit {
+            return Err(Cause::TooLarge { size: bytes, limit });
         }
-        let place = self.room.enter(bytes).ok_or(Cause::QueueFull)?;
         let (reply, answer) = oneshot::channel();
         let item = Item {
-            check: check.message,
+            message: check.message,
             bytes,
+            weight: 0,
             span: check.context.span,
-            queued_at: Instant::now(),
+            queued_at: check.context.asked_at,
             deadline: check.context.deadline,
             reply,
-            place,
         };
-        self.queue.try_send(item).map_err(|refused| match refused {
-            mpsc::error::TrySendError::Full(_) => Cause::QueueFull,
-            mpsc::error::TrySendError::Closed(_) => Cause::Lost,
-        })?;
+        self.queue.0.push(check.context.seat, item)?;
         Ok(answer)
+    }
+}
+
+/// The end of the queue where checks come in.
+struct Entrance<H: Hook>(Arc<Queue<H>>);
+
+impl<H: Hook> Drop for Entrance<H> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// The end of the queue where checks leave. Without it nothing is ever sent.
+struct Exit<H: Hook>(Arc<Queue<H>>);
+
+impl<H: Hook> Drop for Exit<H> {
+    fn drop(&mut self) {
+        self.0.abandon();
     }
 }
 
 /// Keeps the task of a lane alive. What a panic takes along, calls in flight excepted, is answered by
 /// the drop of its reply channel: a failure, never silence.
-async fn supervise<H, C>(mut batcher: Batcher<H, C>, counters: Arc<Counters>)
+async fn supervise<H, C>(mut batcher: Batcher<H, C>, exit: Exit<H>, counters: Arc<Counters>)
 where
     H: Hook,
-    C: Service<Shipment<H::Check>, Response = Vec<H::Result>, Error = Cause>,
+    C: Service<Shipment, Response = Vec<H::Result>, Error = Cause>,
     C: Clone + Send + 'static,
     C::Future: Send,
 {
@@ -158,6 +198,7 @@ where
         // Should it do so again and again, it must not spin.
         sleep(RESTART_PAUSE).await;
     }
+    drop(exit);
 }
 
 const RESTART_PAUSE: Duration = Duration::from_millis(10);
@@ -165,9 +206,9 @@ const RESTART_PAUSE: Duration = Duration::from_millis(10);
 impl<H: Hook> Clone for Lane<H> {
     fn clone(&self) -> Self {
         Self {
-            queue: self.queue.clone(),
-            room: Arc::clone(&self.room),
+            queue: Arc::clone(&self.queue),
             max_check_bytes: self.max_check_bytes,
+            narrowed: Arc::clone(&self.narrowed),
         }
     }
 }
@@ -176,7 +217,7 @@ impl<H: Hook> std::fmt::Debug for Lane<H> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Lane")
             .field("hook", &H::KIND)
-            .field("room", &self.room)
+            .field("queue", &self.queue.0)
             .finish_non_exhaustive()
     }
 }

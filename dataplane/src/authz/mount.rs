@@ -153,7 +153,7 @@ mod tests {
         let who = Arc::make_mut(&mut context.who);
         who.username = None;
         who.client_id = client_id.into();
-        let message = v1::ConnectCheck::default();
+        let message = testing::message(&v1::ConnectCheck::default());
         stack.call(Check { message, context }).await
     }
 

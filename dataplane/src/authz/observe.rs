@@ -68,7 +68,7 @@ where
     fn call(&mut self, mut check: Check<H>) -> Self::Future {
         let span = check_span(H::KIND, &check.context.span);
         if let Some(traceparent) = tidegate_telemetry::traceparent(&span) {
-            H::metadata(&mut check.message).traceparent = traceparent;
+            check.message.set_traceparent(traceparent);
         }
         // From here on the packet's span is of no use to anybody: the call belongs to the check.
         check.context.span = span.clone();
@@ -77,7 +77,7 @@ where
             hook: H::KIND,
             who: Arc::clone(&check.context.who),
             topic: check.context.topic.clone(),
-            asked_at: Instant::now(),
+            asked_at: check.context.asked_at,
             span,
             has_ended: false,
         };

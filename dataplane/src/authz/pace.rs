@@ -15,6 +15,7 @@ pub(super) struct Pace {
     recorded: usize,
     max_margin: Duration,
     margin: Duration,
+    quick: Duration,
 }
 
 impl Pace {
@@ -27,6 +28,7 @@ impl Pace {
             recorded: 0,
             max_margin,
             margin: MIN_MARGIN.min(max_margin),
+            quick: time_limit,
         }
     }
 
@@ -37,8 +39,19 @@ impl Pace {
         let mut recent = self.recent;
         let recent = &mut recent[..self.recorded.min(REMEMBERED)];
         let middle = recent.len() / 2;
-        let (_, median, _) = recent.select_nth_unstable(middle);
+        let (below, median, _) = recent.select_nth_unstable(middle);
         self.margin = (*median).max(MIN_MARGIN).min(self.max_margin);
+        self.quick = *median;
+        if !below.is_empty() {
+            let (_, quartile, _) = below.select_nth_unstable(below.len() / 2);
+            self.quick = *quartile;
+        }
+    }
+
+    /// What the quicker calls take: the first quartile, so that up to three in four may be slow for
+    /// a reason of their own.
+    pub(super) fn quick(&self) -> Duration {
+        self.quick
     }
 
     /// A check with less time left would be too late.

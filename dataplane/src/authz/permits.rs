@@ -58,6 +58,11 @@ impl Permits {
         }
     }
 
+    /// The service may want fewer calls in flight than are configured.
+    pub(super) fn set_hard(&mut self, hard: usize) {
+        self.hard = hard.max(1);
+    }
+
     /// Whether a batch may leave whose first check has waited since `since`.
     pub(super) fn gate(
         &self,
@@ -72,7 +77,7 @@ impl Permits {
         if is_full {
             return Gate::Open(Leave::Full);
         }
-        if in_flight < self.soft {
+        if in_flight < self.soft.min(self.hard) {
             return Gate::Open(Leave::Free);
         }
         let overflow_at = since + self.overflow_wait;

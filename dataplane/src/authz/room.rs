@@ -1,181 +1,168 @@
-//! Room in the queue of a lane, by count and by bytes.
+//! Room in the queue of a lane, by count and by bytes, and who may use how much of it.
 //!
-//! Two marks: at the bound a check is refused; at three quarters of it the lane is crowded and sessions
-//! stop reading, so that what they have read already still fits.
+//! Up to three quarters of it are anybody's. From there on the room is crowded, and who has a fair share
+//! or more has to wait: it stops reading its socket, while the others go on (max-min). In the last
+//! sixteenth everybody waits, so that what was read already still fits. Beyond the bound a check is
+//! refused, which nobody meets who asks before reading.
+//!
+//! A room that is larger than what the service gets done in time is a trap: all of it would be too late
+//! when its turn comes. So when checks have waited for too long, it is crowded sooner ([`Room::waited`]).
+//!
+//! Plain data, locked together with the queue; who is to be woken is handed to the caller.
 
-use std::{
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::{collections::VecDeque, task::Waker};
 
-use tokio::sync::Notify;
+use super::seat::{Account, ById, Seat, SeatId};
 
-/// The bounds of a queue and how far they are used.
+/// The bounds of a queue, and how far they are used.
 #[derive(Debug)]
 pub(super) struct Room {
-    checks: Level,
-    bytes: Level,
-    /// Wakes one session that waits for room; it wakes the next one if there is still room.
-    eased: Notify,
+    /// In bytes; a check weighs at least `min_weight`, which bounds their number.
+    max: usize,
+    min_weight: usize,
+    used: usize,
+    /// From here on it is crowded.
+    comfortable: usize,
+    accounts: ById<Account, Share>,
+    /// Those who have nothing here, and wait because it is full for everybody.
+    shut_out: VecDeque<Waiting>,
 }
 
-/// A place in the queue. Gives it back when it is dropped, wherever that happens.
+/// What one account uses, and its sessions that wait for less.
+#[derive(Debug, Default)]
+struct Share {
+    used: usize,
+    waiting: VecDeque<Waiting>,
+}
+
 #[derive(Debug)]
-pub(super) struct Place {
-    room: Arc<Room>,
-    bytes: usize,
+struct Waiting {
+    seat: SeatId,
+    waker: Waker,
 }
 
 impl Room {
-    /// An empty queue.
+    /// An empty queue for so many checks and bytes.
     pub(super) fn new(max_checks: usize, max_bytes: usize) -> Self {
+        let (max_checks, max_bytes) = (max_checks.max(1), max_bytes.max(1));
+        // In units that make both bounds one.
         Self {
-            checks: Level::new(max_checks),
-            bytes: Level::new(max_bytes),
-            eased: Notify::new(),
+            max: max_bytes,
+            min_weight: max_bytes.div_ceil(max_checks).max(1),
+            used: 0,
+            comfortable: max_bytes - max_bytes / 4,
+            accounts: ById::default(),
+            shut_out: VecDeque::new(),
         }
     }
 
-    /// Takes a place for a check of this size. `None`: the queue is full.
-    pub(super) fn enter(self: &Arc<Self>, bytes: usize) -> Option<Place> {
-        if !self.checks.raise(1) {
-            return None;
-        }
-        // From here on a place of no bytes gives back what was taken, wakes and all.
-        let mut place = Place {
-            room: Arc::clone(self),
-            bytes: 0,
+    /// Takes room for a check of this size, and yields what to give back. `None`: there is none left.
+    pub(super) fn enter(&mut self, account: Account, bytes: usize) -> Option<usize> {
+        let weight = bytes.max(self.min_weight).min(self.max);
+        // The last check may be cut short by the rounding of its least weight.
+        let weight = if weight == self.min_weight {
+            weight.min(self.max - self.used)
+        } else {
+            weight
         };
-        if !self.bytes.raise(bytes) {
+        if weight == 0 || bytes > self.max || self.used + weight > self.max {
             return None;
         }
-        place.bytes = bytes;
-        Some(place)
+        self.used += weight;
+        self.accounts.entry(account).or_default().used += weight;
+        Some(weight)
     }
 
-    /// Whether sessions should stop reading.
-    pub(super) fn is_crowded(&self) -> bool {
-        self.checks.is_high() || self.bytes.is_high()
-    }
-
-    /// Waits until sessions may read. Cancel safe.
-    pub(super) async fn eased(&self) {
-        let mut has_waited = false;
-        loop {
-            let mut eased = pin!(self.eased.notified());
-            // Registered before the look at the levels, or a change between the two would be missed.
-            eased.as_mut().enable();
-            if !self.is_crowded() {
-                break;
+    /// Gives room back. Yields whom to wake.
+    pub(super) fn leave(&mut self, account: Account, weight: usize, wakers: &mut Vec<Waker>) {
+        self.used -= weight;
+        let fair = self.fair_share();
+        let is_full = self.is_full();
+        if let Some(share) = self.accounts.get_mut(&account) {
+            share.used -= weight;
+            // Not before there is room for more than a check or two: waking up costs something, too.
+            if !is_full && share.used <= fair / 2 {
+                wakers.extend(share.waiting.pop_front().map(|waiting| waiting.waker));
             }
-            has_waited = true;
-            eased.await;
+            if share.used == 0 {
+                // Nothing of the account is left that could wake them.
+                self.shut_out.append(&mut share.waiting);
+                self.accounts.remove(&account);
+            }
         }
-        if has_waited {
-            self.eased.notify_one();
-        }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let checks_eased = self.room.checks.lower(1);
-        let bytes_eased = self.room.bytes.lower(self.bytes);
-        if checks_eased || bytes_eased {
-            self.room.eased.notify_one();
-        }
-    }
-}
-
-/// One bounded quantity.
-#[derive(Debug)]
-struct Level {
-    max: usize,
-    now: AtomicUsize,
-}
-
-impl Level {
-    fn new(max: usize) -> Self {
-        Self {
-            max,
-            now: AtomicUsize::new(0),
+        if !is_full {
+            wakers.extend(self.shut_out.pop_front().map(|waiting| waiting.waker));
         }
     }
 
-    /// Adds, unless that would pass the bound.
-    fn raise(&self, by: usize) -> bool {
-        self.now
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| {
-                now.checked_add(by).filter(|sum| *sum <= self.max)
-            })
-            .is_ok()
+    /// Whether sessions of this account should stop reading.
+    pub(super) fn must_wait(&self, account: Account) -> bool {
+        self.is_crowded()
+            && (self.is_full()
+                || self
+                    .accounts
+                    .get(&account)
+                    .is_some_and(|share| share.used >= self.fair_share()))
     }
 
-    /// Subtracts. True if that is what brought it below the mark.
-    fn lower(&self, by: usize) -> bool {
-        let before = self.now.fetch_sub(by, Ordering::AcqRel);
-        before >= self.mark() && before - by < self.mark()
+    /// Whether there is a difference between those with much and those with little.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.used >= self.comfortable
     }
 
-    fn is_high(&self) -> bool {
-        self.now.load(Ordering::Acquire) >= self.mark()
+    /// Learns from a batch that leaves whether its checks had to wait for too long. Down by a sixteenth, up
+    /// by a 64th, as long as it makes a difference, and never below `least` checks.
+    pub(super) fn waited(&mut self, too_long: bool, least: usize) {
+        let most = self.max - self.max / 4;
+        if too_long {
+            let least = least.saturating_mul(self.min_weight).min(most);
+            self.comfortable = (self.comfortable - self.comfortable / 16).max(least);
+        } else if self.used >= self.comfortable / 2 {
+            self.comfortable = (self.comfortable + self.comfortable / 64 + 1).min(most);
+        }
     }
 
-    fn mark(&self) -> usize {
-        self.max - self.max / 4
+    /// Wakes the session when it is worth looking again. It wakes the next one when it goes on.
+    pub(super) fn wait(&mut self, seat: &Seat, waker: &Waker) {
+        let line = match self.accounts.get_mut(&seat.account()) {
+            Some(share) if share.used > 0 => &mut share.waiting,
+            _ => &mut self.shut_out,
+        };
+        match line.iter_mut().find(|waiting| waiting.seat == seat.id()) {
+            Some(waiting) => waiting.waker.clone_from(waker),
+            None => line.push_back(Waiting {
+                seat: seat.id(),
+                waker: waker.clone(),
+            }),
+        }
+    }
+
+    /// A session goes on, or has ended: who waits behind it has its turn, if there is room.
+    pub(super) fn pass(&mut self, seat: &Seat, wakers: &mut Vec<Waker>) {
+        let account = seat.account();
+        let must_wait = self.must_wait(account);
+        if let Some(share) = self.accounts.get_mut(&account) {
+            share.waiting.retain(|waiting| waiting.seat != seat.id());
+            if !must_wait {
+                wakers.extend(share.waiting.pop_front().map(|waiting| waiting.waker));
+            }
+        }
+        self.shut_out.retain(|waiting| waiting.seat != seat.id());
+        if !self.is_full() {
+            wakers.extend(self.shut_out.pop_front().map(|waiting| waiting.waker));
+        }
+    }
+
+    /// What each account may have when all that are here have the same.
+    fn fair_share(&self) -> usize {
+        self.comfortable / self.accounts.len().max(1)
+    }
+
+    fn is_full(&self) -> bool {
+        // What one session reads at a time has to fit on top.
+        self.used > self.max - self.max / 16 - 1
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio_test::{assert_pending, assert_ready, task};
-
-    use super::*;
-
-    fn enter(room: &Arc<Room>, places: usize, bytes: usize) -> Vec<Place> {
-        (0..places).map_while(|_| room.enter(bytes)).collect()
-    }
-
-    #[test]
-    fn bounded_by_count_and_by_bytes() {
-        let room = Arc::new(Room::new(8, 1000));
-        assert_eq!(enter(&room, 20, 1).len(), 8);
-        assert_eq!(enter(&room, 20, 300).len(), 3);
-        // Everything was given back.
-        assert!(room.enter(1000).is_some());
-        assert!(room.enter(1001).is_none());
-        assert_eq!(enter(&room, 20, 0).len(), 8);
-    }
-
-    #[test]
-    fn waiters_wake_one_another_while_there_is_room() {
-        let room = Arc::new(Room::new(8, 1000));
-        let mut places = enter(&room, 6, 1);
-        let mut first = task::spawn(room.eased());
-        let mut second = task::spawn(room.eased());
-        assert_pending!(first.poll());
-        assert_pending!(second.poll());
-        places.pop();
-        assert!(first.is_woken());
-        assert!(!second.is_woken());
-        assert_ready!(first.poll());
-        assert!(second.is_woken());
-        assert_ready!(second.poll());
-    }
-
-    #[test]
-    fn a_waiter_that_gives_up_wakes_the_next() {
-        let room = Arc::new(Room::new(8, 1000));
-        let mut places = enter(&room, 6, 1);
-        let mut first = task::spawn(room.eased());
-        let mut second = task::spawn(room.eased());
-        assert_pending!(first.poll());
-        assert_pending!(second.poll());
-        places.pop();
-        drop(first);
-        assert!(second.is_woken());
-    }
-}
+mod tests;

@@ -3,30 +3,55 @@
 pub(super) mod server;
 pub(super) mod service;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    net::Ipv4Addr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
+use bytes::Bytes;
 use gatekeeper::{Allow, Verdict};
 use tidegate_proto::v1;
 use tokio::time::Instant;
 use tracing::Span;
 
-use super::{Check, Context, Decision, Facts, Who, hook};
+use super::{
+    Check, Context, Decision, Facts, Who, hook,
+    message::{Body, Message, Preamble, SessionBytes},
+    seat::Seat,
+};
 
 /// A PUBLISH with a deadline in one second.
 pub(super) fn publish(topic: &str) -> Check<hook::Publish> {
     Check {
-        message: v1::PublishCheck {
+        message: message(&v1::PublishCheck {
             topic: topic.to_owned(),
             ..v1::PublishCheck::default()
-        },
+        }),
         context: context(topic, Duration::from_secs(1)),
     }
 }
 
+/// A check of a session that says nothing about itself.
+pub(super) fn message<H>(body: &impl Body<H>) -> Message<H> {
+    Message::new(1, SystemTime::UNIX_EPOCH, &SessionBytes::default(), body)
+}
+
+/// The request of these checks.
+pub(super) fn request<H>(messages: Vec<Message<H>>) -> Bytes {
+    let mut request = Preamble::default().request(0);
+    for (mut message, item_id) in messages.into_iter().zip(1..) {
+        message.put(item_id, &mut request);
+    }
+    request.freeze()
+}
+
 pub(super) fn context(topic: &str, time_limit: Duration) -> Context {
     Context {
+        asked_at: Instant::now(),
         deadline: Instant::now() + time_limit,
         span: Span::none(),
+        seat: Arc::new(Seat::new(Ipv4Addr::LOCALHOST.into())),
         who: Arc::new(Who {
             session_id: "session".to_owned(),
             client_id: "client".to_owned(),

@@ -50,7 +50,7 @@ async fn every_hook_is_decided_on_three_connections() {
     let context = || testing::context("t", Duration::from_secs(10));
 
     let connect = authz.ask(Check::<hook::Connect> {
-        message: v1::ConnectCheck::default(),
+        message: testing::message(&v1::ConnectCheck::default()),
         context: context(),
     });
     let connect = connect.await;
@@ -59,12 +59,12 @@ async fn every_hook_is_decided_on_three_connections() {
     assert_eq!(connect.facts.policy, "permissive");
 
     let will = authz.ask(Check::<hook::Will> {
-        message: v1::PublishCheck::default(),
+        message: testing::message(&v1::PublishCheck::default()),
         context: context(),
     });
     assert_eq!(will.await.verdict, Verdict::Allow(Allow::PUBLISH));
     let subscribe = authz.ask(Check::<hook::Subscribe> {
-        message: v1::SubscribeCheck::default(),
+        message: testing::message(&v1::SubscribeCheck::default()),
         context: context(),
     });
     assert_eq!(subscribe.await.verdict, Verdict::Allow(Allow::SUBSCRIBE));

@@ -65,10 +65,11 @@ pub(super) fn match_results<H: Hook>(
     let mut outcomes: Vec<Option<Outcome>> = Vec::new();
     outcomes.resize_with(expected, || None);
     let mut unknown_items = 0;
+    let now = tokio::time::Instant::now();
     for result in results {
         let (metadata, answer) = H::open(result);
         match item_index(metadata.item_id).and_then(|index| outcomes.get_mut(index)) {
-            Some(slot @ None) => *slot = Some(read::<H>(metadata, answer, rules)),
+            Some(slot @ None) => *slot = Some(read::<H>(metadata, answer, rules, now)),
             // Two answers to one question: neither can be trusted.
             Some(slot) => *slot = Some(Err(Cause::DuplicateResult.into())),
             None => unknown_items += 1,
@@ -97,6 +98,7 @@ fn read<H: Hook>(
     metadata: v1::ResultMetadata,
     answer: Option<Answer<H::Allow>>,
     rules: &Rules,
+    now: tokio::time::Instant,
 ) -> Outcome {
     let ending = match answer {
         Some(Answer::Allow(allow)) => {
@@ -114,7 +116,7 @@ fn read<H: Hook>(
             verdict,
             identity,
             facts,
-            decided_at: tokio::time::Instant::now(),
+            decided_at: now,
         }),
         Err(cause) => Err(Box::new(Failure {
             facts,

@@ -9,19 +9,57 @@ use super::*;
 
 #[test]
 fn output_is_taken_across_packets() {
-    let mut output = Output::default();
-    for part in ["ab", "cde", "f"] {
-        output.push(Bytes::from_static(part.as_bytes()));
+    let (large, huge) = (vec![b'x'; SMALL + 1], vec![b'y'; 2 * SMALL]);
+    let parts: [&[u8]; 7] = [b"ab", b"cde", &large, &huge, b"", b"f", b"gh"];
+    let all = parts.concat();
+    for step in [1, 3, 100, SMALL, all.len()] {
+        let mut output = Output::default();
+        for part in parts {
+            output.push(Bytes::copy_from_slice(part));
+        }
+        let mut slices = [IoSlice::new(&[]); 8];
+        assert_eq!(output.chunks_vectored(&mut slices), 4, "small ones are one");
+        let mut taken = Vec::new();
+        while output.has_remaining() {
+            assert_eq!(output.remaining(), all.len() - taken.len());
+            let mut slices = [IoSlice::new(&[]); 8];
+            let filled = output.chunks_vectored(&mut slices);
+            let slices = slices[..filled].iter().flat_map(|slice| slice.iter());
+            let mut next: Vec<u8> = slices.copied().collect();
+            assert_eq!(next.len(), output.remaining());
+            assert!(next.starts_with(output.chunk()) && !output.chunk().is_empty());
+            next.truncate(step);
+            output.advance(next.len());
+            taken.extend(next);
+        }
+        assert_eq!(taken, all);
+        assert_eq!(output.chunk(), b"");
     }
-    assert_eq!(output.remaining(), 6);
-    output.advance(3);
-    assert_eq!(output.chunk(), b"de");
-    let mut slices = [IoSlice::new(&[]); 4];
-    assert_eq!(output.chunks_vectored(&mut slices), 2);
-    assert_eq!(&*slices[1], b"f");
-    output.advance(3);
-    assert!(!output.has_remaining());
-    assert_eq!(output.chunk(), b"");
+}
+
+#[tokio::test]
+async fn an_idle_leg_keeps_no_buffers() {
+    let (mut peer, mut leg) = leg_with(&[0xC0, 0]).await;
+    assert!(leg.next_frame(LIMITS.0).unwrap().is_some());
+    for _ in 0..100 {
+        leg.push(Bytes::from_static(&[0xD0, 0]));
+    }
+    let writing = poll_fn(|cx| {
+        let _ = leg.poll_write(cx);
+        assert!(leg.poll_read(cx).is_pending());
+        match leg.output.has_remaining() {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
+        }
+    });
+    let reading = async {
+        let mut written = [0; 200];
+        tokio::io::AsyncReadExt::read_exact(&mut peer, &mut written)
+            .await
+            .unwrap();
+    };
+    tokio::join!(writing, reading);
+    assert_eq!(leg.input.capacity() + leg.output.tail.capacity(), 0);
 }
 
 /// A PUBLISH that announces 1 MiB and brings three bytes.

@@ -10,7 +10,7 @@ use gatekeeper::{
 use tidegate_proto::v1;
 
 use crate::{
-    authz::{Identity, Who},
+    authz::{Body, Hook, Identity, Message, PublishBody, Seat, SessionBytes, Who, hook},
     mount::Template,
 };
 
@@ -35,8 +35,11 @@ pub struct Origin {
 #[derive(Debug)]
 pub(super) struct Client {
     session: v1::Session,
+    /// The same as it travels.
+    encoded: SessionBytes,
     peer: v1::Peer,
     who: Arc<Who>,
+    seat: Arc<Seat>,
 }
 
 impl Client {
@@ -46,6 +49,8 @@ impl Client {
                 session_id: session_id.clone(),
                 ..Who::default()
             }),
+            encoded: SessionBytes::default(),
+            seat: Arc::new(Seat::new(origin.peer.ip())),
             session: v1::Session {
                 session_id,
                 listener: origin.listener.to_string(),
@@ -67,6 +72,11 @@ impl Client {
         &self.who
     }
 
+    /// The session, for the lanes.
+    pub(super) fn seat(&self) -> &Arc<Seat> {
+        &self.seat
+    }
+
     /// The service has said who this is: every later check carries it.
     pub(super) fn identify(&mut self, identity: Identity) {
         self.who = Arc::new(Who {
@@ -75,13 +85,15 @@ impl Client {
         });
         self.session.principal = identity.principal;
         self.session.session_state = identity.session_state;
+        self.encoded = SessionBytes::from(&self.session);
+        self.seat.identify(&self.session.principal);
     }
 
     pub(super) fn connect_check(
         &mut self,
         ticket: Ticket,
         question: ConnectQuestion,
-    ) -> v1::ConnectCheck {
+    ) -> Message<hook::Connect> {
         self.session.client_id = question.client_id.to_string();
         self.session.username = question.username.as_ref().map(ToString::to_string);
         self.session.protocol_version = match question.version {
@@ -96,9 +108,10 @@ impl Client {
             username: self.session.username.clone(),
             principal: String::new(),
         });
-        v1::ConnectCheck {
-            metadata: Some(metadata(ticket)),
-            session: Some(self.session.clone()),
+        self.encoded = SessionBytes::from(&self.session);
+        let check = v1::ConnectCheck {
+            metadata: None,
+            session: None,
             peer: Some(self.peer.clone()),
             password: question.password.as_ref().map(Secret::expose).cloned(),
             auth_method: None,
@@ -114,30 +127,21 @@ impl Client {
                 payload_size: size(will.payload_size),
             }),
             user_properties: user_properties(question.user_properties),
-        }
+        };
+        self.message(ticket, &check)
     }
 
-    pub(super) fn publish_check(
+    pub(super) fn publish_check<H>(
         &self,
         ticket: Ticket,
         question: PublishQuestion,
         origin: v1::PublishOrigin,
-    ) -> v1::PublishCheck {
-        v1::PublishCheck {
-            metadata: Some(metadata(ticket)),
-            session: Some(self.session.clone()),
-            topic: question.topic.to_string(),
-            qos: question.qos as u32,
-            retain: question.retain,
-            dup: question.dup,
-            origin: origin.into(),
-            payload_size: size(question.payload_size),
-            payload: None,
-            payload_truncated: false,
-            content_type: text(question.content_type),
-            response_topic: text(question.response_topic),
-            user_properties: user_properties(question.user_properties),
-        }
+    ) -> Message<H>
+    where
+        H: Hook,
+        PublishBody: Body<H>,
+    {
+        self.message(ticket, &PublishBody::new(question, origin))
     }
 
     /// One check per filter.
@@ -145,7 +149,7 @@ impl Client {
         &self,
         first: Ticket,
         question: SubscribeQuestion,
-    ) -> impl Iterator<Item = (Ticket, v1::SubscribeCheck)> {
+    ) -> impl Iterator<Item = (Ticket, ByteString, Message<hook::Subscribe>)> {
         let properties = user_properties(question.user_properties);
         question
             .filters
@@ -153,7 +157,12 @@ impl Client {
             .enumerate()
             .map(move |(index, filter)| {
                 let ticket = first.filter(index);
-                (ticket, self.subscribe_check(ticket, filter, &properties))
+                let text = filter.filter.clone();
+                (
+                    ticket,
+                    text,
+                    self.subscribe_check(ticket, filter, &properties),
+                )
             })
     }
 
@@ -162,10 +171,10 @@ impl Client {
         ticket: Ticket,
         filter: FilterQuestion,
         user_properties: &[v1::UserProperty],
-    ) -> v1::SubscribeCheck {
-        v1::SubscribeCheck {
-            metadata: Some(metadata(ticket)),
-            session: Some(self.session.clone()),
+    ) -> Message<hook::Subscribe> {
+        let check = v1::SubscribeCheck {
+            metadata: None,
+            session: None,
             topic_filter: filter.filter.to_string(),
             share_name: text(filter.share_name),
             qos: filter.qos as u32,
@@ -173,18 +182,13 @@ impl Client {
             retain_as_published: filter.retain_as_published,
             retain_handling: filter.retain_handling.into(),
             user_properties: user_properties.to_vec(),
-        }
+        };
+        self.message(ticket, &check)
     }
-}
 
-/// A ticket is the sequence number of its check. Item id and trace context are added on the way.
-fn metadata(ticket: Ticket) -> v1::CheckMetadata {
-    v1::CheckMetadata {
-        item_id: 0,
-        sequence: ticket.sequence(),
-        received_at: Some(SystemTime::now().into()),
-        traceparent: String::new(),
-        tracestate: String::new(),
+    /// A ticket is the sequence number of its check. Item id and trace context are added on the way.
+    fn message<H: Hook>(&self, ticket: Ticket, body: &impl Body<H>) -> Message<H> {
+        Message::new(ticket.sequence(), SystemTime::now(), &self.encoded, body)
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
     io,
     pin::Pin,
     sync::Arc,
-    task::{Context as TaskContext, Poll},
+    task::{Context as TaskContext, Poll, Waker},
     time::Duration,
 };
 
@@ -26,7 +26,12 @@ use super::{
     Origin, Shared, asks::Asks, client::Client, succession::Place, trace::Spans,
     unsettled::Unsettled,
 };
-use crate::{authz::Decision, framing::Leg, mount::Template, upstream::Dial};
+use crate::{
+    authz::{Decision, Wait},
+    framing::Leg,
+    mount::Template,
+    upstream::Dial,
+};
 
 /// For the last bytes to be written, and for the peer to see the end.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -38,6 +43,9 @@ const SLOWEST: usize = 64 * 1024;
 /// The longest that a session waits for an earlier one of the same client. That one has deadlines of
 /// its own, which are shorter if nobody has made them longer.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Decisions that are taken before the sockets, and other tasks, get their turn.
+const DECISIONS_PER_TURN: usize = 128;
 
 /// How long a timer runs that nobody set.
 const FAR_AWAY: Duration = Duration::from_secs(3600);
@@ -54,7 +62,7 @@ pub(super) struct Driver<S, D: Dial, U> {
     dialling: Option<BoxFuture<'static, io::Result<D::Stream>>>,
     asks: Asks,
     /// Waits for room in a lane to the service that is full; meanwhile the client is not read.
-    lane: Option<BoxFuture<'static, ()>>,
+    lane: Option<Wait>,
     client: Client,
     /// Where its topics begin at the broker.
     mount: Option<Arc<Template>>,
@@ -157,7 +165,8 @@ where
         .flatten()
         .min()
         .unwrap_or_else(|| Instant::now() + FAR_AWAY);
-        if self.timer.deadline() != next {
+        // One that runs out too early is set again: cheaper than moving it with every packet.
+        if next < self.timer.deadline() || self.timer.is_elapsed() {
             self.timer.as_mut().reset(next);
         }
     }
@@ -191,7 +200,7 @@ where
             return Poll::Ready(Event::Dialled(dialled));
         }
         if let Some(lane) = &mut self.lane
-            && lane.as_mut().poll(cx).is_ready()
+            && Pin::new(lane).poll(cx).is_ready()
         {
             self.lane = None;
             return Poll::Ready(Event::Progress);
@@ -227,6 +236,7 @@ where
                     self.catch_up();
                 }
                 self.decided(ticket, *decision);
+                self.take_burst();
             }
             Event::Dialled(Ok(stream)) => {
                 self.broker_leg = Some(Leg::new(Side::Broker, stream));
@@ -253,6 +263,24 @@ where
                 }
             }
             Event::Drain => self.gate.handle_drain(now()),
+        }
+    }
+
+    /// Brings the decisions that came together with the last one, so that what they let out is written
+    /// in one go.
+    fn take_burst(&mut self) {
+        let mut cx = TaskContext::from_waker(Waker::noop());
+        for _ in 0..DECISIONS_PER_TURN {
+            if self.closed.is_some() {
+                return;
+            }
+            let Poll::Ready((ticket, decision)) = self.asks.poll_next(&mut cx) else {
+                return;
+            };
+            if matches!(decision.verdict, Verdict::Unavailable(_)) {
+                self.catch_up();
+            }
+            self.decided(ticket, decision);
         }
     }
 

@@ -5,13 +5,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use gatekeeper::Why;
 use h2::Reason;
+use tidegate_proto::v1;
 use tower::ServiceExt;
 
 use super::*;
 use crate::authz::{
     channel, hook,
     testing::{
-        publish,
+        self, publish,
         service::{Play, Scripted, allow_first, framed},
     },
 };
@@ -30,9 +31,10 @@ async fn call_within(service: &Scripted, time: Duration) -> Result<Vec<v1::Publi
         let options = options.clone();
         Line::new(move || channel::open(&options, Duration::from_secs(1)))
     };
-    let call = Call::<hook::Publish>::new(Arc::new(line), &options, v1::DataPlane::default());
+    let call = Call::<hook::Publish>::new(Arc::new(line), &options);
     let shipment = Shipment {
-        checks: vec![publish("t").message],
+        request: testing::request(vec![publish("t").message]),
+        size: 1,
         spans: Vec::new(),
         deadline: Instant::now() + time,
     };

@@ -6,8 +6,12 @@ use std::{
 };
 
 use gatekeeper::Why;
+use prost::Message as _;
 use tidegate_proto::v1;
-use tokio::time::advance;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, advance},
+};
 use tokio_test::{assert_pending, assert_ready, task};
 use tower::service_fn;
 
@@ -21,18 +25,19 @@ type Results = Result<Vec<v1::PublishResult>, Cause>;
 
 /// One call that the service has received.
 struct Received {
-    shipment: Shipment<v1::PublishCheck>,
+    shipment: Shipment,
+    checks: Vec<v1::PublishCheck>,
     reply: oneshot::Sender<Results>,
 }
 
 impl Received {
     fn topics(&self) -> Vec<&str> {
-        let checks = self.shipment.checks.iter();
+        let checks = self.checks.iter();
         checks.map(|check| check.topic.as_str()).collect()
     }
 
     fn allow_all(self) {
-        let ids = self.shipment.checks.iter();
+        let ids = self.checks.iter();
         let ids = ids.map(|check| check.metadata.as_ref().unwrap().item_id);
         let results = ids.map(|id| result(id, yes())).collect();
         self.reply.send(Ok(results)).unwrap();
@@ -40,6 +45,7 @@ impl Received {
 }
 
 struct Scene {
+    narrowed: Arc<Narrowed>,
     lane: Lane<hook::Publish>,
     calls: mpsc::UnboundedReceiver<Received>,
     counters: Arc<Counters>,
@@ -50,15 +56,29 @@ impl Scene {
         let mut options = AuthzOptions::default();
         change(&mut options);
         let settings = Settings::new::<hook::Publish>(&options, options.k_hard);
+        let narrowed = Arc::clone(&settings.narrowed);
         let counters = Arc::<Counters>::default();
         let (send, calls) = mpsc::unbounded_channel();
-        let service = service_fn(move |shipment| {
+        let service = service_fn(move |shipment: Shipment| {
             let (reply, answer) = oneshot::channel();
-            send.send(Received { shipment, reply }).unwrap();
+            let request = v1::AuthorizePublishRequest::decode(shipment.request.clone());
+            let received = Received {
+                checks: request.unwrap().checks,
+                shipment,
+                reply,
+            };
+            assert_eq!(received.checks.len(), received.shipment.size);
+            send.send(received).unwrap();
             async { answer.await.unwrap_or_else(|_| panic!("the call panics")) }
         });
         Self {
-            lane: Lane::start(settings, service, Arc::clone(&counters)),
+            narrowed,
+            lane: Lane::start(
+                settings,
+                service,
+                Preamble::default(),
+                Arc::clone(&counters),
+            ),
             calls,
             counters,
         }
@@ -143,7 +163,7 @@ async fn a_thousand_checks_become_full_batches_within_the_hard_limit() {
         }
         assert!((1..=4).contains(&flying.len()), "{} calls", flying.len());
         for call in flying {
-            sizes.push(call.shipment.checks.len());
+            sizes.push(call.checks.len());
             call.allow_all();
         }
     }
@@ -159,7 +179,7 @@ async fn ids_are_unique_within_a_call() {
     let mut scene = Scene::new(|_| ());
     let _answers: Vec<_> = (0..64).map(|n| scene.ask(&n.to_string())).collect();
     let call = scene.next_call().await;
-    let ids = call.shipment.checks.iter();
+    let ids = call.checks.iter();
     let ids: Vec<_> = ids
         .map(|check| check.metadata.as_ref().unwrap().item_id)
         .collect();
@@ -169,7 +189,8 @@ async fn ids_are_unique_within_a_call() {
 #[tokio::test(start_paused = true)]
 async fn batches_are_bounded_by_bytes_and_a_large_check_travels_alone() {
     let mut scene = Scene::new(|options| {
-        options.max_bytes = 100;
+        // Two of the small ones.
+        options.max_bytes = 110;
         options.max_check_bytes = 1000;
     });
     let (small, large) = ("s".repeat(40), "l".repeat(500));
@@ -197,13 +218,14 @@ async fn a_check_above_the_limit_is_never_sent() {
 #[tokio::test(start_paused = true)]
 async fn a_full_queue_refuses_and_a_crowded_one_asks_to_wait() {
     let mut scene = Scene::new(|options| options.queue_checks = 8);
-    let room = scene.lane.room();
+    let queue = scene.lane.queue();
+    let seat = publish("t").context.seat;
     let _queued: Vec<_> = (0..5).map(|_| scene.ask("t")).collect();
-    assert!(!room.is_crowded());
+    assert!(!queue.must_wait(&seat));
     let _crowding: Vec<_> = (0..3).map(|_| scene.ask("t")).collect();
-    assert!(room.is_crowded());
+    assert!(queue.must_wait(&seat));
     assert_failed(&mut scene.ask("t"), &Cause::QueueFull);
-    let mut eased = task::spawn(room.eased());
+    let mut eased = task::spawn(std::future::poll_fn(|cx| queue.poll_room(&seat, cx)));
     assert_pending!(eased.poll());
     scene.settle().await;
     assert!(eased.is_woken());
@@ -324,7 +346,7 @@ impl Clone for PanicsOnce {
     }
 }
 
-impl Service<Shipment<v1::PublishCheck>> for PanicsOnce {
+impl Service<Shipment> for PanicsOnce {
     type Response = Vec<v1::PublishResult>;
     type Error = Cause;
     type Future = std::future::Ready<Results>;
@@ -333,7 +355,7 @@ impl Service<Shipment<v1::PublishCheck>> for PanicsOnce {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, _shipment: Shipment<v1::PublishCheck>) -> Self::Future {
+    fn call(&mut self, _shipment: Shipment) -> Self::Future {
         std::future::ready(Ok(vec![result(1, yes())]))
     }
 }
@@ -343,7 +365,12 @@ async fn a_panic_of_the_lane_fails_what_it_held_and_it_goes_on() {
     let settings = Settings::new::<hook::Publish>(&AuthzOptions::default(), 64);
     let counters = Arc::<Counters>::default();
     let service = PanicsOnce(Arc::default());
-    let mut lane = Lane::<hook::Publish>::start(settings, service, Arc::clone(&counters));
+    let mut lane = Lane::<hook::Publish>::start(
+        settings,
+        service,
+        Preamble::default(),
+        Arc::clone(&counters),
+    );
     let failure = lane.call(publish("a")).await.unwrap_err();
     assert_eq!(failure.cause, Cause::Lost);
     assert!(lane.call(publish("b")).await.is_ok());
@@ -353,15 +380,198 @@ async fn a_panic_of_the_lane_fails_what_it_held_and_it_goes_on() {
 #[test]
 fn a_lane_whose_runtime_is_gone_fails_at_once() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let service = service_fn(|_: Shipment<v1::PublishCheck>| pending::<Results>());
+    let service = service_fn(|_: Shipment| pending::<Results>());
     let settings = Settings::new::<hook::Publish>(&AuthzOptions::default(), 64);
     let mut lane = {
         let _inside = runtime.enter();
-        Lane::<hook::Publish>::start(settings, service, Arc::default())
+        Lane::<hook::Publish>::start(settings, service, Preamble::default(), Arc::default())
     };
     let mut under_way = task::spawn(lane.call(publish("a")));
     assert_pending!(under_way.poll());
     drop(runtime);
     assert_failed(&mut under_way, &Cause::Lost);
     assert_failed(&mut task::spawn(lane.call(publish("b"))), &Cause::Lost);
+}
+
+/// Answers calls until there are none, as long as they hold no `poison`; those fail.
+async fn serve(scene: &mut Scene, poison: &str) -> Vec<usize> {
+    let mut sizes = Vec::new();
+    loop {
+        scene.settle().await;
+        let Ok(call) = scene.calls.try_recv() else {
+            return sizes;
+        };
+        sizes.push(call.checks.len());
+        if call.topics().contains(&poison) {
+            let cause = Cause::Status {
+                code: tonic::Code::Unknown,
+                message: "poisoned".to_owned(),
+            };
+            call.reply.send(Err(cause)).unwrap();
+        } else {
+            call.allow_all();
+        }
+    }
+}
+
+/// Checks of another session, given its first one.
+fn of_one_session(seat: &Arc<crate::authz::Seat>, topic: &str) -> Check<hook::Publish> {
+    let mut check = publish(topic);
+    check.context.seat = Arc::clone(seat);
+    check
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_check_that_makes_calls_fail_costs_the_others_no_decision() {
+    for place in [0, 5, 63] {
+        let mut scene = Scene::new(|_| ());
+        let topic = |n| if n == place { "poison" } else { "t" };
+        let mut answers: Vec<_> = (0..64).map(|n| scene.ask(topic(n))).collect();
+        let sizes = serve(&mut scene, "poison").await;
+        // The batch, and both halves of each part with the check in it.
+        assert_eq!(sizes.len(), 1 + 2 * 6, "{sizes:?}");
+        for (n, answer) in answers.iter_mut().enumerate() {
+            let outcome = assert_ready!(answer.poll());
+            assert_eq!(outcome.is_ok(), n != place, "{n}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_makes_calls_fail_again_and_again_travels_alone() {
+    let mut scene = Scene::new(|_| ());
+    let seat = publish("").context.seat;
+    for round in 0..4 {
+        let _poison = scene.lane.call(of_one_session(&seat, "poison"));
+        let mut others: Vec<_> = (0..15).map(|_| scene.ask("t")).collect();
+        let sizes = serve(&mut scene, "poison").await;
+        match round {
+            0 | 1 => assert_eq!(sizes.len(), 1 + 2 * 4, "{sizes:?}"),
+            _ => assert_eq!(sizes, [1, 15], "alone, and the others"),
+        }
+        for answer in &mut others {
+            assert!(assert_ready!(answer.poll()).is_ok());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_always_fails_is_asked_hardly_more() {
+    let mut scene = Scene::new(|options| options.k_soft_max = 1);
+    let mut calls = 0;
+    for _ in 0..100 {
+        let _answers: Vec<_> = (0..64).map(|_| scene.ask("poison")).collect();
+        calls += serve(&mut scene, "poison").await.len();
+    }
+    assert!((100..=100 + 10 + 64).contains(&calls), "{calls} calls");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transport_error_is_nobodys_fault() {
+    let mut scene = Scene::new(|_| ());
+    let mut answers = ["a", "b"].map(|topic| scene.ask(topic));
+    let call = scene.next_call().await;
+    let cause = Cause::Transport("reset".to_owned());
+    call.reply.send(Err(cause.clone())).unwrap();
+    scene.assert_no_call().await;
+    for answer in &mut answers {
+        assert_failed(answer, &cause);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_always_slow_is_found_out_and_holds_nobody_up() {
+    let mut scene = Scene::new(|_| ());
+    let slow = publish("").context.seat;
+    let mut checks_of_slow = 0;
+    let mut held_up = 0;
+    for round in 0..100 {
+        // Others have most of the calls.
+        for _ in 0..4 {
+            let _quick = scene.ask("t");
+            scene.next_call().await.allow_all();
+            scene.settle().await;
+        }
+        let first = (round % 4 == 0).then(|| scene.lane.call(of_one_session(&slow, "slow")));
+        checks_of_slow += usize::from(first.is_some());
+        let other = scene.ask("t");
+        scene.settle().await;
+        let mut calls = Vec::new();
+        while let Ok(call) = scene.calls.try_recv() {
+            calls.push(call);
+        }
+        let (slow_ones, quick_ones): (Vec<_>, Vec<_>) = calls
+            .into_iter()
+            .partition(|call| call.topics().contains(&"slow"));
+        quick_ones.into_iter().for_each(Received::allow_all);
+        scene.settle().await;
+        if !slow_ones.is_empty() {
+            held_up = checks_of_slow * usize::from(slow_ones[0].checks.len() > 1);
+            advance(Duration::from_millis(20)).await;
+        }
+        slow_ones.into_iter().for_each(Received::allow_all);
+        // What had to wait for the slow one.
+        serve(&mut scene, "").await;
+        drop((first, other));
+        if checks_of_slow > 9 {
+            assert_eq!(held_up, 0, "found out after nine checks");
+        }
+    }
+    assert_eq!(checks_of_slow, 25);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_one_session_leaves_room_for_others() {
+    let mut scene = Scene::new(|options| options.queue_checks = 1000);
+    let flood = publish("").context.seat;
+    flood.identify("flood");
+    let queue = scene.lane.queue();
+    let mut asked = Vec::new();
+    while !queue.must_wait(&flood) {
+        asked.push(scene.lane.call(of_one_session(&flood, "flood")));
+    }
+    assert_eq!(asked.len(), 750);
+    let modest = publish("").context.seat;
+    assert!(!queue.must_wait(&modest));
+    let _answer = scene.lane.call(of_one_session(&modest, "modest"));
+    let topics = scene.next_call().await;
+    assert!(topics.topics().contains(&"modest"), "in the next batch");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_service_may_narrow_what_is_configured() {
+    let mut scene = Scene::new(|_| ());
+    scene.narrowed.set(5, 400, 2);
+    let _answers: Vec<_> = (0..64).map(|_| scene.ask("t")).collect();
+    scene.settle().await;
+    let calls: Vec<_> = std::iter::from_fn(|| scene.calls.try_recv().ok()).collect();
+    let sizes: Vec<_> = calls.iter().map(|call| call.checks.len()).collect();
+    assert_eq!(sizes, [5, 5], "two calls of five");
+    let mut large = scene.ask(&"l".repeat(500));
+    let failure = assert_ready!(large.poll()).unwrap_err();
+    assert_eq!(failure.cause.why(), Why::TooLarge);
+    scene.narrowed.set(0, 0, 0);
+    calls.into_iter().for_each(Received::allow_all);
+    assert_eq!(scene.next_call().await.checks.len(), 54);
+}
+
+#[tokio::test(start_paused = true)]
+async fn connects_that_waited_a_second_are_shed_while_the_service_hangs() {
+    let options = AuthzOptions::default();
+    let settings = Settings::new::<hook::Connect>(&options, 1);
+    let service = service_fn(|_: Shipment| pending::<Result<Vec<v1::ConnectResult>, Cause>>());
+    let mut lane =
+        Lane::<hook::Connect>::start(settings, service, Preamble::default(), Arc::default());
+    let check = || Check::<hook::Connect> {
+        message: testing::message(&v1::ConnectCheck::default()),
+        context: testing::context("", Duration::from_secs(5)),
+    };
+    let mut hangs = task::spawn(lane.call(check()));
+    tokio::task::yield_now().await;
+    let waiting = lane.call(check());
+    let asked_at = Instant::now();
+    let failure = waiting.await.unwrap_err();
+    assert_eq!(failure.cause, Cause::ExpiredInQueue);
+    assert_eq!(failure.failed_at - asked_at, CONNECT_AGE);
+    assert_pending!(hangs.poll());
 }

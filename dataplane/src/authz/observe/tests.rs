@@ -315,18 +315,21 @@ async fn a_password_is_nowhere() {
     let scene = Scene::new(allow_all).await;
     let canary = Bytes::from_static(b"canary-7f3a");
     let connect = Check::<hook::Connect> {
-        message: v1::ConnectCheck {
+        message: testing::message(&v1::ConnectCheck {
             password: Some(canary.clone()),
             auth_data: Some(canary.clone()),
             ..v1::ConnectCheck::default()
-        },
+        }),
         context: crate::authz::Context {
             span: info_span!(target: TRACE_TARGET, "CONNECT"),
             ..publish("").context
         },
     };
     let mut with_payload = publish("t");
-    with_payload.message.payload = Some(canary);
+    with_payload.message = testing::message(&v1::PublishCheck {
+        payload: Some(canary),
+        ..v1::PublishCheck::default()
+    });
     scene.authz.ask(connect).await;
     scene.authz.ask(with_payload).await;
     scene.ask(&[("t", true)]).await;

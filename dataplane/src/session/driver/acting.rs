@@ -12,7 +12,7 @@ use tokio::{
 use tracing::{Instrument, Span, debug};
 
 use crate::{
-    authz::{Check, Context, Hook, HookKind, hook},
+    authz::{Check, Context, Hook, HookKind, Message, hook},
     upstream::Dial,
 };
 
@@ -146,19 +146,27 @@ where
                     self.unsettled.asked(ticket, HookKind::Subscribe);
                 }
                 let checks: Vec<_> = self.client.subscribe_checks(ticket, subscribe).collect();
-                for (ticket, message) in checks {
-                    let filter = ByteString::from(message.topic_filter.as_str());
-                    self.send::<hook::Subscribe>(ticket, message, span.clone(), filter);
+                for (ticket, filter, message) in checks {
+                    self.send(ticket, message, span.clone(), filter);
                 }
             }
         }
     }
 
-    fn send<H: Hook>(&mut self, ticket: Ticket, message: H::Check, span: Span, topic: ByteString) {
+    fn send<H: Hook>(
+        &mut self,
+        ticket: Ticket,
+        message: Message<H>,
+        span: Span,
+        topic: ByteString,
+    ) {
         let authz = &self.shared.authz;
+        let asked_at = Instant::now();
         let context = Context {
-            deadline: Instant::now() + authz.time_limit(H::KIND),
+            asked_at,
+            deadline: asked_at + authz.time_limit(H::KIND),
             span,
+            seat: Arc::clone(self.client.seat()),
             who: Arc::clone(self.client.who()),
             topic,
             mount: match H::KIND {

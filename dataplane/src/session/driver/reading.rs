@@ -1,10 +1,9 @@
 //! What comes in: packets and ends, as far as there is room for what they may cause.
 
-use futures_util::future::BoxFuture;
 use gatekeeper::Side;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::{authz::HookKind, framing::Leg, upstream::Dial};
+use crate::{framing::Leg, upstream::Dial};
 
 use super::{Driver, now};
 
@@ -34,22 +33,19 @@ where
     /// Whether there is room for what a packet of the client may cause: bytes for the broker, an
     /// answer for the client, checks for the service.
     fn reads_client(&mut self) -> bool {
-        let authz = &self.shared.authz;
-        // A CONNECT has a lane of its own, which refuses it in words if it is full.
-        if self.lane.is_none() && self.gate.is_live() {
-            let full = [HookKind::Publish, HookKind::Subscribe]
-                .into_iter()
-                .find(|hook| !authz.is_ready(*hook));
-            self.lane = full.map(|hook| {
-                let authz = authz.clone();
-                let ready: BoxFuture<'static, ()> =
-                    Box::pin(async move { authz.ready(hook).await });
-                ready
-            });
-        }
-        self.lane.is_none()
+        self.has_room()
             && self.client_leg.takes_more()
             && self.broker_leg.as_ref().is_none_or(Leg::takes_more)
+    }
+
+    /// Whether there is room in the lanes to the service. A CONNECT has a lane of its own, which refuses it
+    /// in words if it is full.
+    fn has_room(&mut self) -> bool {
+        let (authz, seat) = (&self.shared.authz, self.client.seat());
+        if self.lane.is_none() && self.gate.is_live() && authz.must_wait(seat) {
+            self.lane = Some(authz.wait(seat));
+        }
+        self.lane.is_none()
     }
 
     /// Takes what this side has sent, as far as there is room for what it may cause for the client.
@@ -57,6 +53,9 @@ where
     fn take_frames_of(&mut self, side: Side) -> bool {
         for _ in 0..FRAMES_PER_TURN {
             if !self.gate.wants_read(side) || !self.client_leg.takes_more() {
+                return false;
+            }
+            if side == Side::Client && !self.has_room() {
                 return false;
             }
             let max_size = self.gate.max_packet_size(side);

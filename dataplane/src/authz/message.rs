@@ -1,0 +1,165 @@
+//! Checks as they travel: encoded where they are asked, and only put together when they depart.
+//!
+//! A message field and a bytes field look the same on the wire. So what a session says about itself is
+//! encoded once and spliced into each of its checks, and texts of the client are written from the packet
+//! that they came in, without a copy of their own. Only the metadata waits: which item of its batch a
+//! check is, and which trace it belongs to, is known last.
+
+mod body;
+#[cfg(test)]
+mod tests;
+
+use std::{fmt, marker::PhantomData, time::SystemTime};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use prost::{
+    Message as _,
+    encoding::{self, WireType, encode_key, encode_varint, encoded_len_varint},
+};
+use tidegate_proto::v1;
+
+pub use self::body::{Body, PublishBody};
+
+/// Fields of every request message.
+const DATA_PLANE: u32 = 1;
+const CHECKS: u32 = 2;
+/// Fields of every check.
+const METADATA: u32 = 1;
+const SESSION: u32 = 2;
+
+/// An encoded [`v1::Session`], shared by all checks of the session.
+#[derive(Clone, Default)]
+pub struct SessionBytes(Bytes);
+
+impl From<&v1::Session> for SessionBytes {
+    fn from(session: &v1::Session) -> Self {
+        Self(session.encode_to_vec().into())
+    }
+}
+
+impl fmt::Debug for SessionBytes {
+    /// The session's state may be a bearer token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<{} bytes, redacted>", self.0.len())
+    }
+}
+
+/// A check on its way.
+pub struct Message<H> {
+    metadata: v1::CheckMetadata,
+    session: SessionBytes,
+    body: Bytes,
+    hook: PhantomData<fn() -> H>,
+}
+
+impl<H> Message<H> {
+    /// Encodes a check. What `body` may say as its first two fields, metadata and session, is to be
+    /// left out.
+    pub fn new(
+        sequence: u64,
+        received_at: SystemTime,
+        session: &SessionBytes,
+        body: &impl Body<H>,
+    ) -> Self {
+        Self {
+            metadata: v1::CheckMetadata {
+                sequence,
+                received_at: Some(received_at.into()),
+                ..v1::CheckMetadata::default()
+            },
+            session: session.clone(),
+            body: body.encode_to_vec().into(),
+            hook: PhantomData,
+        }
+    }
+
+    /// What the check says besides its metadata and its session, encoded. Two checks of a session with
+    /// the same body ask the same.
+    pub fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// The W3C trace context of the check's span.
+    pub(super) fn set_traceparent(&mut self, traceparent: String) {
+        self.metadata.traceparent = traceparent;
+    }
+
+    /// Bytes that it adds to a request, give or take what the number of its item takes.
+    pub(super) fn encoded_len(&self) -> usize {
+        let len = self.check_len();
+        encoding::key_len(CHECKS) + encoded_len_varint(len as u64) + len
+    }
+
+    /// Bytes that it alone holds while it waits: those of the session are there in any case.
+    pub(super) fn own_len(&self) -> usize {
+        self.body.len() + self.metadata.traceparent.len()
+    }
+
+    /// Writes it into a request, as the item with this id.
+    pub(super) fn put(&mut self, item_id: u32, request: &mut BytesMut) {
+        self.metadata.item_id = item_id;
+        encode_key(CHECKS, WireType::LengthDelimited, request);
+        encode_varint(self.check_len() as u64, request);
+        encoding::message::encode(METADATA, &self.metadata, request);
+        encode_key(SESSION, WireType::LengthDelimited, request);
+        encode_varint(self.session.0.len() as u64, request);
+        request.put_slice(&self.session.0);
+        request.put_slice(&self.body);
+    }
+
+    fn check_len(&self) -> usize {
+        let session = self.session.0.len();
+        encoding::message::encoded_len(METADATA, &self.metadata)
+            + encoding::key_len(SESSION)
+            + encoded_len_varint(session as u64)
+            + session
+            + self.body.len()
+    }
+}
+
+impl<H> Clone for Message<H> {
+    fn clone(&self) -> Self {
+        Self {
+            metadata: self.metadata.clone(),
+            session: self.session.clone(),
+            body: self.body.clone(),
+            hook: PhantomData,
+        }
+    }
+}
+
+impl<H> fmt::Debug for Message<H> {
+    /// There are passwords in some.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("metadata", &self.metadata)
+            .field("session", &self.session)
+            .field(
+                "body",
+                &format_args!("<{} bytes, redacted>", self.body.len()),
+            )
+            .finish()
+    }
+}
+
+/// The part that every request begins with: who asks.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Preamble(Bytes);
+
+impl From<&v1::DataPlane> for Preamble {
+    fn from(data_plane: &v1::DataPlane) -> Self {
+        let mut encoded = Vec::new();
+        encoding::message::encode(DATA_PLANE, data_plane, &mut encoded);
+        Self(encoded.into())
+    }
+}
+
+impl Preamble {
+    /// A request without checks, with room for so many bytes of them.
+    pub(super) fn request(&self, room: usize) -> BytesMut {
+        // A few bytes more for each item id above 0, and for lengths that grow with it.
+        let mut request = BytesMut::with_capacity(self.0.len() + room + room / 8);
+        request.put_slice(&self.0);
+        request
+    }
+}

@@ -1,0 +1,121 @@
+//! A session as the lanes see it: whose share of the room it uses, and how its checks have done.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    net::IpAddr,
+    sync::{
+        LazyLock, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use super::{hook::HookKind, standing::Standing};
+
+/// Names one session within this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct SeatId(u64);
+
+/// Names those who share one part of the room: a principal, or an address before there is one. A keyed
+/// hash, so that nobody can choose whom to share with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Account(u64);
+
+/// One per session, shared by its checks.
+#[derive(Debug)]
+pub struct Seat {
+    id: SeatId,
+    account: AtomicU64,
+    standings: Mutex<[Standing; HookKind::ALL.len()]>,
+}
+
+impl Seat {
+    /// For a client of this address. Until it is known who it is, it shares with whoever else comes
+    /// from there.
+    #[must_use]
+    pub fn new(address: IpAddr) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self {
+            id: SeatId(NEXT.fetch_add(1, Ordering::Relaxed)),
+            account: AtomicU64::new(keyed_hash(&("address", address))),
+            standings: Mutex::default(),
+        }
+    }
+
+    /// The service has said who this is. A client without a principal goes on by its address.
+    pub fn identify(&self, principal: &str) {
+        if !principal.is_empty() {
+            let account = keyed_hash(&("principal", principal));
+            self.account.store(account, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn id(&self) -> SeatId {
+        self.id
+    }
+
+    pub(super) fn account(&self) -> Account {
+        Account(self.account.load(Ordering::Relaxed))
+    }
+
+    /// How the checks of this kind have done.
+    pub(super) fn standing(&self, hook: HookKind) -> impl std::ops::DerefMut<Target = Standing> {
+        let standings: MutexGuard<'_, _> =
+            // Numbers only: there is no half-made state behind a poisoned lock.
+            self.standings.lock().unwrap_or_else(PoisonError::into_inner);
+        StandingGuard {
+            standings,
+            hook: hook as usize,
+        }
+    }
+}
+
+/// The standing of one hook, locked.
+struct StandingGuard<'a> {
+    standings: MutexGuard<'a, [Standing; HookKind::ALL.len()]>,
+    hook: usize,
+}
+
+impl std::ops::Deref for StandingGuard<'_> {
+    type Target = Standing;
+
+    fn deref(&self) -> &Standing {
+        &self.standings[self.hook]
+    }
+}
+
+impl std::ops::DerefMut for StandingGuard<'_> {
+    fn deref_mut(&mut self) -> &mut Standing {
+        &mut self.standings[self.hook]
+    }
+}
+
+/// Hashes [`SeatId`] and [`Account`], which nobody can choose, by one multiplication.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct IdHasher(u64);
+
+impl std::hash::Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, id: u64) {
+        // The golden ratio spreads what is consecutive; the table uses the highest bits as well as the lowest.
+        let spread = (self.0 ^ id).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.0 = spread ^ (spread >> 32);
+    }
+}
+
+/// A map by one of these.
+pub(super) type ById<K, V> =
+    std::collections::HashMap<K, V, std::hash::BuildHasherDefault<IdHasher>>;
+
+fn keyed_hash(value: &impl std::hash::Hash) -> u64 {
+    static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    KEYS.hash_one(value)
+}
