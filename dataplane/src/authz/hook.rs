@@ -72,7 +72,7 @@ pub trait Hook: sealed::Sealed + Send + Sync + Sized + 'static {
     /// Whether a denial may be acknowledged as a success ([`v1::DenyAction::Drop`]).
     const MAY_DROP: bool;
     /// The typed check.
-    type Check: Message + 'static;
+    type Check: Message + Clone + 'static;
     /// The result of one check.
     type Result: Send + 'static;
     /// The permission inside a result.

@@ -3,14 +3,24 @@
 pub(super) mod server;
 pub(super) mod service;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use gatekeeper::{Allow, Verdict};
 use tidegate_proto::v1;
 use tokio::time::Instant;
 use tracing::Span;
 
-use super::{Check, Context, Decision, Facts, Who, hook};
+use super::{AuthzOptions, Check, Context, Decision, Facts, Who, hook};
+
+/// The settings for services at these addresses.
+pub(super) fn options(addresses: impl IntoIterator<Item = SocketAddr>) -> AuthzOptions {
+    let endpoints = addresses.into_iter();
+    let endpoints = endpoints.map(|address| format!("http://{address}").parse().unwrap());
+    AuthzOptions {
+        endpoints: endpoints.collect(),
+        ..AuthzOptions::default()
+    }
+}
 
 /// A PUBLISH with a deadline in one second.
 pub(super) fn publish(topic: &str) -> Check<hook::Publish> {
