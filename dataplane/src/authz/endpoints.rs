@@ -357,7 +357,7 @@ pub(super) enum Ending {
     Silent,
     /// The connection broke before it said anything.
     Broken,
-    /// The connection had ended before anything was sent.
+    /// The connection takes no more calls, and did not take this one.
     Unsent,
 }
 

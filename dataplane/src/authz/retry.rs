@@ -67,7 +67,7 @@ pub(super) struct Failed {
 pub(super) enum Advice {
     /// Nothing.
     None,
-    /// The request did not leave this process: this attempt was none.
+    /// The service has done nothing about it, and never will: this attempt was none.
     Unsent,
     /// The service says when to come back (`grpc-retry-pushback-ms`).
     After(Duration),

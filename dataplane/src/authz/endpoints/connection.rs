@@ -45,7 +45,8 @@ impl Origin {
 #[derive(Debug, Error)]
 #[error("the connection broke")]
 pub struct ConnectionError {
-    /// Whether nothing of the request was sent: the connection had ended before.
+    /// Whether the peer has done nothing about the request: it was not sent, or came after the last one
+    /// that the peer took on before it said goodbye.
     pub(in crate::authz) is_unsent: bool,
     source: hyper::Error,
 }
@@ -94,10 +95,24 @@ impl Service<Request<Body>> for Connection {
         request.headers_mut().insert(USER_AGENT, AGENT);
         let sent = self.sender.try_send_request(request);
         Box::pin(async {
-            sent.await.map_err(|mut error| ConnectionError {
-                is_unsent: error.take_message().is_some(),
-                source: error.into_error(),
+            sent.await.map_err(|mut error| {
+                let was_returned = error.take_message().is_some();
+                let source = error.into_error();
+                ConnectionError {
+                    is_unsent: was_returned || is_goodbye(&source),
+                    source,
+                }
             })
         })
     }
+}
+
+/// Whether the peer leaves in an orderly way. Requests that it has taken on are answered all the same, so
+/// this is only ever said of others [RFC 9113, 6.8].
+fn is_goodbye(error: &hyper::Error) -> bool {
+    let source = std::error::Error::source(error);
+    let error = source.and_then(|source| source.downcast_ref::<h2::Error>());
+    error.is_some_and(|error| {
+        error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR)
+    })
 }

@@ -48,7 +48,9 @@ struct State {
     patience: Duration,
     /// Attempts in a row that led to no good connection.
     failures: u32,
-    /// Something was heard on the last connection.
+    /// The last connection.
+    number: u64,
+    /// Something was heard on it.
     was_heard: bool,
 }
 
@@ -65,7 +67,6 @@ enum Link {
 /// A connection in use.
 struct Live {
     connection: Connection,
-    number: u64,
     since: Instant,
     heard_at: Option<Instant>,
     give_up: Option<oneshot::Sender<()>>,
@@ -100,6 +101,7 @@ impl Endpoint {
             record: Record::default(),
             patience: MIN_PATIENCE,
             failures: 0,
+            number: 0,
             was_heard: false,
         };
         Self {
@@ -143,7 +145,7 @@ impl Endpoint {
         Some(Ride {
             endpoint: Arc::clone(self),
             connection: live.connection.clone(),
-            number: live.number,
+            number: state.number,
             taken_at: now,
         })
     }
@@ -182,11 +184,11 @@ impl Endpoint {
     pub(super) fn up(&self, connection: Connection, number: u64) -> oneshot::Receiver<()> {
         let (give_up, given_up) = oneshot::channel();
         let mut state = self.lock();
+        state.number = number;
         state.was_heard = false;
         state.is_serving = true;
         state.link = Link::Up(Live {
             connection,
-            number,
             since: Instant::now(),
             heard_at: None,
             give_up: Some(give_up),
@@ -246,17 +248,19 @@ impl Ride {
     /// The peer has said something.
     pub(super) fn heard(&self) {
         let mut state = self.endpoint.lock();
-        if let Link::Up(live) = &mut state.link
-            && live.number == self.number
-        {
+        if state.number != self.number {
+            return;
+        }
+        // The connection may have ended meanwhile, with the answer as its last word.
+        if let Link::Up(live) = &mut state.link {
             live.heard_at = Some(Instant::now());
-            state.patience = MIN_PATIENCE;
-            state.was_heard = true;
-            // Only now: some accept and close at once.
-            if std::mem::take(&mut state.failures) > 1 {
-                let endpoint = &self.endpoint.address;
-                info!(%endpoint, "the authorization service can be reached again");
-            }
+        }
+        state.patience = MIN_PATIENCE;
+        state.was_heard = true;
+        // Only now: some accept and close at once.
+        if std::mem::take(&mut state.failures) > 1 {
+            let endpoint = &self.endpoint.address;
+            info!(%endpoint, "the authorization service can be reached again");
         }
     }
 
@@ -266,10 +270,10 @@ impl Ride {
     pub(super) fn silent(&self) {
         let mut state = self.endpoint.lock();
         let (now, patience) = (Instant::now(), state.patience);
+        let is_another = state.number != self.number;
         let Link::Up(live) = &mut state.link else {
             return;
         };
-        let is_another = live.number != self.number;
         let was_heard = live.heard_at > Some(self.taken_at);
         if is_another || was_heard || now < live.since + patience {
             return;
@@ -285,9 +289,10 @@ impl Ride {
     /// The connection takes no more calls (GOAWAY), even if those under way go on.
     pub(super) fn refused(&self) {
         let mut state = self.endpoint.lock();
-        if let Link::Up(live) = &mut state.link
-            && live.number == self.number
-        {
+        if state.number != self.number {
+            return;
+        }
+        if let Link::Up(live) = &mut state.link {
             if let Some(give_up) = live.give_up.take() {
                 let _ = give_up.send(());
             }

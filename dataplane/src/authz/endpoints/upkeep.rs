@@ -30,6 +30,9 @@ pub(super) const MIN_WANTED_PAUSE: Duration = Duration::from_millis(80);
 /// that one who accepts and closes is not dialled in a loop.
 const GOOD_LIFE: Duration = Duration::from_secs(1);
 
+/// Time for calls to take in what came with the end of a connection.
+const LAST_WORDS: Duration = Duration::from_millis(5);
+
 /// What all endpoints of a group have in common.
 #[derive(Debug)]
 pub(super) struct Upkeep {
@@ -83,6 +86,10 @@ async fn attend(
         _ = given_up => "the peer takes no calls on the connection".to_owned(),
         never = courtesies(endpoint, upkeep, connection) => match never {},
     };
+    if !endpoint.was_heard() {
+        // Whoever got an answer as its last word may be about to say so.
+        sleep(LAST_WORDS).await;
+    }
     (!endpoint.was_heard() && up_at.elapsed() < GOOD_LIFE).then_some(why)
 }
 
