@@ -64,6 +64,15 @@ pub struct Bound {
     drain_timeout: std::time::Duration,
 }
 
+/// Reads the files that the configuration names, as [`bind`] will.
+///
+/// # Errors
+///
+/// A file that can't be used.
+pub fn check(config: &Config) -> Result<(), StartError> {
+    authz::options(config).map(drop)
+}
+
 /// Binds all listeners. Nothing is accepted, dialled or asked yet.
 ///
 /// # Errors

@@ -1,10 +1,10 @@
 //! The decision pipeline: a check goes in, a [`Decision`] comes out, whatever happens.
 //!
 //! ```text
-//!   ask ─► FailClosed ─► Observe ─► Mount ─► Deadline ─► Lane ─► Call ─► gRPC
-//!          any error     counts     of an    the         queue,   span,
-//!          is            span       allowed  check's     batch    errors told
-//!          unavailable   log line   client   own time             apart
+//!   ask ─► FailClosed ─► Observe ─► Mount ─► Throttle ─► Deadline ─► Lane ─► Retry ─► Call ─► gRPC
+//!          any error     counts     of an    spares an   the         queue,  a second  endpoint,
+//!          is            span       allowed  overloaded  check's     batch   try       span, errors
+//!          unavailable   log line   client   service     own time                      told apart
 //! ```
 //!
 //! There is one such stack for each hook (CONNECT, will, PUBLISH, SUBSCRIBE), built by `Stacks` and
@@ -16,19 +16,18 @@
 //! * `mount` knows whom the service has let in, and where their topics begin.
 //! * A cache of decisions will stand here: its hits are observed, and cost no time limit.
 //! * `deadline` is the check's own; it trusts nothing below.
-//! * Shedding of load will stand here: before a check costs a place in the queue.
+//!   `throttle` stands before it: what it refuses costs neither a timer nor a place in the queue.
 //! * `lane` lets checks wait in fair turns (`queue`, `room`), gathers them into batches (`batcher`, `permits`,
-//!   `sizing`) and keeps apart what spoils them (`flight`, `standing`). One lane per hook, one connection per
-//!   lane; only wills share the connection of the CONNECT that they belong to.
-//! * Retries and the choice of an endpoint will stand here: they concern calls, not checks.
-//! * `call` makes the call. Below it, `classify` hears what the peer really said, and on the way back
+//!   `sizing`) and keeps apart what spoils them (`flight`, `standing`). One lane per hook, with connections
+//!   of its own; only wills share those of the CONNECT that they belong to.
+//! * `retry` makes a call that reached nobody a second time. It concerns calls, not checks.
+//! * `call` makes the call, on one of the `endpoints`. Below it, `classify` hears what the peer really said, and on the way back
 //!   `wire` believes as little of it as possible.
 
 mod batch;
 mod batcher;
 mod budget;
 mod call;
-mod channel;
 mod check;
 mod classify;
 mod codec;
@@ -36,22 +35,22 @@ mod counters;
 mod deadline;
 mod decision;
 mod decision_log;
+mod endpoints;
 mod fail_closed;
 mod failure;
 mod flight;
 pub mod hook;
 mod item;
 mod lane;
-mod line;
 mod message;
 mod mount;
 mod mutations;
-mod narrowed;
 mod observe;
 mod options;
 mod pace;
 mod permits;
 mod queue;
+mod retry;
 mod room;
 mod seat;
 mod sizing;
@@ -60,6 +59,7 @@ mod standing;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod throttle;
 mod wire;
 
 use std::{
@@ -76,24 +76,28 @@ use tower::Service;
 use self::{
     call::Call,
     deadline::Deadline,
+    endpoints::Endpoints,
     fail_closed::FailClosed,
     lane::{Lane, Reply, Settings},
-    line::Line,
     message::Preamble,
     mount::Mount,
     observe::{Observe, Observer},
     queue::Queue,
+    retry::Retry,
+    throttle::{Load, Throttle},
 };
 pub use self::{
     check::{Check, Context, Who},
-    counters::{Count, Counters, HookCounters, ProtocolErrors, WHYS},
+    counters::{
+        Count, Counters, EndpointCounters, Gauge, Histogram, HookCounters, ProtocolErrors, WHYS,
+    },
     decision::{Decision, Facts, Identity, MAX_ANNOTATIONS},
+    endpoints::{Capabilities, Target, TargetError, Tls, TlsError, TlsFiles},
     failure::{Cause, Failure},
     hook::{Hook, HookKind},
     message::{Body, Message, PublishBody, SessionBytes},
     mutations::Mutations,
-    narrowed::Narrowed,
-    options::{AuthzOptions, DecisionLog, HookOptions},
+    options::{AuthzOptions, DecisionLog, HookOptions, NameLookup},
     seat::Seat,
 };
 
@@ -105,7 +109,7 @@ pub struct Authz {
 }
 
 impl Authz {
-    /// Starts the lanes. Nothing is dialled before the first check. Must be called inside a runtime.
+    /// Starts the lanes. Nothing is dialled before the first check of a hook. Must be called inside a runtime.
     #[must_use]
     pub fn start(options: &AuthzOptions, data_plane: v1::DataPlane) -> Self {
         Self {
@@ -144,10 +148,10 @@ impl Authz {
         self.stacks.options.hook(hook).deadline
     }
 
-    /// What the service narrows of the limits of a lane.
+    /// What the service wants to be spared, on the connections of this hook.
     #[must_use]
-    pub fn narrowed(&self, hook: HookKind) -> &Arc<Narrowed> {
-        &self.stacks.narrowed[hook as usize]
+    pub fn capabilities(&self, hook: HookKind) -> &Arc<Capabilities> {
+        &self.stacks.capabilities[hook as usize]
     }
 
     /// What has been counted so far.
@@ -186,7 +190,9 @@ impl Drop for Wait {
 #[must_use = "a check whose future is dropped is cancelled"]
 pub struct AskFuture {
     inner: fail_closed::ResponseFuture<
-        observe::ResponseFuture<mount::ResponseFuture<deadline::ResponseFuture<Reply>>>,
+        observe::ResponseFuture<
+            mount::ResponseFuture<throttle::ResponseFuture<deadline::ResponseFuture<Reply>>>,
+        >,
     >,
 }
 
@@ -202,7 +208,7 @@ impl Future for AskFuture {
 
 /// The stack of one hook.
 #[doc(hidden)]
-pub type Stack<H> = FailClosed<Observe<Mount<Deadline<Lane<H>>>>>;
+pub type Stack<H> = FailClosed<Observe<Mount<Throttle<Deadline<Lane<H>>>>>>;
 
 /// The stacks of all hooks.
 #[doc(hidden)]
@@ -214,7 +220,7 @@ pub struct Stacks {
     subscribe: Stack<hook::Subscribe>,
     publish_queue: Arc<Queue<hook::Publish>>,
     subscribe_queue: Arc<Queue<hook::Subscribe>>,
-    narrowed: [Arc<Narrowed>; HookKind::ALL.len()],
+    capabilities: [Arc<Capabilities>; HookKind::ALL.len()],
     counters: Arc<Counters>,
     options: AuthzOptions,
 }
@@ -227,13 +233,18 @@ impl Stacks {
             log: decision_log::DecisionLog::new(&options.decision_log),
             hints: mutations::Hints::default(),
         });
-        // Wills share the connection of CONNECT, and therefore its streams. They are fewer.
+        // Wills share the connections of CONNECT, and therefore its streams. They are fewer.
         let streams = options.k_hard;
         let streams_of_wills = streams / 4;
 
-        let connecting = line(options, options.connect.deadline);
-        let publishing = line(options, options.publish.deadline);
-        let subscribing = line(options, options.subscribe.deadline);
+        let endpoints = |hook| {
+            let (data_plane, counters) = (data_plane.clone(), Arc::clone(&counters));
+            Arc::new(Endpoints::new(options, data_plane, hook, counters))
+        };
+        let connecting = endpoints(HookKind::Connect);
+        let publishing = endpoints(HookKind::Publish);
+        let subscribing = endpoints(HookKind::Subscribe);
+        let load = Arc::new(Load::new(Arc::clone(&counters)));
 
         let connect = lane(
             options,
@@ -255,45 +266,38 @@ impl Stacks {
         Self {
             publish_queue: publish.queue(),
             subscribe_queue: subscribe.queue(),
-            narrowed: [
-                connect.narrowed(),
-                will.narrowed(),
-                publish.narrowed(),
-                subscribe.narrowed(),
-            ],
-            connect: stack(connect, &observer),
-            will: stack(will, &observer),
-            publish: stack(publish, &observer),
-            subscribe: stack(subscribe, &observer),
+            // Wills are asked on the connections of CONNECT.
+            capabilities: [&connecting, &connecting, &publishing, &subscribing]
+                .map(|endpoints| endpoints.capabilities()),
+            connect: stack(connect, &load, &observer),
+            will: stack(will, &load, &observer),
+            publish: stack(publish, &load, &observer),
+            subscribe: stack(subscribe, &load, &observer),
             counters,
             options: options.clone(),
         }
     }
 }
 
-/// The connection for checks with this deadline.
-fn line(options: &AuthzOptions, deadline: Duration) -> Arc<Line> {
-    let options = options.clone();
-    Arc::new(Line::new(move || channel::open(&options, deadline)))
-}
-
 fn lane<H: Hook>(
     options: &AuthzOptions,
     data_plane: &v1::DataPlane,
     counters: &Arc<Counters>,
-    line: &Arc<Line>,
+    endpoints: &Arc<Endpoints>,
     streams: usize,
 ) -> Lane<H> {
-    let call = Call::<H>::new(Arc::clone(line), options);
+    let call = Call::<H>::new(Arc::clone(endpoints), options);
+    let call = Retry::new(call, H::KIND, Arc::clone(counters));
     Lane::start(
-        Settings::new::<H>(options, streams),
+        Settings::new::<H>(options, streams, endpoints.capabilities()),
         call,
         Preamble::from(data_plane),
         Arc::clone(counters),
     )
 }
 
-fn stack<H: Hook>(lane: Lane<H>, observer: &Arc<Observer>) -> Stack<H> {
-    let mounted = Mount::new(Deadline::new(lane));
+fn stack<H: Hook>(lane: Lane<H>, load: &Arc<Load>, observer: &Arc<Observer>) -> Stack<H> {
+    let throttled = Throttle::new(Deadline::new(lane), Arc::clone(load));
+    let mounted = Mount::new(throttled);
     FailClosed::new(Observe::new(mounted, Arc::clone(observer)))
 }

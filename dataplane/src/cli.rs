@@ -40,10 +40,14 @@ struct Source {
 
 impl Source {
     fn load(&self) -> Result<Config, ExitCode> {
-        Config::load(self.config.as_deref(), std::env::vars_os()).map_err(|error| {
+        let refuse = |error: &dyn std::error::Error| {
             eprintln!("tidegate: {error}");
             ExitCode::from(BAD_CONFIGURATION)
-        })
+        };
+        let config = Config::load(self.config.as_deref(), std::env::vars_os())
+            .map_err(|error| refuse(&error))?;
+        app::check(&config).map_err(|error| refuse(&error))?;
+        Ok(config)
     }
 }
 

@@ -19,7 +19,9 @@ use serde::{Deserialize, Serialize};
 use tidegate_settings::{Error, Loader, text};
 
 pub use self::{
-    authz::{Authz, ConnectHook, OnDeny, OnDenyV3, OnFailure, PublishHook, SubscribeHook},
+    authz::{
+        Authz, AuthzTls, ConnectHook, OnDeny, OnDenyV3, OnFailure, PublishHook, SubscribeHook,
+    },
     broker::{Broker, Will},
     limits::Limits,
     listener::{Listener, Listeners, Resume, Transport},

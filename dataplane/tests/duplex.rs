@@ -94,7 +94,7 @@ impl Rig {
         mount: Option<Template>,
     ) -> Self {
         let options = AuthzOptions {
-            endpoint: service.endpoint().parse().unwrap(),
+            endpoints: vec![service.endpoint().parse().unwrap()],
             ..AuthzOptions::default()
         };
         let (dialled, brokers) = mpsc::unbounded_channel();

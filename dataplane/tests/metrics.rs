@@ -36,7 +36,7 @@ fn with_gate(change: impl FnOnce(&mut Config), test: impl AsyncFnOnce(&Gate)) {
     let mut config = Config::default();
     config.listeners.0[0].bind = ([127, 0, 0, 1], 0).into();
     config.broker.url = format!("mqtt://{}", broker.address());
-    config.authz.endpoint = service.endpoint();
+    config.authz.endpoint = service.endpoint().parse().ok();
     config.metrics.bind = Some(([127, 0, 0, 1], 0).into());
     change(&mut config);
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -182,6 +182,8 @@ pub enum Why {
     ExpiredInQueue,
     /// The queue of checks is full.
     QueueFull,
+    /// It was not asked, to spare a service that is overloaded.
+    Throttled,
     /// The check is larger than a request may be.
     TooLarge,
     /// The data plane is shutting down.
@@ -205,6 +207,7 @@ impl Why {
             Self::InvalidMutation => "invalid_mutation",
             Self::ExpiredInQueue => "expired_in_queue",
             Self::QueueFull => "queue_full",
+            Self::Throttled => "throttled",
             Self::TooLarge => "too_large",
             Self::ShuttingDown => "shutting_down",
         }
@@ -222,7 +225,7 @@ impl Why {
     pub fn is_overload(self) -> bool {
         matches!(
             self,
-            Self::Overloaded | Self::QueueFull | Self::ExpiredInQueue
+            Self::Overloaded | Self::QueueFull | Self::ExpiredInQueue | Self::Throttled
         )
     }
 }

@@ -3,8 +3,8 @@
 use tidegate_proto::v1;
 
 use crate::{
-    authz::{AuthzOptions, DecisionLog, HookOptions},
-    config::Config,
+    authz::{AuthzOptions, DecisionLog, HookOptions, Target, Tls, TlsFiles},
+    config::{AuthzTls, Config},
 };
 
 use super::StartError;
@@ -13,12 +13,12 @@ use super::StartError;
 pub(super) fn options(config: &Config) -> Result<AuthzOptions, StartError> {
     let authz = &config.authz;
     let defaults = AuthzOptions::default();
+    let endpoints = authz.targets();
     Ok(AuthzOptions {
-        endpoint: authz.endpoint.parse().map_err(|_| StartError::Value {
-            key: "authz.endpoint",
-            reason: "expected http://host:port".to_owned(),
-        })?,
+        tls: tls(&endpoints, &authz.tls)?,
+        endpoints,
         connect_timeout: authz.connect_timeout,
+        health_check: authz.health_check,
         connect: HookOptions {
             deadline: authz.connect.deadline,
             ..defaults.connect
@@ -41,6 +41,24 @@ pub(super) fn options(config: &Config) -> Result<AuthzOptions, StartError> {
         },
         ..defaults
     })
+}
+
+/// What connections over TLS need, if there are any.
+pub(super) fn tls(endpoints: &[Target], files: &AuthzTls) -> Result<Option<Tls>, StartError> {
+    if !endpoints.iter().any(Target::is_tls) {
+        return Ok(None);
+    }
+    let files = TlsFiles {
+        ca: files.ca.clone(),
+        cert: files.cert.clone(),
+        key: files.key.clone(),
+        server_name: files.server_name.clone(),
+    };
+    let tls = Tls::load(&files).map_err(|error| StartError::Value {
+        key: error.key,
+        reason: error.reason,
+    })?;
+    Ok(Some(tls))
 }
 
 /// How this instance introduces itself to the service.

@@ -196,17 +196,20 @@ where
 
     fn max_items(&self) -> usize {
         let limit = self.sizing.limit();
-        self.settings.narrowed.max_batch_size(limit).max(1)
+        self.settings.capabilities.max_batch_size(limit).max(1)
     }
 
     fn max_bytes(&self) -> usize {
         let limit = self.settings.max_bytes;
-        self.settings.narrowed.max_request_bytes(limit)
+        self.settings.capabilities.max_request_bytes(limit)
     }
 
     fn max_calls(&self) -> usize {
         let limit = self.settings.k_hard;
-        self.settings.narrowed.max_concurrent_calls(limit).max(1)
+        self.settings
+            .capabilities
+            .max_concurrent_calls(limit)
+            .max(1)
     }
 
     fn fly(&mut self, batch: Batch<H>, is_apart: bool, departed_at: Instant) {

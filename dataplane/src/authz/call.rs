@@ -6,13 +6,13 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
-use http::Uri;
 use tidegate_telemetry::TRACE_TARGET;
 use tokio::time::{Instant, timeout_at};
-use tonic::{Code, Request, Status, transport::Channel};
+use tonic::{Code, Request, Status, metadata::MetadataValue};
 use tower::Service;
 use tracing::{Span, error, field::Empty, info_span};
 
@@ -20,16 +20,17 @@ use crate::log_limit::LogLimit;
 
 use super::{
     classify::{Classify, Heard, Probe},
-    failure::{Cause, shortened},
+    endpoints::{Address, Connection, ConnectionError, Ending, Endpoints, Picked, Sign, chain},
+    failure::Cause,
     hook::Hook,
-    line::Line,
     options::AuthzOptions,
+    retry::{Advice, Attempt, Expires, Failed},
 };
 
-/// A gRPC client over a channel that is listened to.
-pub(super) type Client = tonic::client::Grpc<Classify<Channel>>;
+/// A gRPC client over a connection that is listened to.
+pub(super) type Client = tonic::client::Grpc<Classify<Connection>>;
 
-/// A batch on its way. Cheap to clone: the same bytes can be sent twice.
+/// A batch on its way. A clone of it is the same batch: the same bytes can be sent twice.
 #[derive(Debug, Clone)]
 pub(super) struct Shipment {
     /// The request message, encoded.
@@ -42,6 +43,12 @@ pub(super) struct Shipment {
     pub(super) deadline: Instant,
 }
 
+impl Expires for Shipment {
+    fn deadline(&self) -> Instant {
+        self.deadline
+    }
+}
+
 /// Makes the calls of one hook.
 pub(super) struct Call<H> {
     shared: Arc<Shared>,
@@ -50,19 +57,17 @@ pub(super) struct Call<H> {
 
 /// What does not change from call to call.
 struct Shared {
-    line: Arc<Line>,
+    endpoints: Arc<Endpoints>,
     max_response_bytes: usize,
-    endpoint: Uri,
     complaints: LogLimit,
 }
 
 impl<H> Call<H> {
-    pub(super) fn new(line: Arc<Line>, options: &AuthzOptions) -> Self {
+    pub(super) fn new(endpoints: Arc<Endpoints>, options: &AuthzOptions) -> Self {
         Self {
             shared: Arc::new(Shared {
-                line,
+                endpoints,
                 max_response_bytes: options.max_response_bytes,
-                endpoint: options.endpoint.clone(),
                 complaints: LogLimit::new(1),
             }),
             hook: PhantomData,
@@ -79,55 +84,156 @@ impl<H> Clone for Call<H> {
     }
 }
 
-impl<H: Hook> Service<Shipment> for Call<H> {
+impl<H: Hook> Service<Attempt<Shipment>> for Call<H> {
     type Response = Vec<H::Result>;
-    type Error = Cause;
-    type Future = Pin<Box<dyn Future<Output = Result<Vec<H::Result>, Cause>> + Send>>;
+    type Error = Failed;
+    type Future = Pin<Box<dyn Future<Output = Result<Vec<H::Result>, Failed>> + Send>>;
 
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Cause>> {
-        // The channel queues outside of any timeout of its own, so that its readiness is awaited
-        // inside of the call, under the deadline.
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Failed>> {
+        // To find an endpoint may take time, which is the call's: it is awaited inside of the call,
+        // under the deadline.
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, shipment: Shipment) -> Self::Future {
-        Box::pin(call::<H>(Arc::clone(&self.shared), shipment))
+    fn call(&mut self, attempt: Attempt<Shipment>) -> Self::Future {
+        Box::pin(call::<H>(Arc::clone(&self.shared), attempt))
     }
 }
 
-async fn call<H: Hook>(shared: Arc<Shared>, shipment: Shipment) -> Result<Vec<H::Result>, Cause> {
+async fn call<H: Hook>(
+    shared: Arc<Shared>,
+    attempt: Attempt<Shipment>,
+) -> Result<Vec<H::Result>, Failed> {
+    let span = call_span::<H>(&attempt.request.spans, attempt.request.size);
+    let deadline = attempt.request.deadline;
+    let picking = shared.endpoints.pick(attempt.avoided.as_deref());
+    let picked = match timeout_at(deadline, picking).await {
+        Ok(Ok(picked)) => Ok(picked),
+        Ok(Err(cause)) => Err(cause),
+        Err(_) => Err(Cause::Timeout),
+    };
+    let result = match picked {
+        Ok(picked) => {
+            span.record("server.address", picked.address().host.as_str());
+            span.record("server.port", picked.address().port);
+            on_endpoint::<H>(&shared, picked, attempt, &span).await
+        }
+        Err(cause) => Err(Failed {
+            cause,
+            address: None,
+            advice: Advice::None,
+        }),
+    };
+    record(&span, &result);
+    if let Err(failed) = &result {
+        shared.complain(failed, H::METHOD);
+    }
+    result
+}
+
+/// The call itself, on this endpoint.
+async fn on_endpoint<H: Hook>(
+    shared: &Shared,
+    picked: Picked,
+    attempt: Attempt<Shipment>,
+    span: &Span,
+) -> Result<Vec<H::Result>, Failed> {
     let Shipment {
-        request,
-        size,
-        spans,
-        deadline,
-    } = shipment;
-    let span = call_span::<H>(&spans, size, &shared.endpoint);
+        request, deadline, ..
+    } = attempt.request;
+    let departed_at = Instant::now();
     let probe = Probe::default();
 
     let mut request = Request::new(request);
-    request.set_timeout(deadline.saturating_duration_since(Instant::now()));
+    request.set_timeout(deadline.saturating_duration_since(departed_at));
+    if attempt.number > 0 {
+        let before = MetadataValue::from(attempt.number);
+        request.metadata_mut().insert(PREVIOUS_ATTEMPTS, before);
+    }
     request.extensions_mut().insert(probe.clone());
-    tidegate_telemetry::inject(&span, request.metadata_mut());
+    tidegate_telemetry::inject(span, request.metadata_mut());
 
-    let connection = shared.line.connection();
-    let client = Client::new(Classify::new(connection.channel.clone()))
+    let client = Client::new(Classify::new(picked.connection()))
         .max_decoding_message_size(shared.max_response_bytes);
-    // tonic's timer starts only when the request has left its queue, which may be never.
-    let result = match timeout_at(deadline, H::call(client, request)).await {
+    let called = timeout_at(deadline, H::call(client, request)).await;
+    let advice = match &called {
+        Ok(Err(status)) => advice(status, probe.heard()),
+        _ => Advice::None,
+    };
+    let result = match called {
         Ok(result) => judge(result, probe.heard(), deadline),
         Err(_) => Err(Cause::Timeout),
     };
-    match (probe.heard(), &result) {
-        (Heard::Nothing, Err(Cause::Timeout)) => shared.line.silent(&connection),
-        (Heard::Nothing, _) => {}
-        _ => shared.line.heard(&connection),
+    let ending = match (probe.heard(), &result) {
+        _ if advice == Advice::Unsent => Ending::Unsent,
+        (Heard::Nothing, Err(Cause::Timeout)) => Ending::Silent,
+        (Heard::Nothing, _) => Ending::Broken,
+        (_, result) => Ending::Heard(sign(result)),
+    };
+    picked.ended(ending, status_of(&result), H::KIND, departed_at.elapsed());
+    result.map_err(|cause| Failed {
+        cause,
+        address: Some(Box::new(picked.address().clone())),
+        advice,
+    })
+}
+
+/// Number of attempts that were made before, as gRPC names it.
+const PREVIOUS_ATTEMPTS: &str = "grpc-previous-rpc-attempts";
+/// When to come back, in milliseconds; negative, or no number at all: not.
+const PUSHBACK: &str = "grpc-retry-pushback-ms";
+
+fn advice(status: &Status, heard: Heard) -> Advice {
+    if heard == Heard::Nothing && is_unsent(status) {
+        return Advice::Unsent;
     }
-    record(&span, &result);
-    if let Err(cause) = &result {
-        shared.complain(cause, H::METHOD);
+    let pushback = match heard {
+        Heard::Status(_) => status.metadata().get(PUSHBACK),
+        _ => None,
+    };
+    let Some(pushback) = pushback else {
+        return Advice::None;
+    };
+    match pushback.to_str().ok().and_then(|text| text.parse().ok()) {
+        Some(millis) => Advice::After(Duration::from_millis(millis)),
+        None => Advice::Never,
     }
-    result
+}
+
+fn is_unsent(status: &Status) -> bool {
+    let mut source = std::error::Error::source(status);
+    while let Some(error) = source {
+        if let Some(error) = error.downcast_ref::<ConnectionError>() {
+            return error.is_unsent;
+        }
+        source = error.source();
+    }
+    false
+}
+
+/// What it says about the endpoint. Only what no check of a client can cause speaks against it.
+fn sign<R>(result: &Result<R, Cause>) -> Sign {
+    match result {
+        Ok(_) => Sign::Good,
+        Err(Cause::Timeout | Cause::Transport(_) | Cause::NotGrpc(_)) => Sign::Bad,
+        Err(Cause::Status { code, .. }) => match code {
+            Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded => Sign::Bad,
+            _ => Sign::None,
+        },
+        Err(_) => Sign::None,
+    }
+}
+
+/// The word for a result in the metrics.
+fn status_of<R>(result: &Result<R, Cause>) -> &'static str {
+    match result {
+        Ok(_) => code_name(Code::Ok),
+        Err(Cause::Status { code, .. }) => code_name(*code),
+        Err(Cause::Timeout) => "timeout",
+        Err(Cause::Transport(_)) => "transport",
+        Err(Cause::NotGrpc(_)) => "not_grpc",
+        Err(_) => "unreadable",
+    }
 }
 
 /// What became of a call: what tonic says, corrected by what was heard of the peer.
@@ -135,7 +241,7 @@ fn judge<R>(result: Result<R, Status>, heard: Heard, deadline: Instant) -> Resul
     let told = match (result, heard) {
         (Ok(response), Heard::Status(Code::Ok)) => return Ok(response),
         (Ok(_), _) => String::new(),
-        (Err(status), _) => root_cause(&status),
+        (Err(status), _) => chain(&status),
     };
     Err(match heard {
         Heard::NotGrpc(status) => Cause::NotGrpc(status.as_u16()),
@@ -152,24 +258,11 @@ fn judge<R>(result: Result<R, Status>, heard: Heard, deadline: Instant) -> Resul
     })
 }
 
-/// tonic says "transport error" or "error trying to connect"; what lies below says why.
-fn root_cause(status: &Status) -> String {
-    let mut text = status.message().to_owned();
-    let mut source = std::error::Error::source(status);
-    while let Some(error) = source {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        source = error.source();
-    }
-    shortened(&text)
-}
-
 impl Shared {
     /// Some failures do not pass by themselves. Whoever operates this has to do something, so they are
     /// told what.
-    fn complain(&self, cause: &Cause, method: &'static str) {
+    fn complain(&self, failed: &Failed, method: &'static str) {
+        let Failed { cause, address, .. } = failed;
         let advice = match cause {
             Cause::Status {
                 code: Code::Unimplemented,
@@ -187,7 +280,7 @@ impl Shared {
         };
         if let Some(suppressed) = self.complaints.permit() {
             error!(
-                endpoint = %self.endpoint,
+                endpoint = %address.as_deref().map_or_else(String::new, Address::to_string),
                 method,
                 suppressed,
                 "no decisions: {cause}; {advice}"
@@ -199,7 +292,7 @@ impl Shared {
 /// Client span of a call. With one sampled check it is that check's child, so that the packet's trace
 /// is one clean line over both processes. With several it is a root with a link to each; the
 /// `traceparent` inside each check then leads the service into the packet's own trace.
-fn call_span<H: Hook>(spans: &[Span], checks: usize, endpoint: &Uri) -> Span {
+fn call_span<H: Hook>(spans: &[Span], checks: usize) -> Span {
     macro_rules! span {
         ($($parent:tt)*) => {
             info_span!(
@@ -211,8 +304,8 @@ fn call_span<H: Hook>(spans: &[Span], checks: usize, endpoint: &Uri) -> Span {
                 rpc.system.name = "grpc",
                 rpc.method = H::SPAN_NAME,
                 { STATUS_CODE } = Empty,
-                server.address = endpoint.host(),
-                server.port = endpoint.port_u16(),
+                server.address = Empty,
+                server.port = Empty,
                 tidegate.authz.batch_size = checks as u64,
                 error.type = Empty,
                 otel.status_code = Empty,
@@ -236,7 +329,7 @@ fn call_span<H: Hook>(spans: &[Span], checks: usize, endpoint: &Uri) -> Span {
 /// Its name is about to change in the semantic conventions.
 const STATUS_CODE: &str = "rpc.response.status_code";
 
-fn record<R>(span: &Span, result: &Result<R, Cause>) {
+fn record<R>(span: &Span, result: &Result<R, Failed>) {
     if span.is_disabled() {
         return;
     }
@@ -244,7 +337,7 @@ fn record<R>(span: &Span, result: &Result<R, Cause>) {
         Ok(_) => {
             span.record(STATUS_CODE, "OK");
         }
-        Err(cause) => {
+        Err(Failed { cause, .. }) => {
             if let Cause::Status { code, .. } = cause {
                 span.record(STATUS_CODE, tracing::field::display(code_name(*code)));
             }

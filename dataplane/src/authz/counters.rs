@@ -1,8 +1,16 @@
 //! What the stack counts. Plain atomics: whoever exports metrics reads them.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+mod endpoint;
+mod histogram;
+
+use std::sync::{
+    Arc, Mutex, PoisonError, Weak,
+    atomic::{AtomicU64, Ordering},
+};
 
 use gatekeeper::Why;
+
+pub use self::{endpoint::EndpointCounters, histogram::Histogram};
 
 use super::{failure::Cause, hook::HookKind};
 
@@ -22,10 +30,28 @@ impl Count {
     }
 }
 
+/// A number that rises and falls.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicU64);
+
+impl Gauge {
+    /// The number now.
+    #[must_use]
+    pub fn get(&self) -> f64 {
+        f64::from_bits(self.0.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn set(&self, value: f64) {
+        self.0.store(value.to_bits(), Ordering::Relaxed);
+    }
+}
+
 /// What the whole stack counts.
 #[derive(Debug, Default)]
 pub struct Counters {
     hooks: [HookCounters; HookKind::ALL.len()],
+    /// Those that are in use: names come and go.
+    endpoints: Mutex<Vec<Weak<EndpointCounters>>>,
     /// Offences of the service against the contract.
     pub protocol_errors: ProtocolErrors,
 }
@@ -35,6 +61,24 @@ impl Counters {
     #[must_use]
     pub fn hook(&self, hook: HookKind) -> &HookCounters {
         &self.hooks[hook as usize]
+    }
+
+    /// The counts of the endpoints that are in use.
+    #[must_use]
+    pub fn endpoints(&self) -> Vec<Arc<EndpointCounters>> {
+        let endpoints = self.endpoints.lock();
+        let endpoints = endpoints.unwrap_or_else(PoisonError::into_inner);
+        endpoints.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// The counts of a new endpoint; they are forgotten with it.
+    pub(super) fn endpoint(&self, hook: HookKind, address: String) -> Arc<EndpointCounters> {
+        let counters = Arc::new(EndpointCounters::new(hook, address));
+        let endpoints = self.endpoints.lock();
+        let mut endpoints = endpoints.unwrap_or_else(PoisonError::into_inner);
+        endpoints.retain(|known| known.strong_count() > 0);
+        endpoints.push(Arc::downgrade(&counters));
+        counters
     }
 }
 
@@ -58,6 +102,12 @@ pub struct HookCounters {
     pub checks_sent: Count,
     /// Calls that ended without a readable response.
     pub calls_failed: Count,
+    /// Calls that were made a second time.
+    pub retries: Count,
+    /// Calls that were not made a second time, for too many were already.
+    pub retry_budget_exhausted: Count,
+    /// Share of checks that are refused before they are asked, as of the last one; 0 to 0.9.
+    pub throttle_probability: Gauge,
     /// Panics of the lane: each is a bug.
     pub panics: Count,
 }
@@ -88,7 +138,7 @@ impl HookCounters {
 }
 
 /// All reasons for a failure.
-pub const WHYS: [Why; 14] = [
+pub const WHYS: [Why; 15] = [
     Why::Timeout,
     Why::Unavailable,
     Why::GrpcStatus,
@@ -101,6 +151,7 @@ pub const WHYS: [Why; 14] = [
     Why::InvalidMutation,
     Why::ExpiredInQueue,
     Why::QueueFull,
+    Why::Throttled,
     Why::TooLarge,
     Why::ShuttingDown,
 ];

@@ -100,6 +100,9 @@ pub enum Cause {
     /// The queue of the lane is full.
     #[error("the queue of checks is full")]
     QueueFull,
+    /// It was not asked: the service is overloaded.
+    #[error("not asked: the service is overloaded")]
+    Throttled,
     /// The check is larger than a request may be.
     #[error("the check has {size} bytes, the limit is {limit}")]
     TooLarge {
@@ -154,6 +157,7 @@ impl Cause {
             Self::MutationNotPermitted(_) | Self::MutationInvalid(_) => Why::InvalidMutation,
             Self::ExpiredInQueue => Why::ExpiredInQueue,
             Self::QueueFull => Why::QueueFull,
+            Self::Throttled => Why::Throttled,
             Self::TooLarge { .. } => Why::TooLarge,
         }
     }

@@ -23,11 +23,11 @@ use super::{
     check::Check,
     counters::Counters,
     decision::Decision,
+    endpoints::Capabilities,
     failure::{Cause, Failure},
     hook::{Hook, HookKind},
     item::Item,
     message::Preamble,
-    narrowed::Narrowed,
     options::AuthzOptions,
     queue::{Order, Queue},
     wire::{Outcome, Rules},
@@ -45,7 +45,7 @@ pub struct Lane<H: Hook> {
     /// Closes the queue with the last clone.
     queue: Arc<Entrance<H>>,
     max_check_bytes: usize,
-    narrowed: Arc<Narrowed>,
+    capabilities: Arc<Capabilities>,
 }
 
 /// Settings of one lane.
@@ -62,13 +62,17 @@ pub(super) struct Settings {
     pub(super) time_limit: Duration,
     pub(super) order: Order,
     /// What the service narrows of these.
-    pub(super) narrowed: Arc<Narrowed>,
+    pub(super) capabilities: Arc<Capabilities>,
     pub(super) rules: Rules,
 }
 
 impl Settings {
     /// The settings of a hook, with a share of its connection's streams.
-    pub(super) fn new<H: Hook>(options: &AuthzOptions, k_hard: usize) -> Self {
+    pub(super) fn new<H: Hook>(
+        options: &AuthzOptions,
+        k_hard: usize,
+        capabilities: Arc<Capabilities>,
+    ) -> Self {
         let hook = options.hook(H::KIND);
         Self {
             max_items: hook.max_items.max(1),
@@ -84,7 +88,7 @@ impl Settings {
                 HookKind::Connect => Order::NewestFirst(CONNECT_AGE),
                 HookKind::Will | HookKind::Publish | HookKind::Subscribe => Order::Turns,
             },
-            narrowed: Arc::default(),
+            capabilities,
             rules: options.into(),
         }
     }
@@ -117,7 +121,7 @@ impl<H: Hook> Lane<H> {
         let lane = Self {
             queue: Arc::new(Entrance(Arc::clone(&queue))),
             max_check_bytes: settings.max_check_bytes,
-            narrowed: Arc::clone(&settings.narrowed),
+            capabilities: Arc::clone(&settings.capabilities),
         };
         let batcher = Batcher::<H, C>::new(
             settings,
@@ -135,14 +139,9 @@ impl<H: Hook> Lane<H> {
         Arc::clone(&self.queue.0)
     }
 
-    /// What the service narrows of its limits.
-    pub(super) fn narrowed(&self) -> Arc<Narrowed> {
-        Arc::clone(&self.narrowed)
-    }
-
     fn enqueue(&self, check: Check<H>) -> Result<oneshot::Receiver<Outcome>, Cause> {
         let bytes = check.message.encoded_len();
-        let limit = self.narrowed.max_request_bytes(self.max_check_bytes);
+        let limit = self.capabilities.max_request_bytes(self.max_check_bytes);
         if bytes > limit {
             return Err(Cause::TooLarge { size: bytes, limit });
         }
@@ -208,7 +207,7 @@ impl<H: Hook> Clone for Lane<H> {
         Self {
             queue: Arc::clone(&self.queue),
             max_check_bytes: self.max_check_bytes,
-            narrowed: Arc::clone(&self.narrowed),
+            capabilities: Arc::clone(&self.capabilities),
         }
     }
 }

@@ -1,18 +1,26 @@
 //! The settings of the decision pipeline. They are validated where they are read, not here.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
-use http::Uri;
-
-use super::{hook::HookKind, mutations::Mutations};
+use super::{
+    endpoints::{Lookup, Target, Tls, system_lookup},
+    hook::HookKind,
+    mutations::Mutations,
+};
 
 /// Settings of [`Authz`](super::Authz).
 #[derive(Debug, Clone)]
 pub struct AuthzOptions {
-    /// Address of the service, `http://host:port`.
-    pub endpoint: Uri,
-    /// Time for one attempt to connect.
+    /// Where the service is: at least one, each with the same policy.
+    pub endpoints: Vec<Target>,
+    /// For endpoints over TLS; without it, none of these can be reached.
+    pub tls: Option<Tls>,
+    /// Time for one attempt to connect, name resolution and handshakes included.
     pub connect_timeout: Duration,
+    /// Whether endpoints are asked for their health (`grpc.health.v1`).
+    pub health_check: bool,
+    /// How the names of endpoints are looked up.
+    pub lookup: NameLookup,
     /// CONNECT, and its will.
     pub connect: HookOptions,
     /// PUBLISH.
@@ -42,6 +50,22 @@ pub struct AuthzOptions {
     pub max_session_state: usize,
     /// How the decision log looks.
     pub decision_log: DecisionLog,
+}
+
+/// How the names of endpoints are looked up: by the system, but for tests.
+#[derive(Clone)]
+pub struct NameLookup(pub(super) Lookup);
+
+impl Default for NameLookup {
+    fn default() -> Self {
+        Self(system_lookup())
+    }
+}
+
+impl fmt::Debug for NameLookup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NameLookup")
+    }
 }
 
 /// Settings of one hook.
@@ -79,8 +103,11 @@ impl AuthzOptions {
 impl Default for AuthzOptions {
     fn default() -> Self {
         Self {
-            endpoint: Uri::from_static("http://127.0.0.1:50051"),
+            endpoints: Vec::new(),
+            tls: None,
             connect_timeout: Duration::from_secs(1),
+            health_check: true,
+            lookup: NameLookup::default(),
             connect: HookOptions {
                 deadline: Duration::from_secs(5),
                 // Hashing dominates: a batch would only make quick ones wait for slow ones.

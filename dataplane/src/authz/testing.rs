@@ -4,7 +4,7 @@ pub(super) mod server;
 pub(super) mod service;
 
 use std::{
-    net::Ipv4Addr,
+    net::{Ipv4Addr, SocketAddr},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -16,10 +16,20 @@ use tokio::time::Instant;
 use tracing::Span;
 
 use super::{
-    Check, Context, Decision, Facts, Who, hook,
+    AuthzOptions, Check, Context, Decision, Facts, Who, hook,
     message::{Body, Message, Preamble, SessionBytes},
     seat::Seat,
 };
+
+/// The settings for services at these addresses.
+pub(super) fn options(addresses: impl IntoIterator<Item = SocketAddr>) -> AuthzOptions {
+    let endpoints = addresses.into_iter();
+    let endpoints = endpoints.map(|address| format!("http://{address}").parse().unwrap());
+    AuthzOptions {
+        endpoints: endpoints.collect(),
+        ..AuthzOptions::default()
+    }
+}
 
 /// A PUBLISH with a deadline in one second.
 pub(super) fn publish(topic: &str) -> Check<hook::Publish> {

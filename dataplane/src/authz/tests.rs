@@ -28,10 +28,7 @@ fn start(address: SocketAddr) -> Authz {
 }
 
 fn start_with(address: SocketAddr, change: impl FnOnce(&mut AuthzOptions)) -> Authz {
-    let mut options = AuthzOptions {
-        endpoint: format!("http://{address}").parse().unwrap(),
-        ..AuthzOptions::default()
-    };
+    let mut options = testing::options([address]);
     change(&mut options);
     Authz::start(&options, v1::DataPlane::default())
 }
@@ -188,11 +185,12 @@ async fn a_frozen_service_costs_deadlines_and_nothing_after_them() {
             let decision = answer.await;
             assert!(matches!(
                 decision.verdict,
-                Verdict::Unavailable(Why::Timeout | Why::ExpiredInQueue)
+                Verdict::Unavailable(Why::Timeout | Why::ExpiredInQueue | Why::Throttled)
             ));
             // Whoever awaits it last, it failed in time: the rest is this test's own time.
             let failed_after = decision.decided_at - asked_at;
-            assert!(failed_after >= Duration::from_millis(140));
+            let is_throttled = decision.verdict == Verdict::Unavailable(Why::Throttled);
+            assert!(is_throttled || failed_after >= Duration::from_millis(140));
         }
     }
     drop(thaw);

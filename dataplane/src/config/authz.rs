@@ -1,21 +1,31 @@
 //! The part about the authorization service.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tidegate_settings::text;
 
 use super::Permit;
+use crate::authz::Target;
 
 /// The authorization service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Authz {
-    /// `http://host:port`.
-    pub endpoint: String,
-    /// For one attempt to connect to it.
+    /// Where the service is: `http://host:port`, `https://host:port`, `dns:host:port` (all addresses of
+    /// the name, looked up again every 30 s; `dns:host:port?tls` over TLS) or `unix:/path`.
+    /// Absent, and no `endpoints` either: `http://127.0.0.1:50051`.
+    pub endpoint: Option<Target>,
+    /// The same for several, each with the same policy. Never both.
+    pub endpoints: Vec<Target>,
+    /// TLS towards those that ask for it.
+    pub tls: AuthzTls,
+    /// For one attempt to connect to one of them, name resolution and TLS included.
     #[serde(with = "text::duration")]
     pub connect_timeout: Duration,
+    /// Whether endpoints are asked for their health (`grpc.health.v1`). One that says it does not serve
+    /// is avoided, as long as there is another.
+    pub health_check: bool,
     /// CONNECT, and its will.
     pub connect: ConnectHook,
     /// PUBLISH.
@@ -37,8 +47,11 @@ pub struct Authz {
 impl Default for Authz {
     fn default() -> Self {
         Self {
-            endpoint: "http://127.0.0.1:50051".to_owned(),
+            endpoint: None,
+            endpoints: Vec::new(),
+            tls: AuthzTls::default(),
             connect_timeout: Duration::from_secs(1),
+            health_check: true,
             connect: ConnectHook::default(),
             publish: PublishHook::default(),
             subscribe: SubscribeHook::default(),
@@ -48,6 +61,34 @@ impl Default for Authz {
             queue_bytes: 32 * 1024 * 1024,
         }
     }
+}
+
+impl Authz {
+    /// Where the service is: at least one place.
+    #[must_use]
+    pub fn targets(&self) -> Vec<Target> {
+        let one = self.endpoint.iter();
+        let mut targets: Vec<_> = one.chain(&self.endpoints).cloned().collect();
+        if targets.is_empty() {
+            targets.extend("http://127.0.0.1:50051".parse::<Target>());
+        }
+        targets
+    }
+}
+
+/// TLS towards the service. Files are PEM, and read at start.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuthzTls {
+    /// Certificates of the authorities to believe. Absent: those of the system.
+    pub ca: Option<PathBuf>,
+    /// Our own certificate with those that lead to an authority, if the service asks for one. Needs
+    /// `key`.
+    pub cert: Option<PathBuf>,
+    /// The private key of `cert`.
+    pub key: Option<PathBuf>,
+    /// The name in the service's certificate, and in SNI. Absent: the host of the endpoint.
+    pub server_name: Option<String>,
 }
 
 /// Decisions about CONNECT and wills.

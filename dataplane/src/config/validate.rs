@@ -7,12 +7,11 @@ mod tests;
 use std::{collections::HashSet, fmt::Display};
 
 use gatekeeper::CloseReason;
-use http::Uri;
 use tidegate_settings::{Error, Tree};
 use tidegate_telemetry::Sampler;
 
 use super::{Config, Listener};
-use crate::{mount::Template, upstream::Target};
+use crate::{authz::Target, mount::Template, upstream};
 
 /// More than descriptors will be had for.
 const MAX_CONNECTIONS: usize = 1_000_000;
@@ -85,16 +84,54 @@ impl Checks<'_> {
 
     fn peers(&self) -> Result<(), Error> {
         let config = self.config;
-        if let Err(error) = config.broker.url.parse::<Target>() {
+        if let Err(error) = config.broker.url.parse::<upstream::Target>() {
             return self.refuse("broker.url", &config.broker.url, &error.to_string());
         }
-        if !is_http_endpoint(&config.authz.endpoint) {
-            return self.refuse("authz.endpoint", &config.authz.endpoint, "http://host:port");
-        }
+        self.service()?;
         if let Some(endpoint) = &config.telemetry.otlp_endpoint
             && let Err(error) = tidegate_telemetry::check_endpoint(endpoint)
         {
             return self.refuse("telemetry.otlp_endpoint", endpoint, &error.to_string());
+        }
+        Ok(())
+    }
+
+    fn service(&self) -> Result<(), Error> {
+        let authz = &self.config.authz;
+        if let (Some(endpoint), false) = (&authz.endpoint, authz.endpoints.is_empty()) {
+            let expected = "either this or `authz.endpoints`";
+            return self.refuse("authz.endpoint", endpoint, expected);
+        }
+        let targets = authz.targets();
+        for (index, target) in targets.iter().enumerate() {
+            if targets[..index].contains(target) {
+                let key = format!("authz.endpoints.{index}");
+                return self.refuse(&key, target, "each endpoint once");
+            }
+        }
+        self.service_tls(targets.iter().any(Target::is_tls))
+    }
+
+    /// Settings of TLS that would be of no use were meant to be of some.
+    fn service_tls(&self, is_tls: bool) -> Result<(), Error> {
+        let tls = &self.config.authz.tls;
+        let set = [
+            ("ca", tls.ca.is_some()),
+            ("cert", tls.cert.is_some()),
+            ("key", tls.key.is_some()),
+            ("server_name", tls.server_name.is_some()),
+        ];
+        if !is_tls && let Some((name, _)) = set.iter().find(|(_, is_set)| *is_set) {
+            let expected =
+                "an endpoint with TLS (https://host:port or dns:host:port?tls) to use it";
+            return self.refuse(&format!("authz.tls.{name}"), &"none", expected);
+        }
+        for (name, other) in [("cert", "key"), ("key", "cert")] {
+            let is_set = |wanted: &str| set.contains(&(wanted, true));
+            if is_set(name) && !is_set(other) {
+                let key = format!("authz.tls.{name}");
+                return self.refuse(&key, &"it alone", &format!("`authz.tls.{other}`, too"));
+            }
         }
         Ok(())
     }
@@ -159,14 +196,4 @@ impl Checks<'_> {
         }
         Ok(())
     }
-}
-
-fn is_http_endpoint(text: &str) -> bool {
-    text.parse::<Uri>().is_ok_and(|uri| {
-        uri.scheme_str() == Some("http")
-            && uri.host().is_some_and(|host| !host.is_empty())
-            && uri.port_u16().is_some()
-            && matches!(uri.path(), "" | "/")
-            && uri.query().is_none()
-    })
 }

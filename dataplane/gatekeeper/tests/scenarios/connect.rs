@@ -133,6 +133,7 @@ fn a_failure_says_come_back_later() {
             (Why::Overloaded, 3, 0x89),
             (Why::QueueFull, 3, 0x89),
             (Why::ExpiredInQueue, 3, 0x89),
+            (Why::Throttled, 3, 0x89),
             // The same CONNECT would fail for ever.
             (Why::InvalidCheck, 5, 0x87),
             (Why::TooLarge, 5, 0x87),

@@ -264,7 +264,7 @@ fn a_code_that_the_packet_may_not_carry_is_replaced() {
     }
 }
 
-const FAILURES: [Why; 11] = [
+const FAILURES: [Why; 12] = [
     Why::Timeout,
     Why::Unavailable,
     Why::GrpcStatus,
@@ -275,6 +275,7 @@ const FAILURES: [Why; 11] = [
     Why::InvalidMutation,
     Why::ExpiredInQueue,
     Why::QueueFull,
+    Why::Throttled,
     Why::ShuttingDown,
 ];
 

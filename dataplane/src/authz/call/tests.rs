@@ -10,7 +10,7 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::authz::{
-    channel, hook,
+    HookKind, hook,
     testing::{
         self, publish,
         service::{Play, Scripted, allow_first, framed},
@@ -22,23 +22,33 @@ async fn call(service: &Scripted) -> Result<Vec<v1::PublishResult>, Cause> {
 }
 
 async fn call_within(service: &Scripted, time: Duration) -> Result<Vec<v1::PublishResult>, Cause> {
+    attempt(service, time).await.map_err(|failed| failed.cause)
+}
+
+async fn attempt(service: &Scripted, time: Duration) -> Result<Vec<v1::PublishResult>, Failed> {
     let options = AuthzOptions {
-        endpoint: format!("http://{}", service.address).parse().unwrap(),
         max_response_bytes: 4096,
-        ..AuthzOptions::default()
+        ..testing::options([service.address])
     };
-    let line = {
-        let options = options.clone();
-        Line::new(move || channel::open(&options, Duration::from_secs(1)))
-    };
-    let call = Call::<hook::Publish>::new(Arc::new(line), &options);
+    let endpoints = Endpoints::new(
+        &options,
+        v1::DataPlane::default(),
+        HookKind::Publish,
+        Arc::default(),
+    );
+    let call = Call::<hook::Publish>::new(Arc::new(endpoints), &options);
     let shipment = Shipment {
         request: testing::request(vec![publish("t").message]),
         size: 1,
         spans: Vec::new(),
         deadline: Instant::now() + time,
     };
-    call.oneshot(shipment).await
+    let attempt = Attempt {
+        request: shipment,
+        number: 0,
+        avoided: None,
+    };
+    call.oneshot(attempt).await
 }
 
 async fn cause_of(play: Play) -> Cause {

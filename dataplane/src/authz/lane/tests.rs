@@ -45,7 +45,7 @@ impl Received {
 }
 
 struct Scene {
-    narrowed: Arc<Narrowed>,
+    capabilities: Arc<Capabilities>,
     lane: Lane<hook::Publish>,
     calls: mpsc::UnboundedReceiver<Received>,
     counters: Arc<Counters>,
@@ -55,8 +55,8 @@ impl Scene {
     fn new(change: impl FnOnce(&mut AuthzOptions)) -> Self {
         let mut options = AuthzOptions::default();
         change(&mut options);
-        let settings = Settings::new::<hook::Publish>(&options, options.k_hard);
-        let narrowed = Arc::clone(&settings.narrowed);
+        let settings = Settings::new::<hook::Publish>(&options, options.k_hard, Arc::default());
+        let capabilities = Arc::clone(&settings.capabilities);
         let counters = Arc::<Counters>::default();
         let (send, calls) = mpsc::unbounded_channel();
         let service = service_fn(move |shipment: Shipment| {
@@ -72,7 +72,7 @@ impl Scene {
             async { answer.await.unwrap_or_else(|_| panic!("the call panics")) }
         });
         Self {
-            narrowed,
+            capabilities,
             lane: Lane::start(
                 settings,
                 service,
@@ -362,7 +362,7 @@ impl Service<Shipment> for PanicsOnce {
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_of_the_lane_fails_what_it_held_and_it_goes_on() {
-    let settings = Settings::new::<hook::Publish>(&AuthzOptions::default(), 64);
+    let settings = Settings::new::<hook::Publish>(&AuthzOptions::default(), 64, Arc::default());
     let counters = Arc::<Counters>::default();
     let service = PanicsOnce(Arc::default());
     let mut lane = Lane::<hook::Publish>::start(
@@ -381,7 +381,7 @@ async fn a_panic_of_the_lane_fails_what_it_held_and_it_goes_on() {
 fn a_lane_whose_runtime_is_gone_fails_at_once() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let service = service_fn(|_: Shipment| pending::<Results>());
-    let settings = Settings::new::<hook::Publish>(&AuthzOptions::default(), 64);
+    let settings = Settings::new::<hook::Publish>(&AuthzOptions::default(), 64, Arc::default());
     let mut lane = {
         let _inside = runtime.enter();
         Lane::<hook::Publish>::start(settings, service, Preamble::default(), Arc::default())
@@ -541,7 +541,7 @@ async fn a_flood_of_one_session_leaves_room_for_others() {
 #[tokio::test(start_paused = true)]
 async fn the_service_may_narrow_what_is_configured() {
     let mut scene = Scene::new(|_| ());
-    scene.narrowed.set(5, 400, 2);
+    scene.capabilities.set(5, 400, 2);
     let _answers: Vec<_> = (0..64).map(|_| scene.ask("t")).collect();
     scene.settle().await;
     let calls: Vec<_> = std::iter::from_fn(|| scene.calls.try_recv().ok()).collect();
@@ -550,7 +550,7 @@ async fn the_service_may_narrow_what_is_configured() {
     let mut large = scene.ask(&"l".repeat(500));
     let failure = assert_ready!(large.poll()).unwrap_err();
     assert_eq!(failure.cause.why(), Why::TooLarge);
-    scene.narrowed.set(0, 0, 0);
+    scene.capabilities.set(0, 0, 0);
     calls.into_iter().for_each(Received::allow_all);
     assert_eq!(scene.next_call().await.checks.len(), 54);
 }
@@ -558,7 +558,7 @@ async fn the_service_may_narrow_what_is_configured() {
 #[tokio::test(start_paused = true)]
 async fn connects_that_waited_a_second_are_shed_while_the_service_hangs() {
     let options = AuthzOptions::default();
-    let settings = Settings::new::<hook::Connect>(&options, 1);
+    let settings = Settings::new::<hook::Connect>(&options, 1, Arc::default());
     let service = service_fn(|_: Shipment| pending::<Result<Vec<v1::ConnectResult>, Cause>>());
     let mut lane =
         Lane::<hook::Connect>::start(settings, service, Preamble::default(), Arc::default());

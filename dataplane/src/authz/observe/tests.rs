@@ -25,7 +25,7 @@ use tracing_subscriber::{
 
 use super::*;
 use crate::authz::{
-    Authz, AuthzOptions, hook,
+    Authz, hook,
     testing::{
         self, publish,
         service::{Play, Scripted, Seen, allow_all, framed},
@@ -69,10 +69,7 @@ impl Scene {
             play
         })
         .await;
-        let options = AuthzOptions {
-            endpoint: format!("http://{}", service.address).parse().unwrap(),
-            ..AuthzOptions::default()
-        };
+        let options = testing::options([service.address]);
         Self {
             provider,
             spans,

@@ -1,6 +1,9 @@
 //! A service that misbehaves on purpose, frame by frame.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use h2::{Reason, RecvStream, server::SendResponse};
@@ -8,7 +11,7 @@ use http::{HeaderMap, Request, Response};
 use prost::Message;
 use tidegate_proto::v1;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     task::JoinHandle,
 };
@@ -34,13 +37,20 @@ pub(in crate::authz) enum Play {
     BreakMidway,
     /// GOAWAY and the end of the connection, instead of an answer.
     GoAway,
+    /// A graceful GOAWAY beside the answer: this connection takes no more calls.
+    Retire(Bytes),
     /// Nothing, for ever.
     Hang,
+    /// A head and these bytes, and no end.
+    Say(Bytes),
+    /// A status with `grpc-retry-pushback-ms`.
+    PushBack(i32, &'static str),
 }
 
 /// A call as it arrived.
 #[derive(Debug)]
 pub(in crate::authz) struct Seen {
+    pub(in crate::authz) path: String,
     pub(in crate::authz) headers: HeaderMap,
     pub(in crate::authz) request: v1::AuthorizePublishRequest,
 }
@@ -71,21 +81,63 @@ impl Scripted {
         Self::each(move |_| play.clone()).await
     }
 
-    /// Asks the script what to do for each call, which it sees.
+    /// Asks the script what to do for each call with checks, which it sees. Does not implement
+    /// anything else.
     pub(in crate::authz) async fn each(
         script: impl Fn(Seen) -> Play + Send + Sync + 'static,
     ) -> Self {
+        Self::every(ANY, checks_only(script)).await
+    }
+
+    /// Asks the script what to do for every call whatsoever.
+    pub(in crate::authz) async fn every(
+        at: SocketAddr,
+        script: impl Fn(Seen) -> Play + Send + Sync + 'static,
+    ) -> Self {
         let script = Arc::new(script);
-        Self::accept(move |socket| {
+        Self::accept(at, move |socket| {
             let script = Arc::clone(&script);
             async move { connection(socket, script).await }
         })
         .await
     }
 
+    /// The same over TLS.
+    pub(in crate::authz) async fn tls(
+        acceptor: tokio_rustls::TlsAcceptor,
+        script: impl Fn(Seen) -> Play + Send + Sync + 'static,
+    ) -> Self {
+        let script = Arc::new(checks_only(script));
+        Self::accept(ANY, move |socket| {
+            let (script, acceptor) = (Arc::clone(&script), acceptor.clone());
+            async move {
+                if let Ok(socket) = acceptor.accept(socket).await {
+                    connection(socket, script).await;
+                }
+            }
+        })
+        .await
+    }
+
+    /// The same on a Unix domain socket.
+    pub(in crate::authz) fn unix(
+        path: &std::path::Path,
+        script: impl Fn(Seen) -> Play + Send + Sync + 'static,
+    ) -> Self {
+        let listener = tokio::net::UnixListener::bind(path).unwrap();
+        let script = Arc::new(checks_only(script));
+        let task = tokio::spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
+            while let Ok((socket, _)) = listener.accept().await {
+                connections.spawn(connection(socket, Arc::clone(&script)));
+            }
+        });
+        Self { address: ANY, task }
+    }
+
     /// Says these bytes to whoever connects and has said something, and closes.
     pub(in crate::authz) async fn raw(bytes: &'static [u8]) -> Self {
-        Self::accept(move |mut socket| async move {
+        Self::accept(ANY, move |mut socket| async move {
             let mut heard = [0; 1024];
             let _ = socket.read(&mut heard).await;
             let _ = socket.write_all(bytes).await;
@@ -93,12 +145,12 @@ impl Scripted {
         .await
     }
 
-    async fn accept<F, C>(on_connection: F) -> Self
+    async fn accept<F, C>(at: SocketAddr, on_connection: F) -> Self
     where
         F: Fn(TcpStream) -> C + Send + 'static,
         C: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind(at).await.unwrap();
         let address = listener.local_addr().unwrap();
         let task = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
@@ -110,8 +162,25 @@ impl Scripted {
     }
 }
 
-async fn connection(socket: TcpStream, script: Arc<impl Fn(Seen) -> Play + Send + Sync + 'static>) {
-    let mut connection = h2::server::handshake(socket).await.unwrap();
+/// A port of its own choice.
+pub(in crate::authz) const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+fn checks_only(
+    script: impl Fn(Seen) -> Play + Send + Sync + 'static,
+) -> impl Fn(Seen) -> Play + Send + Sync + 'static {
+    move |seen| match seen.path.contains("/Authorize") {
+        true => script(seen),
+        false => Play::OnlyStatus(12),
+    }
+}
+
+async fn connection<S>(socket: S, script: Arc<impl Fn(Seen) -> Play + Send + Sync + 'static>)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let Ok(mut connection) = h2::server::handshake(socket).await else {
+        return;
+    };
     let (close, mut closed) = tokio::sync::mpsc::channel::<Play>(1);
     let mut streams = tokio::task::JoinSet::new();
     loop {
@@ -121,13 +190,17 @@ async fn connection(socket: TcpStream, script: Arc<impl Fn(Seen) -> Play + Send 
                 let (script, close) = (Arc::clone(&script), close.clone());
                 streams.spawn(async move {
                     let play = script(read(request).await);
-                    if matches!(play, Play::GoAway | Play::BreakMidway) {
+                    if matches!(play, Play::GoAway | Play::BreakMidway | Play::Retire(_)) {
                         let _ = close.send(play.clone()).await;
                     }
                     respond_with(respond, play).await;
                 });
             }
             Some(how) = closed.recv() => {
+                if matches!(how, Play::Retire(_)) {
+                    connection.graceful_shutdown();
+                    continue;
+                }
                 if matches!(how, Play::GoAway) {
                     connection.abrupt_shutdown(Reason::INTERNAL_ERROR);
                 }
@@ -156,6 +229,7 @@ async fn read(request: Request<RecvStream>) -> Seen {
     }
     let message = bytes.get(5..).unwrap_or_default();
     Seen {
+        path: head.uri.path().to_owned(),
         headers: head.headers,
         request: v1::AuthorizePublishRequest::decode(message).unwrap_or_default(),
     }
@@ -171,6 +245,11 @@ async fn respond_with(mut respond: SendResponse<Bytes>, play: Play) {
     let trailers =
         |code: i32| HeaderMap::from_iter([("grpc-status".parse().unwrap(), code.into())]);
     match play {
+        Play::Retire(message) => {
+            let mut body = respond.send_response(grpc(), false).unwrap();
+            body.send_data(message, false).unwrap();
+            body.send_trailers(trailers(0)).unwrap();
+        }
         Play::Answer(message, code) => {
             let mut body = respond.send_response(grpc(), false).unwrap();
             body.send_data(message, false).unwrap();
@@ -207,6 +286,19 @@ async fn respond_with(mut respond: SendResponse<Bytes>, play: Play) {
             let half = framed(&allow_first()).slice(..6);
             body.send_data(half, false).unwrap();
             std::future::pending::<()>().await;
+        }
+        Play::Say(message) => {
+            let mut body = respond.send_response(grpc(), false).unwrap();
+            body.send_data(message, false).unwrap();
+            std::future::pending::<()>().await;
+        }
+        Play::PushBack(code, pushback) => {
+            let mut head = grpc();
+            head.headers_mut().extend(trailers(code));
+            let pushback = pushback.parse().unwrap();
+            head.headers_mut()
+                .insert("grpc-retry-pushback-ms", pushback);
+            respond.send_response(head, true).unwrap();
         }
         Play::GoAway | Play::Hang => std::future::pending().await,
     }

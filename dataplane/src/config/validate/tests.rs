@@ -72,6 +72,26 @@ fn an_error_names_key_value_and_expectation() {
             "[metrics]\nbind = '9464'",
             "t.toml:2: `metrics.bind`: expected an address with a port, such as \"127.0.0.1:1883\" or \"[::]:1883\", found \"9464\"",
         ),
+        (
+            "[authz]\nendpoint = 'grpc://authz:50051'",
+            "t.toml:2: `authz.endpoint`: expected http://host:port, https://host:port, dns:host:port, dns:host:port?tls or unix:/path, found \"grpc://authz:50051\"",
+        ),
+        (
+            "[authz]\nendpoint = 'http://a:1'\nendpoints = ['http://b:1']",
+            "t.toml:2: `authz.endpoint`: expected either this or `authz.endpoints`, found http://a:1",
+        ),
+        (
+            "[authz]\nendpoints = ['http://a:1', 'dns:b:1', 'http://a:1']",
+            "t.toml:2: `authz.endpoints.2`: expected each endpoint once, found http://a:1",
+        ),
+        (
+            "[authz]\nendpoints = ['http://a:1']\ntls.ca = 'ca.pem'",
+            "t.toml:3: `authz.tls.ca`: expected an endpoint with TLS (https://host:port or dns:host:port?tls) to use it, found none",
+        ),
+        (
+            "[authz]\nendpoint = 'dns:a:1?tls'\ntls.cert = 'cert.pem'",
+            "t.toml:3: `authz.tls.cert`: expected `authz.tls.key`, too, found it alone",
+        ),
     ] {
         assert_eq!(load(toml), Err(error.to_owned()));
     }
@@ -82,6 +102,19 @@ fn an_error_names_key_value_and_expectation() {
         ) && unknown.ends_with("found \"boredom\""),
         "{unknown}"
     );
+}
+
+#[test]
+fn the_service_may_be_in_several_places() {
+    assert_eq!(load("").unwrap().authz.targets().len(), 1);
+    let config = load("[authz]\nendpoint = 'unix:/run/authz.sock'").unwrap();
+    assert_eq!(config.authz.targets().len(), 1);
+    let config = load(
+        "[authz]\nendpoints = ['https://a:1', 'dns:b:1?tls']\nhealth_check = false\n\
+         tls = { cert = 'cert.pem', key = 'key.pem', server_name = 'authz.example' }",
+    )
+    .unwrap();
+    assert_eq!(config.authz.targets().len(), 2);
 }
 
 #[test]
