@@ -51,8 +51,6 @@ pub(crate) struct Leg<S> {
     /// The peer can't be written to any more.
     broken: bool,
     output: Output,
-    /// Nothing has come since it was looked at last.
-    is_idle: bool,
     /// Since when the peer has taken nothing of the output.
     stalled_since: Option<Instant>,
 }
@@ -69,7 +67,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
             end_told: false,
             broken: false,
             output: Output::default(),
-            is_idle: false,
             stalled_since: None,
         }
     }
@@ -118,21 +115,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         } else {
             self.poll_land(cx)
         };
-        if read.is_pending() {
-            self.rest();
-        }
         let read = ready!(read);
-        self.is_idle = false;
         self.ended = !matches!(read, Ok(1..));
         Poll::Ready(read)
     }
 
-    /// There is nothing to read. When that was so the last time, too, the buffers go: an idle connection
-    /// keeps none, and a busy one does not make them anew for each packet.
-    fn rest(&mut self) {
-        if !std::mem::replace(&mut self.is_idle, true) {
-            return;
-        }
+    /// Gives back buffers that are empty: an idle connection keeps none.
+    pub(crate) fn rest(&mut self) {
         if self.input.is_empty() {
             self.input = BytesMut::new();
         }
@@ -194,7 +183,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
 
     pub(crate) fn push(&mut self, bytes: Bytes) {
         if !self.broken {
-            self.is_idle = false;
             self.output.push(bytes);
         }
     }

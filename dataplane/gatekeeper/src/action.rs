@@ -174,6 +174,13 @@ impl Actions {
         self.0.pop_front()
     }
 
+    /// Gives back the room of actions that are done.
+    pub(crate) fn rest(&mut self) {
+        if self.0.is_empty() {
+            self.0 = VecDeque::new();
+        }
+    }
+
     pub(crate) fn ask(&mut self, ticket: Ticket, question: Question) {
         self.0.push_back(Action::Ask(ticket, question));
     }

@@ -101,6 +101,15 @@ impl Gatekeeper {
         self.actions.pop()
     }
 
+    /// Gives back memory that is only of use while packets come. To be called when none have come for a
+    /// while; it changes nothing else.
+    pub fn rest(&mut self) {
+        self.actions.rest();
+        if let Phase::Live(live) = &mut self.phase {
+            live.rest();
+        }
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) has to be called, unless something else is
     /// handled before.
     #[must_use]

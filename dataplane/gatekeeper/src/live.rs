@@ -118,6 +118,11 @@ enum Ending {
 }
 
 impl Live {
+    /// Gives back the room of packets that have left.
+    pub(crate) fn rest(&mut self) {
+        self.queue.rest();
+    }
+
     /// Whether the session can hold another packet of the client. A broker that acknowledges nothing
     /// would let messages, and copies of one message, pile up.
     pub(crate) fn wants_client(&self, limits: &Limits) -> bool {

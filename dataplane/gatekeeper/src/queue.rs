@@ -118,6 +118,13 @@ pub(crate) struct PendingSubscribe {
 }
 
 impl Queue {
+    /// Gives back the room of packets that have left.
+    pub(crate) fn rest(&mut self) {
+        if self.entries.is_empty() {
+            self.entries = VecDeque::new();
+        }
+    }
+
     /// Whether another packet may come in. The last one may exceed the bytes by its own size, and the
     /// packets by its own filters.
     pub(crate) fn has_room(&self, limits: &Limits) -> bool {

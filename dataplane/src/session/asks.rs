@@ -21,6 +21,13 @@ impl Asks {
         self.0.push_back((ticket, ask));
     }
 
+    /// Gives back the room of checks that are decided.
+    pub(super) fn rest(&mut self) {
+        if self.0.is_empty() {
+            self.0 = VecDeque::new();
+        }
+    }
+
     /// Takes a check back.
     pub(super) fn cancel(&mut self, ticket: Ticket) {
         if let Ok(index) = self.0.binary_search_by_key(&ticket, |(ticket, _)| *ticket) {

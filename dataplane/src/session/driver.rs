@@ -47,6 +47,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Decisions that are taken before the sockets, and other tasks, get their turn.
 const DECISIONS_PER_TURN: usize = 128;
 
+/// How long after packets came a session looks whether it can give back the memory they needed. A busy one
+/// makes it anew as often, and no oftener.
+const REST_AFTER: Duration = Duration::from_secs(1);
+
 /// How long a timer runs that nobody set.
 const FAR_AWAY: Duration = Duration::from_secs(3600);
 
@@ -69,6 +73,8 @@ pub(super) struct Driver<S, D: Dial, U> {
     spans: Spans,
     unsettled: Unsettled,
     timer: Pin<Box<Sleep>>,
+    /// When to give back memory. `None`: nothing has happened since the last time.
+    rest_at: Option<Instant>,
     drain: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     undecided: Option<U>,
     closed: Option<CloseReason>,
@@ -120,6 +126,7 @@ where
             spans: Spans::default(),
             unsettled: Unsettled::new(Arc::clone(&shared.metrics.packets)),
             timer: Box::pin(sleep_until(now + FAR_AWAY)),
+            rest_at: Some(now + REST_AFTER),
             drain: Some(Box::pin(drain.cancelled_owned())),
             undecided: Some(undecided),
             closed: None,
@@ -148,7 +155,8 @@ where
         self.spans.close(reason);
         self.shared.metrics.sessions.closed(reason);
         self.shared.log.closed(self.client.who(), &origin, reason);
-        self.finish().await;
+        // Boxed: only a session that ends needs the room for it.
+        Box::pin(self.finish()).await;
         reason
     }
 
@@ -159,6 +167,7 @@ where
             self.gate.poll_timeout().map(Instant::from_std),
             stalled(self.client_leg.stalled_since()),
             self.packet_due(),
+            self.rest_at,
             stalled(self.broker_leg.as_ref().and_then(Leg::stalled_since)),
         ]
         .into_iter()
@@ -229,6 +238,9 @@ where
     }
 
     fn handle(&mut self, event: Event<D::Stream>) {
+        if self.rest_at.is_none() && !matches!(event, Event::Timeout) {
+            self.rest_at = Some(Instant::now() + REST_AFTER);
+        }
         match event {
             Event::Progress => {}
             Event::Decided(ticket, decision) => {
@@ -247,6 +259,7 @@ where
                 self.gate.handle_upstream(Upstream::Failed, now());
             }
             Event::Timeout => {
+                self.rest();
                 let stalled = |since: Option<Instant>| {
                     since.is_some_and(|since| since.elapsed() >= self.shared.write_stall)
                 };
@@ -263,6 +276,20 @@ where
                 }
             }
             Event::Drain => self.gate.handle_drain(now()),
+        }
+    }
+
+    /// Gives back memory, if it is time.
+    fn rest(&mut self) {
+        let now = Instant::now();
+        if self.rest_at.take_if(|at| *at <= now).is_some() {
+            self.client_leg.rest();
+            if let Some(broker_leg) = &mut self.broker_leg {
+                broker_leg.rest();
+            }
+            self.gate.rest();
+            self.asks.rest();
+            self.unsettled.rest();
         }
     }
 

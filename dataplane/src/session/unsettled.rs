@@ -37,6 +37,13 @@ impl Unsettled {
         }
     }
 
+    /// Gives back the room of packets that are settled.
+    pub(super) fn rest(&mut self) {
+        if self.packets.is_empty() {
+            self.packets = VecDeque::new();
+        }
+    }
+
     /// The broker has accepted the session: of the packets before, only the CONNECT is left.
     pub(super) fn connected(&mut self) {
         if let Some((ticket, HookKind::Connect)) = self.packets.front().copied() {
