@@ -3,7 +3,7 @@
 mod authz;
 mod rules;
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use thiserror::Error;
 use tidegate_telemetry::Sampler;
@@ -13,14 +13,19 @@ use tracing::{info, warn};
 
 use crate::{
     admission::Undecided,
-    authz::Authz,
+    authz::{Authz, Contact, Epochs},
     config::{self, Config, SampleRatio},
+    control::{Control, ControlParts},
+    events::Reporter,
     listener::{Gate, Listener},
-    metrics::{Metrics, Server},
+    metrics::{Metrics, Overseen, Server},
     mount::{Template, TemplateError},
-    session::{Sampling, SessionLog, Shared, Succession},
+    session::{Oversight, Sampling, SessionLog, Shared, Succession},
     upstream::{Target, TcpUpstream},
 };
+
+/// For the last events to be reported.
+const LAST_REPORTS: Duration = Duration::from_secs(2);
 
 /// Why a gate could not be started.
 #[derive(Debug, Error)]
@@ -61,7 +66,9 @@ pub struct Bound {
     metrics: Option<Server>,
     gate: Gate,
     shared: Arc<Shared<TcpUpstream>>,
-    drain_timeout: std::time::Duration,
+    drain_timeout: Duration,
+    watch: Option<Control>,
+    reporter: Option<Reporter>,
 }
 
 /// Reads the files that the configuration names, as [`bind`] will.
@@ -73,7 +80,8 @@ pub fn check(config: &Config) -> Result<(), StartError> {
     authz::options(config).map(drop)
 }
 
-/// Binds all listeners. Nothing is accepted, dialled or asked yet.
+/// Binds all listeners. Nothing is accepted, dialled or asked yet; but directives are watched for from here
+/// on, if they are wanted.
 ///
 /// # Errors
 ///
@@ -86,8 +94,44 @@ pub async fn bind(config: &Config, tracing_enabled: bool) -> Result<Bound, Start
         Sampling::default()
     };
     let options = authz::options(config)?;
-    let authz = Authz::start(&options, authz::data_plane(config));
-    let (metrics, registry) = Metrics::registered(authz.counters());
+    let data_plane = authz::data_plane(config);
+    let control = &config.authz.control;
+    let epochs = Arc::new(match control.enabled {
+        true => Epochs::watched(control.silence),
+        false => Epochs::unwatched(),
+    });
+    let oversight = Oversight::new(
+        Arc::clone(&epochs),
+        config.authz.failure_closes_per_second,
+        control.terminations_per_second,
+    );
+    let (reporter, events) = authz::reporter(config, &options, &data_plane)?.unzip();
+    let events = events.unwrap_or_default();
+    let authz = Authz::start_with(&options, data_plane.clone(), &epochs);
+    let overseen = Overseen {
+        epochs,
+        failure_closes: Arc::clone(&oversight.failure_closes),
+        terminations: Arc::clone(&oversight.terminations),
+        events: events.clone(),
+    };
+    let (metrics, registry) = Metrics::registered(authz.counters(), overseen);
+    let watch = match control.enabled {
+        true => {
+            let options = authz::companion(config, &options, control.endpoint.as_ref())?;
+            Some(Control::start(
+                Contact::new(&options, data_plane.clone()),
+                data_plane,
+                control.silence,
+                ControlParts {
+                    registry: Arc::clone(&oversight.registry),
+                    terminations: Arc::clone(&oversight.terminations),
+                    events: events.clone(),
+                    metrics: metrics.control.clone(),
+                },
+            ))
+        }
+        false => None,
+    };
 
     let mut listeners = Vec::new();
     let mut addresses = Vec::new();
@@ -129,6 +173,8 @@ pub async fn bind(config: &Config, tracing_enabled: bool) -> Result<Bound, Start
             authz,
             upstream,
             succession: Succession::default(),
+            oversight,
+            events,
             sampling,
             write_stall: config.limits.write_stall,
             packet_deadline: config.limits.packet_deadline,
@@ -136,6 +182,8 @@ pub async fn bind(config: &Config, tracing_enabled: bool) -> Result<Bound, Start
             log: SessionLog::default(),
         }),
         drain_timeout: config.drain.timeout,
+        watch,
+        reporter,
     })
 }
 
@@ -182,6 +230,11 @@ impl Bound {
                 sessions = sessions.len(),
                 "cutting the sessions that did not end in time"
             );
+        }
+        // Directives count up to the end of the last session.
+        drop(self.watch);
+        if let Some(reporter) = self.reporter {
+            reporter.finish(LAST_REPORTS).await;
         }
     }
 }

@@ -13,6 +13,7 @@
 //! * `fail_closed` is outermost: a layer that fails, wherever it stands, makes an
 //!   `Unavailable` and never an allow.
 //! * `observe` sees everything that can happen further in, exactly once.
+//! * `current` asks again for an allow that a directive has overtaken (`epoch`), wherever it came from.
 //! * `mount` knows whom the service has let in, and where their topics begin.
 //! * A cache of decisions will stand here: its hits are observed, and cost no time limit.
 //! * `deadline` is the check's own; it trusts nothing below.
@@ -31,11 +32,14 @@ mod call;
 mod check;
 mod classify;
 mod codec;
+mod contact;
 mod counters;
+mod current;
 mod deadline;
 mod decision;
 mod decision_log;
 mod endpoints;
+mod epoch;
 mod fail_closed;
 mod failure;
 mod flight;
@@ -75,6 +79,7 @@ use tower::Service;
 
 use self::{
     call::Call,
+    current::Current,
     deadline::Deadline,
     endpoints::Endpoints,
     fail_closed::FailClosed,
@@ -88,17 +93,23 @@ use self::{
 };
 pub use self::{
     check::{Check, Context, Who},
+    contact::Contact,
     counters::{
         Count, Counters, EndpointCounters, Gauge, Histogram, HookCounters, ProtocolErrors, WHYS,
     },
     decision::{Decision, Facts, Identity, MAX_ANNOTATIONS},
     endpoints::{Capabilities, Target, TargetError, Tls, TlsError, TlsFiles},
+    epoch::{Epochs, Stamp},
     failure::{Cause, Failure},
     hook::{Hook, HookKind},
     message::{Body, Message, PublishBody, SessionBytes},
     mutations::Mutations,
     options::{AuthzOptions, DecisionLog, HookOptions, NameLookup},
     seat::Seat,
+};
+pub(crate) use self::{
+    contact::readable,
+    endpoints::{Backoff, jittered},
 };
 
 /// Handle on the decision pipeline; cheap to clone. Its tasks end when the last clone is gone and the
@@ -113,7 +124,19 @@ impl Authz {
     #[must_use]
     pub fn start(options: &AuthzOptions, data_plane: v1::DataPlane) -> Self {
         Self {
-            stacks: Arc::new(Stacks::build(options, &data_plane)),
+            stacks: Arc::new(Stacks::build(options, &data_plane, &Arc::default())),
+        }
+    }
+
+    /// As [`start`](Self::start), for an instance to which the service sends directives.
+    #[must_use]
+    pub fn start_with(
+        options: &AuthzOptions,
+        data_plane: v1::DataPlane,
+        epochs: &Arc<Epochs>,
+    ) -> Self {
+        Self {
+            stacks: Arc::new(Stacks::build(options, &data_plane, epochs)),
         }
     }
 
@@ -191,7 +214,9 @@ impl Drop for Wait {
 pub struct AskFuture {
     inner: fail_closed::ResponseFuture<
         observe::ResponseFuture<
-            mount::ResponseFuture<throttle::ResponseFuture<deadline::ResponseFuture<Reply>>>,
+            mount::ResponseFuture<
+                current::ResponseFuture<throttle::ResponseFuture<deadline::ResponseFuture<Reply>>>,
+            >,
         >,
     >,
 }
@@ -208,7 +233,7 @@ impl Future for AskFuture {
 
 /// The stack of one hook.
 #[doc(hidden)]
-pub type Stack<H> = FailClosed<Observe<Mount<Throttle<Deadline<Lane<H>>>>>>;
+pub type Stack<H> = FailClosed<Observe<Mount<Current<Throttle<Deadline<Lane<H>>>>>>>;
 
 /// The stacks of all hooks.
 #[doc(hidden)]
@@ -226,7 +251,7 @@ pub struct Stacks {
 }
 
 impl Stacks {
-    fn build(options: &AuthzOptions, data_plane: &v1::DataPlane) -> Self {
+    fn build(options: &AuthzOptions, data_plane: &v1::DataPlane, epochs: &Arc<Epochs>) -> Self {
         let counters = Arc::<Counters>::default();
         let observer = Arc::new(Observer {
             counters: Arc::clone(&counters),
@@ -269,10 +294,10 @@ impl Stacks {
             // Wills are asked on the connections of CONNECT.
             capabilities: [&connecting, &connecting, &publishing, &subscribing]
                 .map(|endpoints| endpoints.capabilities()),
-            connect: stack(connect, &load, &observer),
-            will: stack(will, &load, &observer),
-            publish: stack(publish, &load, &observer),
-            subscribe: stack(subscribe, &load, &observer),
+            connect: stack(connect, &load, epochs, &observer),
+            will: stack(will, &load, epochs, &observer),
+            publish: stack(publish, &load, epochs, &observer),
+            subscribe: stack(subscribe, &load, epochs, &observer),
             counters,
             options: options.clone(),
         }
@@ -296,8 +321,15 @@ fn lane<H: Hook>(
     )
 }
 
-fn stack<H: Hook>(lane: Lane<H>, load: &Arc<Load>, observer: &Arc<Observer>) -> Stack<H> {
+fn stack<H: Hook>(
+    lane: Lane<H>,
+    load: &Arc<Load>,
+    epochs: &Arc<Epochs>,
+    observer: &Arc<Observer>,
+) -> Stack<H> {
     let throttled = Throttle::new(Deadline::new(lane), Arc::clone(load));
-    let mounted = Mount::new(throttled);
+    let counters = Arc::clone(&observer.counters);
+    let current = Current::new(throttled, Arc::clone(epochs), counters);
+    let mounted = Mount::new(current);
     FailClosed::new(Observe::new(mounted, Arc::clone(observer)))
 }

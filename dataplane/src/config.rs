@@ -7,6 +7,8 @@
 mod address;
 mod authz;
 mod broker;
+mod control;
+mod events;
 mod limits;
 mod listener;
 mod permit;
@@ -23,6 +25,8 @@ pub use self::{
         Authz, AuthzTls, ConnectHook, OnDeny, OnDenyV3, OnFailure, PublishHook, SubscribeHook,
     },
     broker::{Broker, Will},
+    control::Control,
+    events::{EventKind, Events},
     limits::Limits,
     listener::{Listener, Listeners, Resume, Transport},
     permit::Permit,

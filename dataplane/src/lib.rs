@@ -17,6 +17,7 @@
 //! * [`session`] is one task per client around a [`gatekeeper::Gatekeeper`], which decides about
 //!   every byte and does no IO.
 //! * [`authz`] brings its questions to the authorization service, and an answer back in any case.
+//! * `control` carries out what the service wants of sessions, and [`events`] tells it what happened.
 //! * [`upstream`] dials the broker, once the CONNECT is allowed.
 //!
 //! `ARCHITECTURE.md` beside the sources is the map: a packet's way, what fails closed where, and how
@@ -29,6 +30,8 @@ pub mod app;
 pub mod authz;
 mod cli;
 pub mod config;
+mod control;
+pub mod events;
 mod framing;
 mod listener;
 mod log_limit;

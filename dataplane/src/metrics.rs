@@ -11,6 +11,7 @@
 //! A new metric is a field of a struct in here, registered where it is made.
 
 mod authz;
+mod control;
 mod packets;
 mod server;
 mod sessions;
@@ -26,6 +27,7 @@ use prometheus_client::{
 use crate::authz::Counters;
 
 pub(crate) use self::{
+    control::{ControlMetrics, Overseen},
     packets::{Packets, fate_word},
     server::Server,
     sessions::{ListenerMetrics, Refusal, Sessions},
@@ -40,11 +42,12 @@ pub struct Metrics {
     pub(crate) unasked: Arc<RefusedUnasked>,
     /// Deliveries of the broker that did not reach the client, and were acknowledged all the same.
     pub(crate) deliveries_dropped: Counter,
+    pub(crate) control: ControlMetrics,
 }
 
 impl Metrics {
     /// All metrics of a gate, and a registry to read them.
-    pub(crate) fn registered(authz: &Arc<Counters>) -> (Self, Registry) {
+    pub(crate) fn registered(authz: &Arc<Counters>, overseen: Overseen) -> (Self, Registry) {
         let metrics = Self::default();
         let mut registry = Registry::with_prefix("tidegate");
         registry.register(
@@ -60,7 +63,9 @@ impl Metrics {
             "Deliveries of the broker that the client did not get",
             metrics.deliveries_dropped.clone(),
         );
+        metrics.control.register(&mut registry);
         registry.register_collector(Box::new(authz::Collected(Arc::clone(authz))));
+        registry.register_collector(Box::new(overseen));
         (metrics, registry)
     }
 }

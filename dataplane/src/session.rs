@@ -2,10 +2,16 @@
 //! [`Gatekeeper`](gatekeeper::Gatekeeper) decides.
 
 mod asks;
+mod budget;
 mod client;
 mod driver;
+mod duties;
 mod log;
+mod registry;
+mod reports;
 mod succession;
+#[cfg(test)]
+pub(crate) mod testing;
 mod trace;
 mod unsettled;
 
@@ -15,11 +21,17 @@ use gatekeeper::CloseReason;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
-use crate::{authz::Authz, metrics::Metrics, upstream::Dial};
+use crate::{authz::Authz, events::Events, metrics::Metrics, upstream::Dial};
 
 use self::driver::Driver;
 
-pub use self::{client::Origin, log::SessionLog, succession::Succession, trace::Sampling};
+pub(crate) use self::{
+    budget::Budget,
+    registry::{Farewell, Registry, Selector, Slot},
+};
+pub use self::{
+    client::Origin, duties::Oversight, log::SessionLog, succession::Succession, trace::Sampling,
+};
 
 /// What all sessions of a program share.
 #[derive(Debug)]
@@ -30,6 +42,10 @@ pub struct Shared<D> {
     pub upstream: D,
     /// The sessions at the broker, by client.
     pub succession: Succession,
+    /// What the service wants of sessions, and in which turns they end.
+    pub oversight: Oversight,
+    /// Who hears of what happened.
+    pub events: Events,
     /// How many packets are traced.
     pub sampling: Sampling,
     /// How long a peer may take nothing of what is written to it.

@@ -11,9 +11,10 @@ use futures_util::future::BoxFuture;
 use gatekeeper::{CloseReason, Limits, Rules};
 use tidegate::{
     authz::{Authz, AuthzOptions},
+    events::Events,
     metrics::Metrics,
     mount::Template,
-    session::{self, Origin, Sampling, SessionLog, Shared, Succession},
+    session::{self, Origin, Oversight, Sampling, SessionLog, Shared, Succession},
     upstream::Dial,
 };
 use tidegate_proto::v1::{self, ReasonCode};
@@ -102,6 +103,8 @@ impl Rig {
             authz: Authz::start(&options, v1::DataPlane::default()),
             upstream: Pipe(dialled, pipe),
             succession: Succession::default(),
+            oversight: Oversight::default(),
+            events: Events::default(),
             sampling: Sampling::default(),
             write_stall,
             packet_deadline: PACKET_DEADLINE,

@@ -32,7 +32,7 @@ pub enum Action {
     ToBroker(Admitted),
     /// Write to the client.
     ToClient(Bytes),
-    /// The session is to end because nobody decided. Bring
+    /// The session is to end because nobody decided, or as one of many that the service ends. Bring
     /// [`Gatekeeper::handle_permit`](crate::Gatekeeper::handle_permit) when there is room for one
     /// more such end, so that an outage of the service does not become a storm of reconnects. Until
     /// then nothing more is taken from the client, nothing of it leaves, and nothing is delivered to

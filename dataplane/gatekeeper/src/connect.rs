@@ -38,7 +38,7 @@ use self::{
 
 pub(crate) use self::{
     hello::Hello,
-    refuse::{abort, close_unheard, revoke},
+    refuse::{abort, close_unheard, revoke, revoke_in_turn},
 };
 
 /// Nothing is known of the client yet.

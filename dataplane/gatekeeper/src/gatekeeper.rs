@@ -158,6 +158,16 @@ impl Gatekeeper {
         }
     }
 
+    /// Whether a recheck is under way: something that stands was not decided about again, or the broker
+    /// has not let go of it. Before its CONNACK a session has nothing that stands.
+    #[must_use]
+    pub fn is_rechecking(&self) -> bool {
+        match &self.phase {
+            Phase::Live(live) => live.is_rechecking(),
+            _ => false,
+        }
+    }
+
     /// Whether the session has ended.
     #[must_use]
     pub fn is_closed(&self) -> bool {
@@ -260,13 +270,29 @@ impl Gatekeeper {
         self.step(now, |phase, cx| connect::revoke(phase, revocation, cx));
     }
 
+    /// As [`handle_terminate`](Self::handle_terminate), for one of many: a live session says
+    /// [`Action::FailureClose`] and waits for its permit, so that they don't all come back at once. For the
+    /// service and for the broker it has ended then: nothing passes it any more. One that waits for a
+    /// permit already ends as it would have.
+    pub fn handle_terminate_in_turn(
+        &mut self,
+        code: ReasonCode,
+        reason_string: Option<ByteString>,
+        now: Instant,
+    ) {
+        let revocation = Revocation::new(code, reason_string);
+        self.step(now, |phase, cx| {
+            connect::revoke_in_turn(phase, revocation, cx)
+        });
+    }
+
     /// What was allowed may no longer be: asks again about every subscription that stands, a portion
     /// at a time, and leaves at the broker what is denied. Nobody tells the client, for MQTT has no
     /// word for it. A failure is one of SUBSCRIBE
     /// ([`Rules::on_subscribe_failed`](crate::Rules::on_subscribe_failed)).
     ///
     /// A resumed session may have subscriptions that nobody knows here: it is ended, as by
-    /// [`handle_terminate`](Self::handle_terminate) with 0x98. A session that is only beginning is
+    /// [`handle_terminate_in_turn`](Self::handle_terminate_in_turn) with 0x98. A session that is only beginning is
     /// ended if it turns out to be one.
     ///
     /// Questions about a SUBSCRIBE that are under way are not put again before they are answered: the

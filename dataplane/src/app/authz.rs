@@ -3,8 +3,9 @@
 use tidegate_proto::v1;
 
 use crate::{
-    authz::{AuthzOptions, DecisionLog, HookOptions, Target, Tls, TlsFiles},
+    authz::{AuthzOptions, Contact, DecisionLog, HookOptions, Target, Tls, TlsFiles},
     config::{AuthzTls, Config},
+    events::{EventOptions, Events, Reporter},
 };
 
 use super::StartError;
@@ -41,6 +42,46 @@ pub(super) fn options(config: &Config) -> Result<AuthzOptions, StartError> {
         },
         ..defaults
     })
+}
+
+/// The settings for a companion of the service, which may be somewhere else.
+pub(super) fn companion(
+    config: &Config,
+    options: &AuthzOptions,
+    endpoint: Option<&Target>,
+) -> Result<AuthzOptions, StartError> {
+    let Some(endpoint) = endpoint else {
+        return Ok(options.clone());
+    };
+    let endpoints = vec![endpoint.clone()];
+    Ok(AuthzOptions {
+        tls: tls(&endpoints, &config.authz.tls)?,
+        endpoints,
+        ..options.clone()
+    })
+}
+
+/// Who hears of what happens, and the task that tells it. `None`: nobody does.
+pub(super) fn reporter(
+    config: &Config,
+    options: &AuthzOptions,
+    data_plane: &v1::DataPlane,
+) -> Result<Option<(Reporter, Events)>, StartError> {
+    let events = &config.authz.events;
+    if !events.enabled {
+        return Ok(None);
+    }
+    let settings = EventOptions {
+        kinds: events.kinds.iter().copied().map(Into::into).collect(),
+        queue_events: events.queue_events,
+        queue_bytes: events.queue_bytes,
+        // What the service gave is for the service: another one may be somebody else's.
+        with_state: events.endpoint.is_none(),
+    };
+    let options = companion(config, options, events.endpoint.as_ref())?;
+    let contact = Contact::new(&options, data_plane.clone());
+    let started = Reporter::start(&settings, contact, data_plane.clone());
+    Ok(Some(started))
 }
 
 /// What connections over TLS need, if there are any.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gatekeeper::{CloseReason, Deadlines, Limits, OnDenied, OnDeniedV3, OnFailed, Rules};
 
-use crate::config::{Config, Listener, OnDeny, OnDenyV3, OnFailure, Resume};
+use crate::config::{Config, EventKind, Listener, OnDeny, OnDenyV3, OnFailure, Resume};
 
 /// The rules for clients of one listener.
 pub(super) fn rules(config: &Config, listener: &Listener) -> Rules {
@@ -33,8 +33,16 @@ pub(super) fn rules(config: &Config, listener: &Listener) -> Rules {
         reserved_filters: config.broker.reserved_filters.clone(),
         check_payload_format: config.limits.check_payload_format,
         pass_server_reference: config.broker.pass_server_reference,
-        report_subscriptions: false,
+        report_subscriptions: reports_subscriptions(config),
     }
+}
+
+/// Whether anybody hears of subscriptions.
+fn reports_subscriptions(config: &Config) -> bool {
+    let events = &config.authz.events;
+    let is_of_subscriptions =
+        |kind: &EventKind| matches!(kind, EventKind::Subscribed | EventKind::Unsubscribed);
+    events.enabled && events.kinds.iter().any(is_of_subscriptions)
 }
 
 fn limits(config: &Config) -> Limits {
@@ -51,7 +59,7 @@ fn limits(config: &Config) -> Limits {
         max_topic_levels: limits.max_topic_levels,
         max_filter_wildcards: limits.max_filter_wildcards,
         max_subscriptions: limits.max_subscriptions,
-        max_subscription_bytes: Limits::default().max_subscription_bytes,
+        max_subscription_bytes: limits.max_subscription_bytes,
         max_user_properties: limits.max_user_properties,
         max_user_property_bytes: limits.max_user_property_bytes,
         receive_maximum: limits.receive_maximum,
@@ -113,6 +121,8 @@ mod tests {
         config.limits.max_keep_alive = Duration::from_secs(60);
         config.limits.max_session_expiry = Some(Duration::from_secs(3600));
         config.limits.max_subscriptions = 7;
+        config.limits.max_subscription_bytes = 700;
+        config.authz.events.enabled = true;
         config.limits.check_payload_format = false;
         config.will.max_delay = Some(Duration::ZERO);
         config.will.suppress_on = vec!["expired".to_owned(), "drain".to_owned()];
@@ -130,6 +140,7 @@ mod tests {
                 max_session_expiry: 3600,
                 max_will_delay: 0,
                 max_subscriptions: 7,
+                max_subscription_bytes: 700,
                 ..Limits::default()
             },
             resume: gatekeeper::Resume::ForceClean,
@@ -139,6 +150,7 @@ mod tests {
             reserved_filters: Vec::new(),
             check_payload_format: false,
             pass_server_reference: true,
+            report_subscriptions: true,
             ..Rules::default()
         };
         assert_eq!(rules(&config, &strict), expected);

@@ -20,6 +20,15 @@ pub struct Check<H: Hook> {
     pub context: Context,
 }
 
+impl<H: Hook> Clone for Check<H> {
+    fn clone(&self) -> Self {
+        Self {
+            message: self.message.clone(),
+            context: self.context.clone(),
+        }
+    }
+}
+
 /// What the stack has to know about a check and the service has not.
 #[derive(Debug, Clone)]
 pub struct Context {

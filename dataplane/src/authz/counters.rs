@@ -96,6 +96,8 @@ pub struct HookCounters {
     /// Checks that nobody waited for to the end.
     pub cancelled: Count,
     failed: [Count; WHYS.len()],
+    /// Allows that were not used because a directive had overtaken them.
+    pub outdated: Count,
     /// Calls to the service.
     pub calls: Count,
     /// Checks in these calls.

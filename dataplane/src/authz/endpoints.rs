@@ -41,9 +41,9 @@ use tidegate_proto::v1;
 use tokio::{sync::Notify, task::JoinHandle, time::Instant};
 use tracing::info;
 
+pub(crate) use self::backoff::{Backoff, jittered};
 pub(super) use self::{
     address::Address,
-    backoff::jittered,
     connection::{Connection, ConnectionError},
     dial::chain,
     outlier::Sign,

@@ -111,6 +111,9 @@ pub enum Cause {
         /// The limit in bytes.
         limit: usize,
     },
+    /// Directives about the session came faster than answers.
+    #[error("every allow was overtaken by a directive about the session")]
+    Outdated,
     /// The task that should have answered is gone.
     #[error("the check was lost inside the data plane")]
     Lost,
@@ -121,7 +124,9 @@ impl Cause {
     #[must_use]
     pub fn why(&self) -> Why {
         match self {
+            // No answer in time that would still hold.
             Self::Timeout
+            | Self::Outdated
             | Self::Status {
                 code: Code::DeadlineExceeded,
                 ..

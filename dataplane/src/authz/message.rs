@@ -27,6 +27,9 @@ const CHECKS: u32 = 2;
 const METADATA: u32 = 1;
 const SESSION: u32 = 2;
 
+/// What a question that is put again is numbered higher. No session puts as many.
+const AGAIN: u64 = 1 << 40;
+
 /// An encoded [`v1::Session`], shared by all checks of the session.
 #[derive(Clone, Default)]
 pub struct SessionBytes(Bytes);
@@ -77,6 +80,18 @@ impl<H> Message<H> {
     /// the same body ask the same.
     pub fn body(&self) -> &Bytes {
         &self.body
+    }
+
+    /// Makes it a question of its own with the same content. The pair of session and number stands for one
+    /// decision for ever: by it, a service may know its answer. Numbers stay below 2^53, where JSON ends.
+    pub(super) fn renumber(&mut self) {
+        self.metadata.sequence = self.metadata.sequence.wrapping_add(AGAIN);
+    }
+
+    /// Its number within its session.
+    #[cfg(test)]
+    pub(super) fn sequence(&self) -> u64 {
+        self.metadata.sequence
     }
 
     /// The W3C trace context of the check's span.

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use super::{hook::HookKind, standing::Standing};
+use super::{epoch::Stamp, hook::HookKind, standing::Standing};
 
 /// Names one session within this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,6 +25,7 @@ pub(super) struct Account(u64);
 pub struct Seat {
     id: SeatId,
     account: AtomicU64,
+    stamp: Stamp,
     standings: Mutex<[Standing; HookKind::ALL.len()]>,
 }
 
@@ -37,6 +38,7 @@ impl Seat {
         Self {
             id: SeatId(NEXT.fetch_add(1, Ordering::Relaxed)),
             account: AtomicU64::new(keyed_hash(&("address", address))),
+            stamp: Stamp::default(),
             standings: Mutex::default(),
         }
     }
@@ -47,6 +49,12 @@ impl Seat {
             let account = keyed_hash(&("principal", principal));
             self.account.store(account, Ordering::Relaxed);
         }
+    }
+
+    /// The directives that concerned the session.
+    #[must_use]
+    pub fn stamp(&self) -> &Stamp {
+        &self.stamp
     }
 
     pub(super) fn id(&self) -> SeatId {

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 use tidegate_settings::text;
 
-use super::Permit;
+use super::{Control, Events, Permit};
 use crate::authz::Target;
 
 /// The authorization service.
@@ -37,6 +37,13 @@ pub struct Authz {
     /// Largest session state that the service may give to a session, at most 4 KiB.
     #[serde(with = "text::size")]
     pub max_session_state: usize,
+    /// Directives: sessions that the service ends, and the like.
+    pub control: Control,
+    /// What the service is told afterwards.
+    pub events: Events,
+    /// Sessions that end because nobody decided, per second and at once; the others wait, silenced, so that
+    /// an outage does not become a storm of reconnects.
+    pub failure_closes_per_second: u32,
     /// Checks that may wait for the service, per hook.
     pub queue_checks: usize,
     /// Bytes of checks that may wait for the service, per hook.
@@ -57,6 +64,9 @@ impl Default for Authz {
             subscribe: SubscribeHook::default(),
             permit: Permit::default(),
             max_session_state: 1024,
+            control: Control::default(),
+            events: Events::default(),
+            failure_closes_per_second: 50,
             queue_checks: 10_000,
             queue_bytes: 32 * 1024 * 1024,
         }

@@ -43,6 +43,9 @@ pub struct Limits {
     pub max_filter_wildcards: usize,
     /// Subscriptions of one connection.
     pub max_subscriptions: usize,
+    /// Bytes of the filters of these subscriptions: the gate remembers them, to ask about them again.
+    #[serde(with = "text::size")]
+    pub max_subscription_bytes: usize,
     /// User properties in one packet of a client.
     pub max_user_properties: usize,
     /// Bytes of the user properties in one packet of a client.
@@ -91,6 +94,7 @@ impl Default for Limits {
             max_topic_levels: gate.max_topic_levels,
             max_filter_wildcards: gate.max_filter_wildcards,
             max_subscriptions: gate.max_subscriptions,
+            max_subscription_bytes: gate.max_subscription_bytes,
             max_user_properties: gate.max_user_properties,
             max_user_property_bytes: gate.max_user_property_bytes,
             receive_maximum: gate.receive_maximum,

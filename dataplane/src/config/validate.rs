@@ -109,7 +109,9 @@ impl Checks<'_> {
                 return self.refuse(&key, target, "each endpoint once");
             }
         }
-        self.service_tls(targets.iter().any(Target::is_tls))
+        let companions = [&authz.control.endpoint, &authz.events.endpoint];
+        let mut all = targets.iter().chain(companions.into_iter().flatten());
+        self.service_tls(all.any(Target::is_tls))
     }
 
     /// Settings of TLS that would be of no use were meant to be of some.

@@ -40,6 +40,11 @@ impl Collector for Collected {
             |hook| &hook.checks_sent,
         )?;
         by_hook(
+            "authz_allows_outdated",
+            "Allows that were not used because a directive had overtaken them.",
+            |hook| &hook.outdated,
+        )?;
+        by_hook(
             "authz_lane_panics",
             "Panics of the lane: each is a bug.",
             |hook| &hook.panics,

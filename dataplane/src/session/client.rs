@@ -11,6 +11,7 @@ use tidegate_proto::v1;
 
 use crate::{
     authz::{Body, Hook, Identity, Message, PublishBody, Seat, SessionBytes, Who, hook},
+    events::SessionField,
     mount::Template,
 };
 
@@ -75,6 +76,11 @@ impl Client {
     /// The session, for the lanes.
     pub(super) fn seat(&self) -> &Arc<Seat> {
         &self.seat
+    }
+
+    /// The session, for those who hear of it afterwards.
+    pub(super) fn as_told(&self, with_state: bool) -> SessionField {
+        SessionField::new(&self.session, with_state)
     }
 
     /// The service has said who this is: every later check carries it.

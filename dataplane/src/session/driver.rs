@@ -15,7 +15,7 @@ use std::{
 
 use bytestring::ByteString;
 use futures_util::future::BoxFuture;
-use gatekeeper::{CloseReason, Gatekeeper, Side, Ticket, Upstream, Verdict};
+use gatekeeper::{CloseReason, Gatekeeper, ReasonCode, Side, Ticket, Upstream, Verdict};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::{Instant, Sleep, sleep_until, timeout},
@@ -23,7 +23,13 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::{
-    Origin, Shared, asks::Asks, client::Client, succession::Place, trace::Spans,
+    Origin, Shared,
+    asks::Asks,
+    client::Client,
+    duties::{Duties, Duty},
+    reports::Reports,
+    succession::Place,
+    trace::Spans,
     unsettled::Unsettled,
 };
 use crate::{
@@ -68,6 +74,9 @@ pub(super) struct Driver<S, D: Dial, U> {
     /// Waits for room in a lane to the service that is full; meanwhile the client is not read.
     lane: Option<Wait>,
     client: Client,
+    /// What the service wants of it.
+    duties: Duties,
+    reports: Reports,
     /// Where its topics begin at the broker.
     mount: Option<Arc<Template>>,
     spans: Spans,
@@ -87,6 +96,8 @@ enum Event<B> {
     Decided(Ticket, Box<Decision>),
     /// The attempt to reach the broker has ended.
     Dialled(io::Result<B>),
+    /// The service wants something of the session, or an end has its turn.
+    Duty(Duty),
     /// Something came in, or there is room again: look at what can be done.
     Progress,
     /// A timer ran out.
@@ -111,7 +122,10 @@ where
         let session_id = uuid::Uuid::new_v4().simple().to_string();
         let now = Instant::now();
         let spare_client_id = ByteString::from(format!("auto-{session_id}"));
+        let client = Client::new(session_id, origin);
         Self {
+            duties: Duties::new(&shared.oversight, client.seat(), client.who()),
+            reports: Reports::new(&shared.events),
             gate: Gatekeeper::new(Arc::clone(&origin.rules), spare_client_id, now.into_std()),
             client_leg: Leg::new(Side::Client, stream),
             broker_leg: None,
@@ -121,7 +135,7 @@ where
             dialling: None,
             asks: Asks::default(),
             lane: None,
-            client: Client::new(session_id, origin),
+            client,
             mount: origin.mount.clone(),
             spans: Spans::default(),
             unsettled: Unsettled::new(Arc::clone(&shared.metrics.packets)),
@@ -146,6 +160,7 @@ where
             let event = poll_fn(|cx| self.poll_event(cx, more)).await;
             self.handle(event);
             self.perform();
+            self.settle_recheck();
             if let Some(reason) = self.closed {
                 break reason;
             }
@@ -153,6 +168,7 @@ where
             tokio::task::coop::consume_budget().await;
         };
         self.spans.close(reason);
+        self.reports.closed(reason);
         self.shared.metrics.sessions.closed(reason);
         self.shared.log.closed(self.client.who(), &origin, reason);
         // Boxed: only a session that ends needs the room for it.
@@ -199,6 +215,9 @@ where
             return Poll::Ready(Event::Drain);
         }
         // What is rare comes before what a busy peer can make happen all the time.
+        if let Poll::Ready(duty) = self.duties.poll(&self.shared.oversight, cx) {
+            return Poll::Ready(Event::Duty(duty));
+        }
         if self.timer.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Event::Timeout);
         }
@@ -243,6 +262,7 @@ where
         }
         match event {
             Event::Progress => {}
+            Event::Duty(duty) => self.comply(duty),
             Event::Decided(ticket, decision) => {
                 if matches!(decision.verdict, Verdict::Unavailable(_)) {
                     self.catch_up();
@@ -324,10 +344,37 @@ where
     fn decided(&mut self, ticket: Ticket, decision: Decision) {
         if let Some(identity) = decision.identity {
             self.client.identify(identity);
+            if !self.duties.identify(self.client.who()) {
+                // It may be a directive to end it.
+                let code = ReasonCode::ADMINISTRATIVE_ACTION;
+                self.gate.handle_terminate(code, None, now());
+                return self.perform();
+            }
         }
         let at = decision.decided_at.into_std();
         self.gate.handle_verdict(ticket, decision.verdict, at);
         self.perform();
+    }
+
+    fn comply(&mut self, duty: Duty) {
+        match duty {
+            Duty::Terminate(farewell) => {
+                let (code, text) = (farewell.code, farewell.reason_string);
+                match farewell.at_once {
+                    true => self.gate.handle_terminate(code, text, now()),
+                    false => self.gate.handle_terminate_in_turn(code, text, now()),
+                }
+            }
+            Duty::Recheck => self.gate.handle_recheck(now()),
+            Duty::Close => self.gate.handle_permit(now()),
+        }
+    }
+
+    /// Lets the next session ask again, once this one has.
+    fn settle_recheck(&mut self) {
+        if self.duties.is_rechecking() && !self.gate.is_rechecking() {
+            self.duties.settle();
+        }
     }
 
     /// Writes what is left to both sides, and closes them.
@@ -335,6 +382,8 @@ where
         // Others may be waiting for the room that it was promised.
         self.lane = None;
         self.dialling = None;
+        // The next in line has its turn, and whoever ended it knows that it has.
+        self.duties = Duties::default();
         let client = self.client_leg.finish();
         let place = self.place.take();
         let broker = async {

@@ -28,6 +28,14 @@ pub(crate) fn abort(phase: Phase, reason: CloseReason, cx: &mut Context<'_>) -> 
     }
 }
 
+/// Ends a session because the service wants it, one of many: a live one in its turn.
+pub(crate) fn revoke_in_turn(phase: Phase, revocation: Revocation, cx: &mut Context<'_>) -> Phase {
+    match phase {
+        Phase::Live(live) => live.revoke_in_turn(revocation, cx),
+        phase => revoke(phase, revocation, cx),
+    }
+}
+
 /// Ends a session because the service wants it.
 pub(crate) fn revoke(phase: Phase, revocation: Revocation, cx: &mut Context<'_>) -> Phase {
     const REASON: CloseReason = CloseReason::Revoked;

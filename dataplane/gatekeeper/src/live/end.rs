@@ -74,12 +74,31 @@ impl Live {
         self.close(end, cx)
     }
 
+    /// Ends the session because the service wants it, one of many. Whoever waits for a permit already has
+    /// nothing to lose, and waits on.
+    pub(crate) fn revoke_in_turn(
+        self: Box<Self>,
+        revocation: Revocation,
+        cx: &mut Context<'_>,
+    ) -> Phase {
+        let end = End::revoked(revocation, self.explains);
+        match self.ending {
+            Ending::Open => self.await_permit(end, cx),
+            Ending::AwaitingPermit(_) => Phase::Live(self),
+            Ending::Leaving | Ending::Lingering { .. } => self.close(end, cx),
+        }
+    }
+
     /// Ends the session, or asks for the permit that such an end needs. Somebody who leaves anyway is
     /// not made to come back, and needs none.
-    pub(super) fn end(mut self: Box<Self>, end: End, cx: &mut Context<'_>) -> Phase {
-        if !end.reason.needs_permit() || !matches!(self.ending, Ending::Open) {
-            return self.close(end, cx);
+    pub(super) fn end(self: Box<Self>, end: End, cx: &mut Context<'_>) -> Phase {
+        match end.reason.needs_permit() && matches!(self.ending, Ending::Open) {
+            true => self.await_permit(end, cx),
+            false => self.close(end, cx),
         }
+    }
+
+    fn await_permit(mut self: Box<Self>, end: End, cx: &mut Context<'_>) -> Phase {
         self.give_up(cx);
         cx.actions.failure_close(end.reason);
         self.ending = Ending::AwaitingPermit(Box::new(end));

@@ -57,10 +57,19 @@ impl Live {
             return Phase::Live(self);
         }
         if self.resumed {
-            return self.revoke(Revocation::default(), cx);
+            // There may be thousands like it.
+            return self.revoke_in_turn(Revocation::default(), cx);
         }
         self.subscriptions.doubt();
         self.proceed(cx)
+    }
+
+    /// Whether something that stands is in question still, or is being left.
+    pub(crate) fn is_rechecking(&self) -> bool {
+        !matches!(self.ending, Ending::AwaitingPermit(_))
+            && (self.recheck.is_some()
+                || self.subscriptions.has_doubts()
+                || !self.withdrawals.is_empty())
     }
 
     /// Applies a verdict about one of them. Yields one that is about something else.

@@ -33,6 +33,11 @@ pub(super) struct Withdrawals {
 }
 
 impl Withdrawals {
+    /// Whether the broker has answered all of them.
+    pub(super) fn is_empty(&self) -> bool {
+        self.sent.is_empty()
+    }
+
     /// Whether a packet of the client waits for one of them.
     pub(super) fn hold_up_the_client(&self) -> bool {
         self.set_aside.is_some()

@@ -70,7 +70,9 @@ fn what_is_denied_is_left_and_the_rest_stays() {
         scene.is_quiet();
         scene.denies(tickets[1]);
         leaves(&mut scene, OWN, "b/#");
+        assert!(scene.is_rechecking());
         scene.broker_sends(&write::unsuback(version, OWN, 1));
+        assert!(!scene.is_rechecking());
         scene.is_quiet();
         // No packet, no fate.
         assert_eq!(scene.fate(tickets[0]), None);

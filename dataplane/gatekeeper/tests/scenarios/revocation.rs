@@ -5,7 +5,7 @@ use std::time::Duration;
 use gatekeeper::{Fate, Version};
 
 use crate::{
-    scene::{ALL, BOTH, Scene, disconnect},
+    scene::{ALL, BOTH, Scene, disconnect, publish},
     write::{self, Connect, text_property},
 };
 
@@ -206,5 +206,43 @@ fn the_will_is_published_or_not_as_the_operator_wants() {
             scene.client_gets_connack(if version == Version::V5 { 0x87 } else { 5 });
             scene.closes("revoked");
         }
+    }
+}
+
+/// One of many waits for its turn to hear of it, and is out of the game meanwhile.
+#[test]
+fn one_of_many_is_silenced_at_once_and_ended_in_its_turn() {
+    for version in ALL {
+        let mut scene = Scene::live(version);
+        scene.withholds_permits();
+        scene.client_publishes("a", 1, 1);
+        let ticket = scene.asks_publish("a");
+        scene.service_terminates_in_turn(0x87);
+        scene.cancels(ticket);
+        scene.wants_to_close("revoked");
+        assert_eq!(scene.fate(ticket), Some(Fate::Closed));
+        scene.allows(ticket);
+        scene.client_publishes("b", 0, 0);
+        scene.broker_sends(&publish(version, "c", 0, 0));
+        scene.service_terminates_in_turn(0x87);
+        scene.passes(Duration::from_secs(30));
+        scene.is_quiet();
+        scene.permit_comes();
+        scene.closes_with("revoked", 0x87);
+    }
+}
+
+/// Before its CONNACK a session is none yet: it is refused at once.
+#[test]
+fn one_of_many_that_is_only_beginning_needs_no_turn() {
+    for version in ALL {
+        let mut scene = Scene::new(version);
+        scene.withholds_permits();
+        scene.client_sends(&Connect::default().write(version));
+        let ticket = scene.asks_connect();
+        scene.service_terminates_in_turn(0x87);
+        scene.cancels(ticket);
+        scene.client_gets_connack(if version == Version::V5 { 0x87 } else { 5 });
+        scene.closes("revoked");
     }
 }

@@ -217,6 +217,14 @@ impl Scene {
         self.calls(|gate, now| gate.handle_terminate(ReasonCode::new(code), reason, now));
     }
 
+    pub(crate) fn service_terminates_in_turn(&mut self, code: u8) {
+        self.calls(|gate, now| gate.handle_terminate_in_turn(ReasonCode::new(code), None, now));
+    }
+
+    pub(crate) fn is_rechecking(&self) -> bool {
+        self.gate.is_rechecking()
+    }
+
     pub(crate) fn service_wants_a_recheck(&mut self) {
         self.calls(Gatekeeper::handle_recheck);
     }

@@ -8,14 +8,14 @@ const JITTER: f64 = 0.2;
 
 /// Pauses that double from failure to failure.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     first: Duration,
     longest: Duration,
     next: Duration,
 }
 
 impl Backoff {
-    pub(super) fn new(first: Duration, longest: Duration) -> Self {
+    pub(crate) fn new(first: Duration, longest: Duration) -> Self {
         Self {
             first,
             longest,
@@ -24,12 +24,12 @@ impl Backoff {
     }
 
     /// The next attempt is as good as the first.
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.next = self.first;
     }
 
     /// The pause after a failure.
-    pub(super) fn pause(&mut self) -> Duration {
+    pub(crate) fn pause(&mut self) -> Duration {
         let pause = self.next;
         self.next = (self.next * 2).min(self.longest);
         jittered(pause)
@@ -37,7 +37,7 @@ impl Backoff {
 }
 
 /// The pause, give or take a fifth.
-pub(in crate::authz) fn jittered(pause: Duration) -> Duration {
+pub(crate) fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(1.0 - JITTER + 2.0 * JITTER * fastrand::f64())
 }
 

@@ -3,7 +3,10 @@
 //! A change that is not permitted, or plainly not MQTT, makes the allow a failure. What takes the
 //! packet to tell (its version, its size, the result as a whole) is left to the gatekeeper.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::{
+    num::{NonZeroU32, NonZeroU64},
+    time::{Duration, Instant, SystemTime},
+};
 
 use bytestring::ByteString;
 use gatekeeper::{Allow, PublishChanges, QoS, Secret, SubscribeChanges, UserProperty, topic};
@@ -41,7 +44,6 @@ pub(in crate::authz) fn grant_connect(
         limits,
     } = allow;
     let permitted = &rules.mutations;
-    let has_limits = limits.is_some_and(|limits| limits != v1::SessionLimits::default());
     #[rustfmt::skip]
     refuse_unpermitted(&[
         (broker_client_id.is_some(), permitted.broker_client_id, "broker_client_id"),
@@ -50,8 +52,6 @@ pub(in crate::authz) fn grant_connect(
         (drop_will, permitted.drop_will, "drop_will"),
         (max_session_expiry_seconds.is_some(), permitted.session_expiry, "max_session_expiry_seconds"),
         (force_clean_start, permitted.force_clean_start, "force_clean_start"),
-        // To ignore a limit would fail open.
-        (has_limits, false, "limits"),
     ])?;
     let client_id_fits = |id: &String| !id.is_empty() && is_mqtt_string(id);
     #[rustfmt::skip]
@@ -76,13 +76,30 @@ pub(in crate::authz) fn grant_connect(
         // The listener's, not the service's; known when it is known who this is.
         mount: None,
         expires_at: expires_at.map(expiry).transpose()?,
-        limits: gatekeeper::SessionLimits::default(),
+        limits: limits.map(narrowed).unwrap_or_default(),
     };
     let identity = Identity {
         principal,
         session_state,
     };
     Ok((Allow::Connect(Box::new(allow)), Some(identity)))
+}
+
+/// Quotas need no permission: they only narrow what the operator allows.
+fn narrowed(limits: v1::SessionLimits) -> gatekeeper::SessionLimits {
+    let v1::SessionLimits {
+        publish_per_second,
+        publish_bytes_per_second,
+        max_subscriptions,
+        max_packet_size,
+    } = limits;
+    // Zero: no opinion.
+    gatekeeper::SessionLimits {
+        publish_per_second: NonZeroU32::new(publish_per_second),
+        publish_bytes_per_second: NonZeroU64::new(publish_bytes_per_second),
+        max_subscriptions: NonZeroU32::new(max_subscriptions),
+        max_packet_size: NonZeroU32::new(max_packet_size),
+    }
 }
 
 /// What an allow of PUBLISH, or of a will, grants.

@@ -40,6 +40,11 @@ impl Checks<'_> {
                 return self.refuse(key, &format!("{time:?}"), "more than 0s and at most 24h");
             }
         }
+        let silence = config.authz.control.silence;
+        if silence < Duration::from_secs(1) || silence > Duration::from_secs(3600) {
+            let found = text::duration::format(silence);
+            return self.refuse("authz.control.silence", &found, "1s to 1h");
+        }
         let intervals: [(&str, Option<Duration>, u64); 3] = [
             (
                 "limits.max_keep_alive",
@@ -69,7 +74,7 @@ impl Checks<'_> {
         let limits = &self.config.limits;
         let authz = &self.config.authz;
         let packet_size = 64..=MAX_MQTT_PACKET;
-        let ranges: [(&str, usize, RangeInclusive<usize>); 20] = [
+        let ranges: [(&str, usize, RangeInclusive<usize>); 25] = [
             ("limits.max_connections", limits.max_connections, 1..=MAX_CONNECTIONS),
             ("limits.max_undecided_per_address", limits.max_undecided_per_address, 1..=MAX_CONNECTIONS),
             ("limits.max_connect_size", limits.max_connect_size, packet_size.clone()),
@@ -81,10 +86,15 @@ impl Checks<'_> {
             ("limits.max_topic_levels", limits.max_topic_levels, 1..=65_536),
             ("limits.max_filter_wildcards", limits.max_filter_wildcards, 0..=MAX_TWO_BYTES),
             ("limits.max_subscriptions", limits.max_subscriptions, 1..=100_000),
+            ("limits.max_subscription_bytes", limits.max_subscription_bytes, 1024..=1024 * 1024 * 1024),
             ("limits.max_user_properties", limits.max_user_properties, 0..=MAX_TWO_BYTES),
             ("limits.max_user_property_bytes", limits.max_user_property_bytes, 0..=MAX_MQTT_PACKET),
             ("limits.receive_maximum", limits.receive_maximum.into(), 1..=MAX_TWO_BYTES),
             ("limits.max_inflight", limits.max_inflight, 1..=MAX_TWO_BYTES),
+            ("authz.failure_closes_per_second", per_second(authz.failure_closes_per_second), 1..=1_000_000),
+            ("authz.control.terminations_per_second", per_second(authz.control.terminations_per_second), 1..=1_000_000),
+            ("authz.events.queue_events", authz.events.queue_events, 1..=10_000_000),
+            ("authz.events.queue_bytes", authz.events.queue_bytes, 64 * 1024..=usize::MAX),
             ("authz.queue_checks", authz.queue_checks, 1..=10_000_000),
             ("authz.max_session_state", authz.max_session_state, 0..=4096),
             ("authz.queue_bytes", authz.queue_bytes, 64 * 1024..=usize::MAX),
@@ -99,4 +109,8 @@ impl Checks<'_> {
         }
         Ok(())
     }
+}
+
+fn per_second(rate: u32) -> usize {
+    usize::try_from(rate).unwrap_or(usize::MAX)
 }

@@ -46,6 +46,7 @@ where
                 Action::Note(Event::Connected { session_present }) => {
                     self.spans.connected();
                     self.unsettled.connected();
+                    self.reports.connected(&self.client);
                     let who = self.client.who();
                     debug!(
                         session = who.session_id,
@@ -58,10 +59,17 @@ where
                 Action::Note(Event::Settled(ticket, fate)) => {
                     self.spans.settle(ticket, fate);
                     self.unsettled.settle(ticket, fate);
+                    self.reports.settled(ticket, fate);
                 }
-                Action::Note(Event::Subscribed { .. } | Event::Unsubscribed { .. }) => {}
-                // No budget yet: the permit is always there.
-                Action::FailureClose(_) => self.gate.handle_permit(now()),
+                Action::Note(Event::Subscribed { filter, qos }) => {
+                    self.reports.subscribed(filter, qos);
+                }
+                Action::Note(Event::Unsubscribed { filter }) => self.reports.unsubscribed(filter),
+                Action::FailureClose(reason) => {
+                    if self.duties.may_close(reason, &self.shared.oversight) {
+                        self.gate.handle_permit(now());
+                    }
+                }
                 Action::Note(Event::Undeliverable) => {
                     self.shared.metrics.deliveries_dropped.inc();
                 }
@@ -125,6 +133,7 @@ where
             Question::Connect(connect) => {
                 self.unsettled.asked(ticket, HookKind::Connect);
                 let message = self.client.connect_check(ticket, *connect);
+                self.duties.name(self.client.who());
                 self.send::<hook::Connect>(ticket, message, span, ByteString::new());
             }
             Question::Will(will) => {
@@ -136,6 +145,7 @@ where
             }
             Question::Publish(publish) => {
                 self.unsettled.asked(ticket, HookKind::Publish);
+                self.reports.asked(ticket, &publish);
                 let topic = publish.topic.clone();
                 let origin = v1::PublishOrigin::Client;
                 let message = self.client.publish_check(ticket, publish, origin);

@@ -203,17 +203,28 @@ fn what_a_connect_is_changed_into_is_mqtt() {
 
 #[test]
 fn limits_of_a_session_are_not_ignored() {
-    let allow = |limits| v1::ConnectAllow {
-        limits: Some(limits),
-        ..v1::ConnectAllow::default()
+    let granted = |limits| {
+        let allow = v1::ConnectAllow {
+            limits: Some(limits),
+            ..v1::ConnectAllow::default()
+        };
+        connect(allow).unwrap().limits
     };
-    assert!(connect(allow(SessionLimits::default())).is_ok());
+    let none = gatekeeper::SessionLimits::default();
+    assert_eq!(granted(SessionLimits::default()), none);
     let limits = SessionLimits {
-        max_subscriptions: 1,
-        ..SessionLimits::default()
+        publish_per_second: 1,
+        publish_bytes_per_second: 2,
+        max_subscriptions: 3,
+        max_packet_size: 4,
     };
-    let refused = Err(Cause::MutationNotPermitted("limits"));
-    assert_eq!(connect(allow(limits)), refused);
+    let expected = gatekeeper::SessionLimits {
+        publish_per_second: NonZeroU32::new(1),
+        publish_bytes_per_second: NonZeroU64::new(2),
+        max_subscriptions: NonZeroU32::new(3),
+        max_packet_size: NonZeroU32::new(4),
+    };
+    assert_eq!(granted(limits), expected);
 }
 
 #[test]
