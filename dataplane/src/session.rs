@@ -62,19 +62,17 @@ pub struct Shared<D> {
 ///
 /// `undecided` is dropped when the CONNECT is decided, or the connection ends before; it may hold a
 /// permit. `drain` asks the session to end.
-pub async fn serve<S, D, U>(
+pub fn serve<S, D, U>(
     stream: S,
     origin: Origin,
     shared: Arc<Shared<D>>,
     undecided: U,
     drain: CancellationToken,
-) -> CloseReason
+) -> impl Future<Output = CloseReason> + Send
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
     D: Dial,
     U: Send,
 {
-    let driver = Driver::new(stream, &origin, shared, undecided, drain);
-    // Boxed: the set-up of a session is larger than what an idle one has to keep.
-    Box::pin(driver.run(origin)).await
+    Box::new(Driver::new(stream, &origin, shared, undecided, drain)).run(origin)
 }

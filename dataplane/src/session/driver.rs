@@ -148,8 +148,9 @@ where
         }
     }
 
-    /// Runs to the end of the session.
-    pub(super) async fn run(mut self, origin: Origin) -> CloseReason {
+    /// Runs to the end of the session. Boxed, because a future that takes something by value has room for it
+    /// twice: once for the argument, once for what it does with it.
+    pub(super) async fn run(mut self: Box<Self>, origin: Origin) -> CloseReason {
         let reason = loop {
             let more = self.take_frames();
             self.perform();
@@ -171,8 +172,8 @@ where
         self.reports.closed(reason);
         self.shared.metrics.sessions.closed(reason);
         self.shared.log.closed(self.client.who(), &origin, reason);
-        // Boxed: only a session that ends needs the room for it.
-        Box::pin(self.finish()).await;
+        // Only a session that ends needs the room for it.
+        Box::pin((*self).finish()).await;
         reason
     }
 
