@@ -146,10 +146,27 @@ impl Queue {
         });
     }
 
+    /// The packet that this question is about: the last one that came with it or before it. Most answers are
+    /// for the head of the line, and searching a long one costs more than all that is done with them.
+    fn asking(&mut self, ticket: Ticket) -> Option<&mut Entry> {
+        let is_head = self.entries.get(1).is_none_or(|next| next.ticket > ticket)
+            && self
+                .entries
+                .front()
+                .is_some_and(|head| head.ticket <= ticket);
+        let at = match is_head {
+            true => 0,
+            false => self
+                .entries
+                .partition_point(|entry| entry.ticket <= ticket)
+                .checked_sub(1)?,
+        };
+        self.entries.get_mut(at)
+    }
+
     /// Brings the answer to the question. One that nobody waits for is forgotten.
     pub(crate) fn settle(&mut self, ticket: Ticket, verdict: Verdict, now: Instant) {
-        let after = self.entries.partition_point(|entry| entry.ticket <= ticket);
-        let Some(entry) = after.checked_sub(1).and_then(|at| self.entries.get_mut(at)) else {
+        let Some(entry) = self.asking(ticket) else {
             return;
         };
         match &mut entry.packet {

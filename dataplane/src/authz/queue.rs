@@ -30,6 +30,9 @@ use super::{
 /// Checks of one session that are taken before it is the next one's turn.
 const TURN: usize = 32;
 
+/// Empty lines that are kept: about a megabyte of them.
+const SPARE: usize = 64;
+
 /// Checks that may wait in any case, however slow the service is.
 const LEAST: usize = 256;
 
@@ -56,6 +59,8 @@ struct State<H: Hook> {
     /// Checks that have waited longer mean that the room is too large.
     patience: Duration,
     flows: ById<SeatId, Flow<H>>,
+    /// Lines of sessions that left, for those that come: under load they come and go with every burst.
+    spare: Vec<VecDeque<Item<H>>>,
     /// Those that were quiet until now.
     fresh: VecDeque<SeatId>,
     /// Those that take turns. Some may have nothing any more.
@@ -121,6 +126,7 @@ impl<H: Hook> Queue<H> {
                 room: Room::new(max_checks, max_bytes),
                 patience,
                 flows: ById::default(),
+                spare: Vec::new(),
                 fresh: VecDeque::new(),
                 busy: VecDeque::new(),
                 apart: VecDeque::new(),
@@ -360,7 +366,7 @@ impl<H: Hook> State<H> {
             Flow {
                 account,
                 seat,
-                items: VecDeque::new(),
+                items: self.spare.pop().unwrap_or_default(),
                 ring,
                 taken: 0,
             }
@@ -421,7 +427,7 @@ impl<H: Hook> State<H> {
             let leaves = is_empty && (ring == Ring::Busy || self.order != Order::Turns);
             self.ring(ring).pop_front();
             match (leaves, goes_apart && !is_empty) {
-                (true, _) => drop(self.flows.remove(&id)),
+                (true, _) => self.retire(id),
                 (false, true) => self.move_apart(id),
                 (false, false) => {
                     if let Some(flow) = self.flows.get_mut(&id) {
@@ -433,6 +439,16 @@ impl<H: Hook> State<H> {
             if batch.is_full() {
                 return;
             }
+        }
+    }
+
+    /// A session has nothing more. Its line is kept, unless it is a long one or there are enough.
+    fn retire(&mut self, id: SeatId) {
+        if let Some(flow) = self.flows.remove(&id)
+            && flow.items.capacity() <= 2 * TURN
+            && self.spare.len() < SPARE
+        {
+            self.spare.push(flow.items);
         }
     }
 
