@@ -55,7 +55,7 @@ const DECISIONS_PER_TURN: usize = 128;
 
 /// How long after packets came a session looks whether it can give back the memory they needed. A busy one
 /// makes it anew as often, and no oftener.
-const REST_AFTER: Duration = Duration::from_secs(1);
+const REST_AFTER: Duration = Duration::from_millis(100);
 
 /// How long a timer runs that nobody set.
 const FAR_AWAY: Duration = Duration::from_secs(3600);

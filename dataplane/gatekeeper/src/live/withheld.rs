@@ -9,12 +9,13 @@ use crate::question::QoS;
 
 use self::turns::{Turns, Whose};
 
-/// What was kept from the client, and when the gate has to acknowledge it.
+/// What was kept from the client, and when the gate has to acknowledge it. `None`: nothing can ever be kept
+/// from this client, and nothing has to be remembered of what it gets.
 #[derive(Debug)]
-pub(super) struct Withheld {
-    /// Whether anything can ever be kept from this client. If not, nothing has to be remembered of
-    /// what it gets.
-    possible: bool,
+pub(super) struct Withheld(Option<Box<Account>>);
+
+#[derive(Debug, Default)]
+struct Account {
     /// QoS 2 deliveries that the client did not get: their PUBREL is answered by the gate. There are
     /// never more of them than identifiers.
     unreleased: HashSet<NonZeroU16>,
@@ -24,42 +25,42 @@ pub(super) struct Withheld {
 impl Withheld {
     /// `possible` tells whether a delivery with QoS above 0 may be kept from this client.
     pub(super) fn new(possible: bool) -> Self {
-        Self {
-            possible,
-            unreleased: HashSet::new(),
-            turns: Turns::default(),
-        }
+        Self(possible.then(Box::default))
     }
 
     /// A delivery goes to the client.
     pub(super) fn delivers(&mut self, qos: QoS, id: NonZeroU16) {
-        if self.possible {
+        if let Some(account) = &mut self.0 {
             // A new message under the identifier of one that the broker never released.
-            self.unreleased.remove(&id);
-            self.turns.take(qos, id, Whose::Client);
+            account.unreleased.remove(&id);
+            account.turns.take(qos, id, Whose::Client);
         }
     }
 
     /// A delivery is kept from the client.
     pub(super) fn withholds(&mut self, qos: QoS, id: NonZeroU16) {
+        let account = self.0.get_or_insert_default();
         if qos == QoS::ExactlyOnce {
-            self.unreleased.insert(id);
+            account.unreleased.insert(id);
         }
-        self.turns.take(qos, id, Whose::Gate);
+        account.turns.take(qos, id, Whose::Gate);
     }
 
     /// The client has sent the broker its PUBACK or PUBREC.
     pub(super) fn acknowledged(&mut self, qos: QoS, id: NonZeroU16) {
-        self.turns.passed(qos, id);
+        if let Some(account) = &mut self.0 {
+            account.turns.passed(qos, id);
+        }
     }
 
     /// The delivery that the gate has to acknowledge now.
     pub(super) fn next_to_acknowledge(&mut self, qos: QoS) -> Option<NonZeroU16> {
-        self.turns.next(qos)
+        self.0.as_mut()?.turns.next(qos)
     }
 
     /// The broker releases a delivery. Tells whether it was withheld.
     pub(super) fn releases(&mut self, id: NonZeroU16) -> bool {
-        self.unreleased.remove(&id)
+        let account = self.0.as_mut();
+        account.is_some_and(|account| account.unreleased.remove(&id))
     }
 }
