@@ -74,5 +74,5 @@ where
     D: Dial,
     U: Send,
 {
-    Box::new(Driver::new(stream, &origin, shared, undecided, drain)).run(origin)
+    Box::new(Driver::new(stream, origin, shared, undecided, drain)).run()
 }

@@ -35,7 +35,6 @@ use super::{
 use crate::{
     authz::{Decision, Wait},
     framing::Leg,
-    mount::Template,
     upstream::Dial,
 };
 
@@ -77,8 +76,7 @@ pub(super) struct Driver<S, D: Dial, U> {
     /// What the service wants of it.
     duties: Duties,
     reports: Reports,
-    /// Where its topics begin at the broker.
-    mount: Option<Arc<Template>>,
+    origin: Origin,
     spans: Spans,
     unsettled: Unsettled,
     timer: Pin<Box<Sleep>>,
@@ -114,7 +112,7 @@ where
 {
     pub(super) fn new(
         stream: S,
-        origin: &Origin,
+        origin: Origin,
         shared: Arc<Shared<D>>,
         undecided: U,
         drain: CancellationToken,
@@ -122,7 +120,7 @@ where
         let session_id = uuid::Uuid::new_v4().simple().to_string();
         let now = Instant::now();
         let spare_client_id = ByteString::from(format!("auto-{session_id}"));
-        let client = Client::new(session_id, origin);
+        let client = Client::new(session_id, &origin);
         Self {
             duties: Duties::new(&shared.oversight, client.seat(), client.who()),
             reports: Reports::new(&shared.events),
@@ -136,7 +134,7 @@ where
             asks: Asks::default(),
             lane: None,
             client,
-            mount: origin.mount.clone(),
+            origin,
             spans: Spans::default(),
             unsettled: Unsettled::new(Arc::clone(&shared.metrics.packets)),
             timer: Box::pin(sleep_until(now + FAR_AWAY)),
@@ -150,7 +148,7 @@ where
 
     /// Runs to the end of the session. Boxed, because a future that takes something by value has room for it
     /// twice: once for the argument, once for what it does with it.
-    pub(super) async fn run(mut self: Box<Self>, origin: Origin) -> CloseReason {
+    pub(super) async fn run(mut self: Box<Self>) -> CloseReason {
         let reason = loop {
             let more = self.take_frames();
             self.perform();
@@ -171,7 +169,8 @@ where
         self.spans.close(reason);
         self.reports.closed(reason);
         self.shared.metrics.sessions.closed(reason);
-        self.shared.log.closed(self.client.who(), &origin, reason);
+        let who = self.client.who();
+        self.shared.log.closed(who, &self.origin, reason);
         // Only a session that ends needs the room for it.
         Box::pin((*self).finish()).await;
         reason

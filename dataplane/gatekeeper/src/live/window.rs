@@ -20,11 +20,14 @@ use crate::{
 /// Deliveries that may wait.
 const MAX_HELD: usize = 1024;
 
-/// What the client has to acknowledge, and what it gets then.
+/// What the client has to acknowledge, and what it gets then. `None`: as much as there are identifiers, so
+/// that nothing has to be counted, and nothing waits.
 #[derive(Debug)]
-pub(super) struct Window {
-    /// `None`: as many as there are identifiers, so that nothing has to be counted.
-    maximum: Option<usize>,
+pub(super) struct Window(Option<Box<Counted>>);
+
+#[derive(Debug)]
+struct Counted {
+    maximum: usize,
     /// Deliveries that the client has not answered for good.
     outstanding: HashSet<NonZeroU16>,
     held: VecDeque<(Delivery, Instant)>,
@@ -55,19 +58,46 @@ pub(super) enum Turn {
 impl Window {
     /// For a client with this Receive Maximum, if it has one.
     pub(super) fn new(maximum: Option<u16>) -> Self {
-        Self {
-            maximum: maximum
-                .filter(|maximum| *maximum < u16::MAX)
-                .map(usize::from),
-            outstanding: HashSet::new(),
-            held: VecDeque::new(),
-            held_bytes: 0,
-        }
+        let maximum = maximum.filter(|maximum| *maximum < u16::MAX);
+        Self(maximum.map(|maximum| {
+            Box::new(Counted {
+                maximum: maximum.into(),
+                outstanding: HashSet::new(),
+                held: VecDeque::new(),
+                held_bytes: 0,
+            })
+        }))
     }
 
     /// The broker has sent a delivery. What waits is bounded by number, and by `max_bytes` and one
     /// packet.
     pub(super) fn offer(&mut self, delivery: Delivery, max_bytes: usize, now: Instant) -> Turn {
+        match &mut self.0 {
+            None => Turn::Now(delivery.bytes),
+            Some(counted) => counted.offer(delivery, max_bytes, now),
+        }
+    }
+
+    /// The client has answered a delivery, or a part of it. The flow is over with a PUBACK, a PUBCOMP,
+    /// or a PUBREC that refuses (§4.9).
+    pub(super) fn acknowledged(&mut self, ack: &Ack) {
+        let is_over = match ack.kind {
+            PacketType::Puback | PacketType::Pubcomp => true,
+            _ => ack.code.is_refusal(),
+        };
+        if let Some(counted) = self.0.as_mut().filter(|_| is_over) {
+            counted.outstanding.remove(&ack.packet_id);
+        }
+    }
+
+    /// What the client may get now of what has waited.
+    pub(super) fn next(&mut self, now: Instant) -> Option<Bytes> {
+        self.0.as_mut()?.next(now)
+    }
+}
+
+impl Counted {
+    fn offer(&mut self, delivery: Delivery, max_bytes: usize, now: Instant) -> Turn {
         if self.held.is_empty() && self.lets_out(delivery.id) {
             return Turn::Now(delivery.bytes);
         }
@@ -81,20 +111,7 @@ impl Window {
         Turn::Later
     }
 
-    /// The client has answered a delivery, or a part of it. The flow is over with a PUBACK, a PUBCOMP,
-    /// or a PUBREC that refuses (§4.9).
-    pub(super) fn acknowledged(&mut self, ack: &Ack) {
-        let is_over = match ack.kind {
-            PacketType::Puback | PacketType::Pubcomp => true,
-            _ => ack.code.is_refusal(),
-        };
-        if is_over {
-            self.outstanding.remove(&ack.packet_id);
-        }
-    }
-
-    /// What the client may get now of what has waited.
-    pub(super) fn next(&mut self, now: Instant) -> Option<Bytes> {
+    fn next(&mut self, now: Instant) -> Option<Bytes> {
         let id = self.held.front()?.0.id;
         if !self.lets_out(id) {
             return None;
@@ -106,10 +123,10 @@ impl Window {
 
     /// Whether it may go to the client, to whom it counts then. What is sent again counts once.
     fn lets_out(&mut self, id: Option<NonZeroU16>) -> bool {
-        let (Some(maximum), Some(id)) = (self.maximum, id) else {
+        let Some(id) = id else {
             return true;
         };
-        let fits = self.outstanding.len() < maximum || self.outstanding.contains(&id);
+        let fits = self.outstanding.len() < self.maximum || self.outstanding.contains(&id);
         fits && {
             self.outstanding.insert(id);
             true

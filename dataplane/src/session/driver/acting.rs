@@ -180,7 +180,7 @@ where
             who: Arc::clone(self.client.who()),
             topic,
             mount: match H::KIND {
-                HookKind::Connect => self.mount.clone(),
+                HookKind::Connect => self.origin.mount.clone(),
                 HookKind::Will | HookKind::Publish | HookKind::Subscribe => None,
             },
         };
