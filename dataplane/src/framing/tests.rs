@@ -59,6 +59,7 @@ async fn an_idle_leg_keeps_no_buffers() {
             .unwrap();
     };
     tokio::join!(writing, reading);
+    leg.rest();
     assert_eq!(leg.input.capacity() + leg.output.tail.capacity(), 0);
 }
 

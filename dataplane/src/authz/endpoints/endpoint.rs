@@ -24,7 +24,9 @@ use crate::authz::counters::EndpointCounters;
 /// Longest life of a connection on which nothing is heard. A frozen service wakes up to the
 /// connections that were made in vain meanwhile; there should be few.
 const MAX_PATIENCE: Duration = Duration::from_secs(30);
-const MIN_PATIENCE: Duration = Duration::from_secs(1);
+/// The shortest: the time of a PUBLISH, less what it takes to connect, so that the first check that hears
+/// nothing is the last one.
+const MIN_PATIENCE: Duration = Duration::from_millis(800);
 
 /// Failed attempts to connect in a row after which calls no longer wait for the next one.
 const LASTING: u32 = 5;
