@@ -208,16 +208,15 @@ impl Drop for Wait {
     }
 }
 
+/// A check that is put once, whatever comes of it.
+type Asked = throttle::ResponseFuture<deadline::ResponseFuture<Reply>>;
+
 /// A check under way. `Unpin`, so that a session can keep a queue of them.
 #[derive(Debug)]
 #[must_use = "a check whose future is dropped is cancelled"]
 pub struct AskFuture {
     inner: fail_closed::ResponseFuture<
-        observe::ResponseFuture<
-            mount::ResponseFuture<
-                current::ResponseFuture<throttle::ResponseFuture<deadline::ResponseFuture<Reply>>>,
-            >,
-        >,
+        observe::ResponseFuture<mount::ResponseFuture<current::ResponseFuture<Asked>>>,
     >,
 }
 

@@ -1,6 +1,7 @@
 //! An authorization service that answers as a closure says, wrong answers included.
 
 mod answer;
+mod companions;
 mod hooks;
 
 use std::{
@@ -16,6 +17,8 @@ use tidegate_proto::v1::{
     AuthorizePublishResponse, AuthorizeSubscribeRequest, AuthorizeSubscribeResponse,
     GetCapabilitiesRequest, GetCapabilitiesResponse,
     authorization_service_server::{AuthorizationService, AuthorizationServiceServer},
+    control_service_server::ControlServiceServer,
+    event_service_server::EventServiceServer,
 };
 use tokio::runtime::{Builder, Runtime};
 use tonic::{
@@ -25,6 +28,8 @@ use tonic::{
 };
 
 pub use answer::{Answer, Hold};
+use companions::Companions;
+pub use companions::{choosing, directive, heartbeat};
 use hooks::Ask;
 pub use hooks::{Change, Check, Hook};
 
@@ -35,6 +40,7 @@ use crate::wait::eventually;
 pub struct Scripted {
     address: SocketAddr,
     script: Arc<Script>,
+    companions: Arc<Companions>,
     /// A runtime of its own, so that stopping it breaks its connections as a crash does.
     running: Option<Runtime>,
 }
@@ -73,6 +79,7 @@ impl Scripted {
                 policy: Mutex::new(Arc::new(|_| Answer::Allow)),
                 record: Mutex::default(),
             }),
+            companions: Arc::default(),
             running: None,
         };
         service.restart();
@@ -154,9 +161,13 @@ impl Scripted {
             .with_nodelay(Some(true));
         self.address = incoming.local_addr().expect("a bound listener");
         let service = AuthorizationServiceServer::from_arc(Arc::clone(&self.script));
+        let control = ControlServiceServer::from_arc(Arc::clone(&self.companions));
+        let events = EventServiceServer::from_arc(Arc::clone(&self.companions));
         runtime.spawn(async move {
             let server = Server::builder()
                 .add_service(service)
+                .add_service(control)
+                .add_service(events)
                 .serve_with_incoming(incoming);
             server.await.expect("the scripted service serves");
         });

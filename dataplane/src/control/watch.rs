@@ -233,3 +233,69 @@ impl From<&tonic::Status> for End {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn invalidate() -> Directive {
+        Directive::Invalidate(Selector::All)
+    }
+
+    fn recheck() -> Directive {
+        Directive::Recheck(Selector::All)
+    }
+
+    fn opening(resume_token: &str) -> Opening {
+        let mut position = Position::default();
+        position.reached(resume_token.to_owned());
+        position.opening()
+    }
+
+    fn is_lost(resume_token: &str, directives: &[Directive]) -> bool {
+        let mut opening = opening(resume_token);
+        let mut signs = directives
+            .iter()
+            .map(|directive| opening.is_lost(directive));
+        signs.any(|sign| sign)
+    }
+
+    #[test]
+    fn a_position_is_lost_if_everything_is_taken_back_first() {
+        let some = Directive::Recheck(Selector::Client("c".to_owned()));
+        assert!(is_lost("7", &[invalidate(), recheck()]));
+        assert!(is_lost(
+            "7",
+            &[Directive::Heartbeat, recheck(), invalidate()]
+        ));
+        assert!(!is_lost("", &[invalidate(), recheck()]), "there was none");
+        assert!(!is_lost("7", &[some, invalidate(), recheck()]), "later");
+        assert!(!is_lost(
+            "7",
+            &[invalidate(), Directive::Unknown, recheck()]
+        ));
+        assert!(!is_lost("7", &[recheck()]));
+    }
+
+    #[test]
+    fn a_position_is_told_once() {
+        let mut opening = opening("7");
+        assert!(!opening.is_lost(&invalidate()));
+        assert!(opening.is_lost(&recheck()));
+        assert!(!opening.is_lost(&recheck()));
+    }
+
+    #[test]
+    fn a_watch_after_another_has_a_gap_if_there_is_no_position() {
+        let mut position = Position::default();
+        assert!(!position.opening().has_gap, "the first");
+        assert!(position.opening().has_gap);
+        position.reached("7".to_owned());
+        assert!(!position.opening().has_gap);
+        // A service that names none does not take the last one back.
+        position.reached(String::new());
+        assert_eq!(position.resume_token, "7");
+        position.reached("x".repeat(MAX_TOKEN + 1));
+        assert!(position.opening().has_gap);
+    }
+}

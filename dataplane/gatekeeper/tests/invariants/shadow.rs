@@ -325,7 +325,10 @@ impl Shadow {
     fn waits(&mut self, reason: CloseReason) -> Checked {
         ensure!(self.waits_for_permit.is_none(), "a second permit is wanted");
         ensure!(
-            self.fatal.is_some_and(|(cause, _)| cause == reason),
+            match reason {
+                CloseReason::Revoked => self.told.recheck && self.resumed,
+                reason => self.fatal.is_some_and(|(cause, _)| cause == reason),
+            },
             "{reason:?} is to end the session without a cause"
         );
         ensure!(!self.leaves_anyway(), "somebody who leaves has to wait");

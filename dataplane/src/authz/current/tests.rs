@@ -9,8 +9,11 @@ use tokio_test::{assert_pending, assert_ready, task};
 use super::*;
 use crate::authz::{Identity, hook, testing};
 
+/// Questions, and whom to tell.
+type Open<H> = Vec<(Check<H>, oneshot::Sender<Outcome>)>;
+
 /// A service that is answered by hand.
-struct Desk<H: Hook>(Arc<Mutex<Vec<(Check<H>, oneshot::Sender<Outcome>)>>>);
+struct Desk<H: Hook>(Arc<Mutex<Open<H>>>);
 
 impl<H: Hook> Clone for Desk<H> {
     fn clone(&self) -> Self {

@@ -34,8 +34,8 @@ impl Shadow {
             "{reason:?} without a cause"
         );
         let expected = match self.live {
-            true => self.farewell_live(reason),
-            false => self.farewell_opening(reason),
+            true => self.farewell_live(reason, input),
+            false => self.farewell_opening(reason, input),
         };
         // The one that began a session does not end it.
         let connack = self.handshake.connack.as_deref().filter(|_| !self.live);
@@ -71,7 +71,7 @@ impl Shadow {
         Ok(())
     }
 
-    fn farewell_live(&self, reason: CloseReason) -> Farewell {
+    fn farewell_live(&self, reason: CloseReason, input: &Input) -> Farewell {
         let code = match reason {
             CloseReason::ClientDisconnect | CloseReason::ClientGone | CloseReason::BrokerGone => {
                 return Farewell::Nothing;
@@ -85,6 +85,7 @@ impl Shadow {
             CloseReason::BrokerUnresponsive | CloseReason::BrokerViolation(_) => {
                 Code::Exactly(0x80)
             }
+            CloseReason::Revoked => Code::Exactly(revoked(input, 0x98, Place::Disconnect)),
             _ => match self.fatal {
                 Some((_, code)) => code,
                 None => Code::AnyRefusal,
@@ -93,7 +94,7 @@ impl Shadow {
         Farewell::Disconnect(code)
     }
 
-    fn farewell_opening(&self, reason: CloseReason) -> Farewell {
+    fn farewell_opening(&self, reason: CloseReason, input: &Input) -> Farewell {
         let unavailable = Farewell::Connack(Code::Exactly(0x88), Some(3));
         let heard = self.handshake.is_heard();
         match reason {
@@ -122,6 +123,10 @@ impl Shadow {
                 _ => unavailable,
             },
             CloseReason::BrokerRefused => Farewell::Passed,
+            CloseReason::Revoked if !heard => Farewell::Nothing,
+            CloseReason::Revoked => {
+                Farewell::Connack(Code::Exactly(revoked(input, 0x87, Place::Connack)), None)
+            }
             _ => unavailable,
         }
     }
@@ -149,11 +154,20 @@ impl Shadow {
             CloseReason::ClientStalled => matches!(input, Input::Stall(Side::Client)),
             // The driver says so, and these stories do not.
             CloseReason::PacketTimeout => false,
+            CloseReason::Revoked => match input {
+                Input::Terminate(_) => true,
+                Input::Permit => self.waits_for_permit == Some(reason),
+                _ => self.told.recheck && self.resumed && self.leaves_anyway(),
+            },
             CloseReason::KeepAliveTimeout => self.keep_alive.client_is_silent(self.now),
             CloseReason::BrokerUnresponsive => {
                 let patience = deadlines.broker_ping;
                 matches!(input, Input::Stall(Side::Broker))
                     || self.keep_alive.broker_is_silent(self.now, patience)
+                    || self
+                        .withdrawals
+                        .first()
+                        .is_some_and(|(_, sent)| self.now >= sent + millis(patience))
             }
             CloseReason::HandshakeTimeout => {
                 !self.handshake.is_heard() && self.now >= millis(deadlines.handshake)
@@ -194,7 +208,15 @@ impl Shadow {
             | CloseReason::PublishUndecided(_)
             | CloseReason::SubscribeUndecided(_)
             | CloseReason::SessionStateInvalid => {
-                self.fatal.is_some_and(|(cause, _)| cause == reason)
+                let denied = matches!(
+                    reason,
+                    CloseReason::PublishDenied | CloseReason::SubscribeDenied
+                );
+                let permitted = match self.waits_for_permit {
+                    Some(waits) => waits == reason && matches!(input, Input::Permit),
+                    None => denied || self.leaves_anyway(),
+                };
+                permitted && self.fatal.is_some_and(|(cause, _)| cause == reason)
             }
         }
     }
@@ -216,6 +238,18 @@ impl Shadow {
 
     fn outcome(&self, ticket: Option<Ticket>) -> Option<&Verdict> {
         self.asks.outcome(ticket?)
+    }
+}
+
+/// The code of the service, or another one where it may not stand or tells of a success.
+fn revoked(input: &Input, instead: u8, place: Place) -> u8 {
+    match *input {
+        Input::Terminate(code @ 0x80..)
+            if ReasonCode::new(code).is_legal(place, Sender::Server) =>
+        {
+            code
+        }
+        _ => instead,
     }
 }
 

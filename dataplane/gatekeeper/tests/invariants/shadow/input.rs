@@ -73,6 +73,7 @@ impl Shadow {
             }
             Input::Recheck if self.live => {
                 if self.waits_for_permit.is_none() {
+                    self.told.recheck = true;
                     self.subscriptions.doubt();
                 }
             }
