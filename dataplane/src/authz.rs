@@ -89,7 +89,8 @@ use self::{
 pub use self::{
     check::{Check, Context, Who},
     counters::{
-        Count, Counters, EndpointCounters, Gauge, Histogram, HookCounters, ProtocolErrors, WHYS,
+        Bytes, Checks, Count, Counters, Durations, EndpointCounters, Gauge, Histogram,
+        HookCounters, ProtocolErrors, RoomLeft, Scale, WHYS,
     },
     decision::{Decision, Facts, Identity, MAX_ANNOTATIONS},
     endpoints::{Capabilities, Target, TargetError, Tls, TlsError, TlsFiles},
