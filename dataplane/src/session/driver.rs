@@ -69,6 +69,8 @@ pub(super) struct Driver<S, D: Dial, U> {
     spans: Spans,
     unsettled: Unsettled,
     timer: Pin<Box<Sleep>>,
+    /// The moment that the gatekeeper was last told, until what it wants done is done.
+    told_at: Option<Instant>,
     drain: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     undecided: Option<U>,
     closed: Option<CloseReason>,
@@ -120,6 +122,7 @@ where
             spans: Spans::default(),
             unsettled: Unsettled::new(Arc::clone(&shared.metrics.packets)),
             timer: Box::pin(sleep_until(now + FAR_AWAY)),
+            told_at: None,
             drain: Some(Box::pin(drain.cancelled_owned())),
             undecided: Some(undecided),
             closed: None,
@@ -298,9 +301,16 @@ where
         if let Some(identity) = decision.identity {
             self.client.identify(identity);
         }
-        let at = decision.decided_at.into_std();
+        let at = self.tell(decision.decided_at);
         self.gate.handle_verdict(ticket, decision.verdict, at);
         self.perform();
+    }
+
+    /// The gatekeeper's next moment: what it asks then has its time from there on. If its clock and that of the check
+    /// differed, it would give up checks that the pipeline still waits for, and nobody would count them as late.
+    fn tell(&mut self, at: Instant) -> std::time::Instant {
+        self.told_at = Some(at);
+        at.into_std()
     }
 
     /// Writes what is left to both sides, and closes them.
