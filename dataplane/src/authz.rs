@@ -95,7 +95,8 @@ pub use self::{
     check::{Check, Context, Who},
     contact::Contact,
     counters::{
-        Count, Counters, EndpointCounters, Gauge, Histogram, HookCounters, ProtocolErrors, WHYS,
+        Bytes, Checks, Count, Counters, Durations, EndpointCounters, Gauge, Histogram,
+        HookCounters, ProtocolErrors, RoomLeft, Scale, WHYS,
     },
     decision::{Decision, Facts, Identity, MAX_ANNOTATIONS},
     endpoints::{Capabilities, Target, TargetError, Tls, TlsError, TlsFiles},

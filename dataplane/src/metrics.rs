@@ -11,6 +11,7 @@
 //! A new metric is a field of a struct in here, registered where it is made.
 
 mod authz;
+mod classic;
 mod control;
 mod packets;
 mod server;

@@ -3,10 +3,12 @@
 use std::{
     collections::VecDeque,
     io::{ErrorKind, Read as _, Write as _},
-    net::{Shutdown, SocketAddr, TcpStream},
+    net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream},
     thread,
     time::Duration,
 };
+
+use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::{
     packet::{
@@ -33,6 +35,24 @@ impl Client {
     pub fn open(address: SocketAddr, version: Version) -> Self {
         let stream = TcpStream::connect(address)
             .unwrap_or_else(|error| panic!("cannot connect to {address}: {error}"));
+        Self::on(stream, version)
+    }
+
+    /// Connects on the TCP level from an address of this machine, such as 127.0.0.2.
+    #[must_use]
+    #[track_caller]
+    pub fn open_from(source: Ipv4Addr, address: SocketAddr, version: Version) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP));
+        let socket = socket.expect("a socket");
+        let source = SocketAddr::from((source, 0));
+        socket.bind(&source.into()).expect("a local address");
+        socket
+            .connect(&address.into())
+            .unwrap_or_else(|error| panic!("cannot connect to {address}: {error}"));
+        Self::on(socket.into(), version)
+    }
+
+    fn on(stream: TcpStream, version: Version) -> Self {
         stream.set_nodelay(true).expect("a socket without Nagle");
         stream
             .set_read_timeout(Some(PATIENCE))

@@ -56,6 +56,20 @@ impl Settings {
         self
     }
 
+    /// Takes a value away.
+    ///
+    /// # Panics
+    /// As [`set`](Self::set).
+    #[must_use]
+    pub fn unset(mut self, path: &str) -> Self {
+        let mut steps: Vec<&str> = path.split('.').collect();
+        let last = steps.pop().expect("a path has a last step");
+        enter(&mut self.0, &steps)
+            .unwrap_or_else(|| panic!("there is no place for {path}"))
+            .remove(last);
+        self
+    }
+
     /// Writes the file.
     pub(crate) fn write(&self, path: &Path) {
         fs::write(path, self.to_string()).expect("a temporary file");

@@ -7,6 +7,7 @@
 //!  or mosquitto_pub    │ gRPC
 //!                      ▼
 //!                Reference (tidegate-authz), or Scripted, which answers as a closure says,
+//!                                            or Framed, which goes wrong in HTTP/2,
 //!                                            or Rogue, which does not speak gRPC at all
 //!
 //!  Collector ◄── OTLP of both programs
@@ -17,7 +18,7 @@
 //! * [`client`] is the MQTT client that can also send what no client should, made of [`packet`]s;
 //! * [`gate`] and [`mod@reference`] run the two programs, found by [`binaries`], as a [`process`];
 //! * [`mosquitto`] and [`recorder`] are the brokers;
-//! * [`service`] and [`rogue`] are the services that do as they are told;
+//! * [`service`], [`framed`] (frame by frame) [`rogue`] and [`black_hole`] are the services that do as they are told;
 //! * [`collector`] receives the traces, and [`metrics`] asks for what was counted;
 //! * [`wait`] and [`background`] are how a test waits, and where the servers live.
 //!
@@ -40,8 +41,10 @@
 
 pub mod background;
 pub mod binaries;
+pub mod black_hole;
 pub mod client;
 pub mod collector;
+pub mod framed;
 pub mod gate;
 pub mod metrics;
 pub mod mosquitto;

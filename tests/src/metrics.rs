@@ -27,8 +27,15 @@ impl Metrics {
     #[must_use]
     #[track_caller]
     pub fn request(&self, line: &str) -> (String, String) {
+        self.request_with(line, "")
+    }
+
+    /// The same with more lines in the head of the request.
+    #[must_use]
+    #[track_caller]
+    pub fn request_with(&self, line: &str, head: &str) -> (String, String) {
         let mut stream = TcpStream::connect(self.address).expect("metrics are served");
-        let request = format!("{line} HTTP/1.1\r\nHost: gate\r\n\r\n");
+        let request = format!("{line} HTTP/1.1\r\nHost: gate\r\n{head}\r\n");
         stream
             .write_all(request.as_bytes())
             .expect("a request is read");
@@ -52,9 +59,7 @@ impl Metrics {
     #[must_use]
     #[track_caller]
     pub fn value(&self, name: &str, labels: Labels<'_>) -> u64 {
-        let text = self.text();
-        let series = text.lines().filter_map(|line| value_of(line, name, labels));
-        series.sum()
+        sum_in(&self.text(), name, labels)
     }
 
     /// Waits until there is this value: some things are counted when a peer has seen them already.
@@ -69,6 +74,13 @@ impl Metrics {
             panic!("waited {PATIENCE:?} in vain for {value} in {name} {labels:?}:\n{text}");
         }
     }
+}
+
+/// The same sum in what was asked before.
+#[must_use]
+pub fn sum_in(text: &str, name: &str, labels: Labels<'_>) -> u64 {
+    let series = text.lines().filter_map(|line| value_of(line, name, labels));
+    series.sum()
 }
 
 /// The value in a line, if it is one of these series.

@@ -150,6 +150,16 @@ impl Recorder {
             .collect()
     }
 
+    /// How many packets of a kind there were.
+    #[must_use]
+    pub fn count(&self, kind: Kind) -> usize {
+        let connections = self.lock();
+        let packets = connections
+            .iter()
+            .flat_map(|connection| &connection.packets);
+        packets.filter(|packet| packet.kind() == kind).count()
+    }
+
     /// The topics of all PUBLISH packets so far.
     #[must_use]
     pub fn topics(&self) -> Vec<String> {

@@ -53,7 +53,13 @@ impl Rogue {
     /// Starts it.
     #[must_use]
     pub fn start(manner: Manner) -> Self {
-        let listener = background::block_on(TcpListener::bind("127.0.0.1:0")).expect("a free port");
+        Self::start_at(([127, 0, 0, 1], 0).into(), manner)
+    }
+
+    /// Starts it where something else was before.
+    #[must_use]
+    pub fn start_at(address: SocketAddr, manner: Manner) -> Self {
+        let listener = background::block_on(TcpListener::bind(address)).expect("a free port");
         let address = listener.local_addr().expect("a bound listener");
         let visits = Arc::<AtomicUsize>::default();
         let counter = Arc::clone(&visits);

@@ -86,6 +86,12 @@ impl Scripted {
         service
     }
 
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The endpoint, for the configuration of the gate.
     #[must_use]
     pub fn endpoint(&self) -> String {

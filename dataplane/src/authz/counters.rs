@@ -2,15 +2,21 @@
 
 mod endpoint;
 mod histogram;
+mod room;
 
 use std::sync::{
-    Arc, Mutex, PoisonError, Weak,
+    Arc, Mutex, OnceLock, PoisonError, Weak,
     atomic::{AtomicU64, Ordering},
 };
 
 use gatekeeper::Why;
 
-pub use self::{endpoint::EndpointCounters, histogram::Histogram};
+pub(super) use self::room::Roomy;
+pub use self::{
+    endpoint::EndpointCounters,
+    histogram::{Bytes, Checks, Durations, Histogram, Scale},
+    room::RoomLeft,
+};
 
 use super::{failure::Cause, hook::HookKind};
 
@@ -71,12 +77,18 @@ impl Counters {
         endpoints.iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// The counts of a new endpoint; they are forgotten with it.
+    /// The counts of a new endpoint; they are forgotten with it. Should it come back while a call of its
+    /// former life is under way, they go on.
     pub(super) fn endpoint(&self, hook: HookKind, address: String) -> Arc<EndpointCounters> {
-        let counters = Arc::new(EndpointCounters::new(hook, address));
         let endpoints = self.endpoints.lock();
         let mut endpoints = endpoints.unwrap_or_else(PoisonError::into_inner);
         endpoints.retain(|known| known.strong_count() > 0);
+        let mut known = endpoints.iter().filter_map(Weak::upgrade);
+        if let Some(known) = known.find(|known| known.hook == hook && known.address == address) {
+            known.begin_again();
+            return known;
+        }
+        let counters = Arc::new(EndpointCounters::new(hook, address));
         endpoints.push(Arc::downgrade(&counters));
         counters
     }
@@ -84,7 +96,7 @@ impl Counters {
 
 /// What is counted for each hook.
 ///
-/// `asked` = `allowed` + `denied` + all of `failed` + `cancelled` + those still under way.
+/// `asked` = `ended()` + those still under way: each check has exactly one outcome.
 #[derive(Debug, Default)]
 pub struct HookCounters {
     /// Checks that came in.
@@ -93,13 +105,30 @@ pub struct HookCounters {
     pub allowed: Count,
     /// Checks that were denied.
     pub denied: Count,
+    /// Checks that were allowed by a decision made before.
+    pub allowed_cached: Count,
+    /// Checks that were denied by a decision made before.
+    pub denied_cached: Count,
+    /// Checks that nobody was to be asked about.
+    pub skipped: Count,
     /// Checks that nobody waited for to the end.
     pub cancelled: Count,
     failed: [Count; WHYS.len()],
     /// Allows that were not used because a directive had overtaken them.
     pub outdated: Count,
+    mode: OnceLock<&'static str>,
+    /// From the arrival of a check to the moment when its session takes the outcome.
+    pub check_duration: Histogram,
+    /// From the arrival of a check to its departure; those that never departed are not in it.
+    pub queue_duration: Histogram,
+    /// Checks in a call.
+    pub batch_size: Histogram<Checks>,
+    /// Bytes of a call's message.
+    pub batch_bytes: Histogram<Bytes>,
     /// Calls to the service.
     pub calls: Count,
+    /// Those that are under way no more.
+    pub calls_ended: Count,
     /// Checks in these calls.
     pub checks_sent: Count,
     /// Calls that ended without a readable response.
@@ -110,6 +139,8 @@ pub struct HookCounters {
     pub retry_budget_exhausted: Count,
     /// Share of checks that are refused before they are asked, as of the last one; 0 to 0.9.
     pub throttle_probability: Gauge,
+    /// Room where checks wait.
+    pub room: RoomLeft,
     /// Panics of the lane: each is a bug.
     pub panics: Count,
 }
@@ -127,6 +158,29 @@ impl HookCounters {
         self.failed.iter().map(Count::get).sum()
     }
 
+    /// Checks that have an outcome.
+    #[must_use]
+    pub fn ended(&self) -> u64 {
+        let decided = self.allowed.get() + self.denied.get();
+        let cached = self.allowed_cached.get() + self.denied_cached.get();
+        decided + cached + self.skipped.get() + self.cancelled.get() + self.failures()
+    }
+
+    /// What decisions are good for: `enforce`, unless another word was set.
+    #[must_use]
+    pub fn mode(&self) -> &'static str {
+        self.mode.get().copied().unwrap_or("enforce")
+    }
+
+    /// A call departs; it is under way as long as this lives.
+    pub(super) fn call(&self, checks: usize, bytes: usize) -> Flying<'_> {
+        self.calls.add(1);
+        self.checks_sent.add(checks);
+        self.batch_size.add(checks as u64);
+        self.batch_bytes.add(bytes as u64);
+        Flying(self)
+    }
+
     pub(super) fn add_failure(&self, why: Why) {
         if let Some(count) = self.failed_slot(why) {
             count.add(1);
@@ -136,6 +190,16 @@ impl HookCounters {
     fn failed_slot(&self, why: Why) -> Option<&Count> {
         let index = WHYS.iter().position(|known| *known == why)?;
         self.failed.get(index)
+    }
+}
+
+/// A call under way.
+#[derive(Debug)]
+pub(super) struct Flying<'a>(&'a HookCounters);
+
+impl Drop for Flying<'_> {
+    fn drop(&mut self) {
+        self.0.calls_ended.add(1);
     }
 }
 
@@ -169,9 +233,13 @@ pub struct ProtocolErrors {
     pub duplicate_item: Count,
     /// Results without a decision that is known here.
     pub unset_decision: Count,
-    /// Denials with a reason code or an action that is not possible.
-    pub illegal_deny: Count,
-    /// Allows that change what may not be changed, or that make no sense.
+    /// Denials with a reason code that no denial may have.
+    pub illegal_reason_code: Count,
+    /// Denials with an action that is not possible there.
+    pub illegal_action: Count,
+    /// Allows that change what may not be changed, or make something of it that is not MQTT.
+    pub illegal_mutation: Count,
+    /// Allows that make no sense otherwise.
     pub illegal_allow: Count,
 }
 
@@ -182,10 +250,10 @@ impl ProtocolErrors {
             Cause::MissingResult => &self.missing_item,
             Cause::DuplicateResult => &self.duplicate_item,
             Cause::UnsetDecision => &self.unset_decision,
-            Cause::IllegalReasonCode(_) | Cause::IllegalAction(_) => &self.illegal_deny,
-            Cause::InvalidAllow(_) | Cause::MutationNotPermitted(_) | Cause::MutationInvalid(_) => {
-                &self.illegal_allow
-            }
+            Cause::IllegalReasonCode(_) => &self.illegal_reason_code,
+            Cause::IllegalAction(_) => &self.illegal_action,
+            Cause::MutationNotPermitted(_) | Cause::MutationInvalid(_) => &self.illegal_mutation,
+            Cause::InvalidAllow(_) => &self.illegal_allow,
             _ => return,
         };
         count.add(1);

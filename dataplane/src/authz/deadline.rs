@@ -88,6 +88,10 @@ where
                 outcome => outcome,
             });
         }
+        // The timer may be a little late, and whoever looks at this moment wants to know now.
+        if Instant::now() >= *this.deadline {
+            return Poll::Ready(Err(Cause::Timeout.into()));
+        }
         let sleep = this
             .sleep
             .get_or_insert_with(|| Box::pin(sleep_until(*this.deadline)));
@@ -128,6 +132,15 @@ mod tests {
         assert_pending!(answer.poll());
         advance(Duration::from_millis(1)).await;
         assert!(answer.is_woken());
+        let failure = assert_ready!(answer.poll()).unwrap_err();
+        assert_eq!(failure.cause, Cause::Timeout);
+    }
+
+    // The session's own timer may be quicker than this one's, and whom it asks then has to know.
+    #[tokio::test(start_paused = true)]
+    async fn who_looks_at_the_deadline_hears_of_it() {
+        let (mut answer, _service) = ask().await;
+        advance(Duration::from_secs(1)).await;
         let failure = assert_ready!(answer.poll()).unwrap_err();
         assert_eq!(failure.cause, Cause::Timeout);
     }

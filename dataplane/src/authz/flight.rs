@@ -4,7 +4,7 @@
 //! for all. Then each half is asked again, and so on, as long as there is time and [`Budget`] for it: what
 //! is not to blame is decided, and what fails alone is known.
 
-use std::{collections::VecDeque, marker::PhantomData, sync::Arc};
+use std::{collections::VecDeque, marker::PhantomData, pin::pin, sync::Arc};
 
 use tokio::{select, time::Instant};
 use tonic::Code;
@@ -75,6 +75,13 @@ impl<H: Hook> Airline<H> {
             departed_at: flight.departed_at,
             is_answered: false,
         };
+        let counters = self.counters.hook(H::KIND);
+        for waiter in &flight.waiters {
+            let queued = landed
+                .departed_at
+                .saturating_duration_since(waiter.queued_at);
+            counters.queue_duration.record(queued);
+        }
         let mut trips = self.budget.trips(landed.size);
         let mut parts = VecDeque::from([Part {
             first: 0,
@@ -83,19 +90,28 @@ impl<H: Hook> Airline<H> {
         let mut is_first = true;
         while let Some(mut part) = parts.pop_front() {
             let shipment = shipment(&mut part.waiters, &self.preamble);
-            self.counters.hook(H::KIND).calls.add(1);
-            self.counters.hook(H::KIND).checks_sent.add(shipment.size);
+            let flying = counters.call(shipment.size, shipment.request.len());
             let deadline = shipment.deadline;
+            let earliest = part.waiters.iter().map(|waiter| waiter.deadline).min();
+            let mut calling = pin!(call.clone().oneshot(shipment));
             let ended = select! {
                 biased;
-                ended = call.clone().oneshot(shipment) => ended,
-                () = all_gone(&mut part.waiters) => continue,
+                ended = &mut calling => ended,
+                () = all_gone(&mut part.waiters) => {
+                    if earliest.is_some_and(|earliest| Instant::now() < earliest) {
+                        continue;
+                    }
+                    // They left because it was too late. The endpoint has to hear of that, and will at once:
+                    // it is the call's time, too.
+                    calling.await
+                }
             };
+            drop(flying);
             landed.is_answered |= is_first && ended.is_ok();
             match ended {
                 Ok(results) => self.deliver(part, results, landed.departed_at, landed.size),
                 Err(cause) => {
-                    self.counters.hook(H::KIND).calls_failed.add(1);
+                    counters.calls_failed.add(1);
                     let is_alone = part.waiters.len() == 1;
                     let blames = is_blaming(&cause);
                     if blames && !is_alone && Instant::now() < deadline && trips.take_two() {

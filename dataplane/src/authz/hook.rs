@@ -91,9 +91,16 @@ pub trait Hook: sealed::Sealed + Send + Sync + Sized + 'static {
                 .map_err(|error| Status::from_error(error.into()))?;
             let path = PathAndQuery::from_static(Self::PATH);
             let response = client
-                .unary(request, path, Raw::<Self::Response>::default())
+                .server_streaming(request, path, Raw::<Self::Response>::default())
                 .await?;
-            Ok(Self::results(response.into_inner()))
+            let mut messages = response.into_inner();
+            let message = messages.message().await?;
+            let message = message.ok_or_else(|| Status::internal("no message"))?;
+            // tonic's unary calls pass over what follows, which might say something else.
+            match messages.message().await? {
+                None => Ok(Self::results(message)),
+                Some(_) => Err(Status::internal("more than one message")),
+            }
         }
     }
 

@@ -118,6 +118,7 @@ impl<H: Hook> Lane<H> {
                 Order::NewestFirst(age) => age,
             },
         ));
+        counters.hook(H::KIND).room.of(&queue);
         let lane = Self {
             queue: Arc::new(Entrance(Arc::clone(&queue))),
             max_check_bytes: settings.max_check_bytes,

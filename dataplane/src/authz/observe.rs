@@ -172,6 +172,8 @@ impl Observation {
 
     fn count(&self, outcome: &Outcome) {
         let counters = self.counters();
+        // Now, and not when it was decided: what the packets before it make it wait is felt, too.
+        counters.check_duration.record(self.asked_at.elapsed());
         match outcome {
             Ok(decision) => match &decision.verdict {
                 Verdict::Allow(_) => counters.allowed.add(1),

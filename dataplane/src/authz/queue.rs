@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use super::{
     batch::Batch,
+    counters::Roomy,
     failure::Cause,
     hook::Hook,
     item::Item,
@@ -110,6 +111,12 @@ pub(super) struct Waiting {
     pub(super) bytes: usize,
     /// Since when the first of them has been waiting.
     pub(super) since: Instant,
+}
+
+impl<H: Hook> Roomy for Queue<H> {
+    fn remaining(&self) -> usize {
+        self.lock().room.remaining()
+    }
 }
 
 impl<H: Hook> Queue<H> {

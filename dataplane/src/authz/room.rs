@@ -56,6 +56,11 @@ impl Room {
         }
     }
 
+    /// How many more checks of the least weight fit.
+    pub(super) fn remaining(&self) -> usize {
+        (self.max - self.used).div_ceil(self.min_weight)
+    }
+
     /// Takes room for a check of this size, and yields what to give back. `None`: there is none left.
     pub(super) fn enter(&mut self, account: Account, bytes: usize) -> Option<usize> {
         let weight = bytes.max(self.min_weight).min(self.max);

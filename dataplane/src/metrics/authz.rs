@@ -1,15 +1,15 @@
 //! What the decision pipeline has counted, read when somebody asks.
 
+mod encode;
+mod endpoints;
+
 use std::{fmt, sync::Arc};
 
-use prometheus_client::{
-    collector::Collector,
-    encoding::{DescriptorEncoder, EncodeMetric},
-    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
-};
+use prometheus_client::{collector::Collector, encoding::DescriptorEncoder, registry::Unit};
 
 use crate::authz::{Count, Counters, HookCounters, HookKind, WHYS};
 
+use self::encode::{Measured, counter, gauge, histogram};
 use super::Labels;
 
 /// Reads the pipeline's own counters.
@@ -25,14 +25,40 @@ impl Collector for Collected {
             "Checks that ended, by outcome; `cancelled` is one that nobody waited for any more.",
             self.checks(),
         )?;
+        self.encode_counters(encoder)?;
+        self.encode_gauges(encoder)?;
+        self.encode_histograms(encoder)?;
+        counter(
+            encoder,
+            "authz_protocol_errors",
+            "Offences of the service against the contract.",
+            self.protocol_errors(),
+        )?;
+        endpoints::encode(encoder, &self.0.endpoints())
+    }
+}
+
+impl Collected {
+    fn encode_counters(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut by_hook = |name, help, read: fn(&HookCounters) -> &Count| {
-            counter(encoder, name, help, self.by_hook(read))
+            let samples = self.by_hook(|hook| read(hook).get());
+            counter(encoder, name, help, samples)
         };
         by_hook("authz_calls", "Calls to the service.", |hook| &hook.calls)?;
         by_hook(
             "authz_calls_failed",
             "Calls to the service without a readable response.",
             |hook| &hook.calls_failed,
+        )?;
+        by_hook(
+            "authz_call_retries",
+            "Calls that were made a second time.",
+            |hook| &hook.retries,
+        )?;
+        by_hook(
+            "authz_retry_budget_exhausted",
+            "Calls that were not made a second time, for too many were.",
+            |hook| &hook.retry_budget_exhausted,
         )?;
         by_hook(
             "authz_checks_sent",
@@ -48,18 +74,73 @@ impl Collector for Collected {
             "authz_lane_panics",
             "Panics of the lane: each is a bug.",
             |hook| &hook.panics,
-        )?;
-        self.encode_pending(encoder)?;
-        counter(
-            encoder,
-            "authz_protocol_errors",
-            "Offences of the service against the contract.",
-            self.protocol_errors(),
         )
     }
-}
 
-impl Collected {
+    fn encode_gauges(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut by_hook = |name, help, read: fn(&HookCounters) -> u64| {
+            gauge(encoder, name, help, self.by_hook(read))
+        };
+        by_hook(
+            "authz_checks_pending",
+            "Checks that have not ended.",
+            |hook| {
+                // The ends first: what ends meanwhile must not make it negative.
+                let ended = hook.ended();
+                hook.asked.get().saturating_sub(ended)
+            },
+        )?;
+        by_hook(
+            "authz_calls_in_flight",
+            "Calls to the service that have not ended.",
+            |hook| {
+                let ended = hook.calls_ended.get();
+                hook.calls.get().saturating_sub(ended)
+            },
+        )?;
+        by_hook(
+            "authz_capacity_remaining",
+            "Checks for which there is room in the queue, fewer if they are large.",
+            |hook| hook.room.get(),
+        )?;
+        gauge(
+            encoder,
+            "authz_throttle_probability",
+            "Share of checks that are refused unasked, as of the last one that might have been.",
+            self.by_hook(|hook| hook.throttle_probability.get()),
+        )
+    }
+
+    fn encode_histograms(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut by_hook = |name, help, unit, read: fn(&HookCounters) -> Measured| {
+            histogram(encoder, name, help, unit, self.by_hook(read))
+        };
+        by_hook(
+            "authz_check_duration",
+            "From the arrival of a check to the moment when its outcome is applied.",
+            Some(Unit::Seconds),
+            |hook| Measured::from(&hook.check_duration),
+        )?;
+        by_hook(
+            "authz_queue_duration",
+            "From the arrival of a check to its departure.",
+            Some(Unit::Seconds),
+            |hook| Measured::from(&hook.queue_duration),
+        )?;
+        by_hook(
+            "authz_batch_size",
+            "Checks in a call to the service.",
+            None,
+            |hook| Measured::from(&hook.batch_size),
+        )?;
+        by_hook(
+            "authz_batch",
+            "Size of the message of a call to the service.",
+            Some(Unit::Bytes),
+            |hook| Measured::from(&hook.batch_bytes),
+        )
+    }
+
     fn hooks(&self) -> impl Iterator<Item = (HookKind, &HookCounters)> {
         let counters = &self.0;
         HookKind::ALL
@@ -67,28 +148,33 @@ impl Collected {
             .map(|hook| (hook, counters.hook(hook)))
     }
 
-    fn by_hook(&self, read: fn(&HookCounters) -> &Count) -> Vec<(Labels<1>, u64)> {
+    fn by_hook<T>(&self, read: impl Fn(&HookCounters) -> T) -> Vec<(Labels<1>, T)> {
         self.hooks()
-            .map(|(hook, counts)| ([("hook", hook.as_str())], read(counts).get()))
+            .map(|(hook, counts)| ([("hook", hook.as_str())], read(counts)))
             .collect()
     }
 
-    fn checks(&self) -> Vec<(Labels<3>, u64)> {
+    fn checks(&self) -> Vec<(Labels<5>, u64)> {
         let mut samples = Vec::new();
         for (hook, counts) in self.hooks() {
-            let mut add = |outcome, reason, count| {
+            let mut add = |outcome, reason, cached, count| {
                 let labels = [
                     ("hook", hook.as_str()),
                     ("outcome", outcome),
                     ("failure_reason", reason),
+                    ("cached", cached),
+                    ("mode", counts.mode()),
                 ];
                 samples.push((labels, count));
             };
-            add("allow", "", counts.allowed.get());
-            add("deny", "", counts.denied.get());
-            add("cancelled", "", counts.cancelled.get());
+            add("allow", "", "false", counts.allowed.get());
+            add("allow", "", "true", counts.allowed_cached.get());
+            add("deny", "", "false", counts.denied.get());
+            add("deny", "", "true", counts.denied_cached.get());
+            add("skipped", "", "false", counts.skipped.get());
+            add("cancelled", "", "false", counts.cancelled.get());
             for why in WHYS {
-                add("failure", why.as_str(), counts.failed(why));
+                add("failure", why.as_str(), "false", counts.failed(why));
             }
         }
         samples
@@ -101,43 +187,12 @@ impl Collected {
             ("missing_item", &errors.missing_item),
             ("duplicate_item", &errors.duplicate_item),
             ("unset_decision", &errors.unset_decision),
-            ("illegal_deny", &errors.illegal_deny),
+            ("illegal_reason_code", &errors.illegal_reason_code),
+            ("illegal_action", &errors.illegal_action),
+            ("illegal_mutation", &errors.illegal_mutation),
             ("illegal_allow", &errors.illegal_allow),
         ]
         .map(|(kind, count)| ([("kind", kind)], count.get()))
         .into()
     }
-
-    fn encode_pending(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut metric = encoder.encode_descriptor(
-            "authz_checks_pending",
-            "Checks that have not ended.",
-            None,
-            MetricType::Gauge,
-        )?;
-        for (hook, counts) in self.hooks() {
-            // The ends first: what ends meanwhile must not make it negative.
-            let ended = counts.allowed.get()
-                + counts.denied.get()
-                + counts.cancelled.get()
-                + counts.failures();
-            let pending = counts.asked.get().saturating_sub(ended);
-            let labels = [("hook", hook.as_str())];
-            ConstGauge::new(pending).encode(metric.encode_family(&labels)?)?;
-        }
-        Ok(())
-    }
-}
-
-fn counter<const N: usize>(
-    encoder: &mut DescriptorEncoder<'_>,
-    name: &str,
-    help: &str,
-    samples: Vec<(Labels<N>, u64)>,
-) -> fmt::Result {
-    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-    for (labels, value) in samples {
-        ConstCounter::new(value).encode(metric.encode_family(&labels)?)?;
-    }
-    Ok(())
 }

@@ -1,4 +1,4 @@
-//! `GET /metrics`, and nothing else.
+//! `GET /metrics`, and nothing else. OpenMetrics for those who ask for it, the older text format for others.
 
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -14,8 +14,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
+use super::classic;
+
 /// The format that the registry writes.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// What is in the `Accept` header of those who read it.
+const MEDIA_TYPE: &str = "application/openmetrics-text";
 
 /// For one request, from accept to the last byte of its answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -96,10 +100,26 @@ fn respond(request: &Request<Incoming>, registry: &Registry) -> Response<String>
     if text::encode(&mut body, registry).is_err() {
         return status(StatusCode::INTERNAL_SERVER_ERROR);
     }
+    let format = if accepts_open_metrics(request) {
+        OPEN_METRICS
+    } else {
+        body = classic::from_open_metrics(&body);
+        classic::TEXT
+    };
     let mut response = Response::new(body);
-    let format = header::HeaderValue::from_static(OPEN_METRICS);
+    let format = header::HeaderValue::from_static(format);
     response.headers_mut().insert(header::CONTENT_TYPE, format);
     response
+}
+
+fn accepts_open_metrics<B>(request: &Request<B>) -> bool {
+    let accepted = request.headers().get_all(header::ACCEPT);
+    let texts = accepted.iter().filter_map(|value| value.to_str().ok());
+    let mut ranges = texts.flat_map(|text| text.split(','));
+    ranges.any(|range| {
+        let name = range.split(';').next().unwrap_or_default();
+        name.trim().eq_ignore_ascii_case(MEDIA_TYPE)
+    })
 }
 
 fn status(status: StatusCode) -> Response<String> {

@@ -82,6 +82,8 @@ pub(super) struct Driver<S, D: Dial, U> {
     timer: Pin<Box<Sleep>>,
     /// When to give back memory. `None`: nothing has happened since the last time.
     rest_at: Option<Instant>,
+    /// The moment that the gatekeeper was last told, until what it wants done is done.
+    told_at: Option<Instant>,
     drain: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     undecided: Option<U>,
     closed: Option<CloseReason>,
@@ -139,6 +141,7 @@ where
             unsettled: Unsettled::new(Arc::clone(&shared.metrics.packets)),
             timer: Box::pin(sleep_until(now + FAR_AWAY)),
             rest_at: Some(now + REST_AFTER),
+            told_at: None,
             drain: Some(Box::pin(drain.cancelled_owned())),
             undecided: Some(undecided),
             closed: None,
@@ -351,7 +354,7 @@ where
                 return self.perform();
             }
         }
-        let at = decision.decided_at.into_std();
+        let at = self.tell(decision.decided_at);
         self.gate.handle_verdict(ticket, decision.verdict, at);
         self.perform();
     }
@@ -375,6 +378,13 @@ where
         if self.duties.is_rechecking() && !self.gate.is_rechecking() {
             self.duties.settle();
         }
+    }
+
+    /// The gatekeeper's next moment: what it asks then has its time from there on. If its clock and that of the check
+    /// differed, it would give up checks that the pipeline still waits for, and nobody would count them as late.
+    fn tell(&mut self, at: Instant) -> std::time::Instant {
+        self.told_at = Some(at);
+        at.into_std()
     }
 
     /// Writes what is left to both sides, and closes them.

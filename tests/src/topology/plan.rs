@@ -35,7 +35,7 @@ pub(super) enum BrokerPlan {
 pub(super) enum ServicePlan {
     Reference,
     Scripted,
-    At(String),
+    At(Vec<String>),
 }
 
 #[derive(Debug)]
@@ -88,7 +88,14 @@ impl Plan {
     /// Uses whatever is at this endpoint as the service.
     #[must_use]
     pub fn service_at(mut self, endpoint: impl Into<String>) -> Self {
-        self.service = ServicePlan::At(endpoint.into());
+        self.service = ServicePlan::At(vec![endpoint.into()]);
+        self
+    }
+
+    /// Uses whatever is at these endpoints as replicas of the service.
+    #[must_use]
+    pub fn services_at(mut self, endpoints: &[String]) -> Self {
+        self.service = ServicePlan::At(endpoints.to_vec());
         self
     }
 
@@ -112,9 +119,15 @@ impl Plan {
     pub fn start(self) -> Topology {
         let (collector, traces) = self.tracing.start();
         let (broker, broker_address) = self.broker.start();
-        let (service, endpoint) = self.service.start(traces.as_deref());
+        let (service, endpoints) = self.service.start(traces.as_deref());
 
-        let settings = Settings::for_gate(&format!("mqtt://{broker_address}"), &endpoint);
+        let settings = Settings::for_gate(&format!("mqtt://{broker_address}"), &endpoints[0]);
+        let settings = match endpoints.len() {
+            1 => settings,
+            _ => settings
+                .unset("authz.endpoint")
+                .set("authz.endpoints", endpoints),
+        };
         let settings = sample_all(send_traces(settings, traces.as_deref()), traces.is_some());
         // Both the reference and `Answer::AllowAs` keep users out of each other's sessions by it.
         let settings = settings.set("authz.permit.broker_client_id", true);
@@ -153,19 +166,19 @@ impl BrokerPlan {
 
 impl ServicePlan {
     #[track_caller]
-    fn start(self, traces: Option<&str>) -> (Service, String) {
+    fn start(self, traces: Option<&str>) -> (Service, Vec<String>) {
         match self {
             Self::Reference => {
                 let reference = Reference::start(&send_traces(Settings::default(), traces));
                 let endpoint = reference.endpoint();
-                (Service::Reference(reference), endpoint)
+                (Service::Reference(reference), vec![endpoint])
             }
             Self::Scripted => {
                 let scripted = Scripted::start();
                 let endpoint = scripted.endpoint();
-                (Service::Scripted(scripted), endpoint)
+                (Service::Scripted(scripted), vec![endpoint])
             }
-            Self::At(endpoint) => (Service::Elsewhere, endpoint),
+            Self::At(endpoints) => (Service::Elsewhere, endpoints),
         }
     }
 }

@@ -184,3 +184,12 @@ async fn a_service_that_hangs_holds_nothing_beyond_the_deadline() {
     let cause = call_within(&service, Duration::from_millis(50)).await;
     assert_eq!(cause.unwrap_err(), Cause::Timeout);
 }
+
+// tonic takes the first one, and does not look whether the second says no.
+#[tokio::test]
+async fn two_messages_are_no_answer() {
+    let allow = framed(&allow_first());
+    let both = [&allow[..], &allow].concat().into();
+    let cause = cause_of(Play::Answer(both, 0)).await;
+    assert_eq!(cause.why(), Why::InvalidResult, "{cause}");
+}

@@ -62,6 +62,13 @@ impl EndpointCounters {
             .collect()
     }
 
+    /// It is dialled as if nothing were known of it.
+    pub(super) fn begin_again(&self) {
+        self.set_up(false);
+        self.set_serving(true);
+        *lock(&self.ejected_until) = None;
+    }
+
     pub(in crate::authz) fn call(&self, hook: HookKind, status: &'static str, took: Duration) {
         let mut calls = lock(&self.calls);
         calls

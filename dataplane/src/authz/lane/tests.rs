@@ -292,6 +292,25 @@ async fn a_call_is_dropped_when_nobody_waits_any_more() {
     assert!(call.reply.is_closed());
 }
 
+// Else nobody would hear that an endpoint is silent, and its dead connection would stay.
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_checks_are_too_late_comes_to_its_own_end() {
+    let mut scene = Scene::new(|_| {});
+    let late = scene.ask("late");
+    let call = scene.next_call().await;
+    advance(call.shipment.deadline - Instant::now()).await;
+    drop(late);
+    scene.settle().await;
+    assert!(!call.reply.is_closed());
+    call.reply.send(Err(Cause::Timeout)).unwrap();
+    scene.settle().await;
+    let counts = scene.counters.hook(HookKind::Publish);
+    assert_eq!(
+        (counts.calls_ended.get(), counts.calls_failed.get()),
+        (1, 1)
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_failed_call_fails_all_of_its_checks() {
     let mut scene = Scene::new(|_| ());

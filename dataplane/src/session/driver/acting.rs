@@ -83,6 +83,7 @@ where
                 }
             }
         }
+        self.told_at = None;
         self.tell_stage();
     }
 
@@ -171,7 +172,7 @@ where
         topic: ByteString,
     ) {
         let authz = &self.shared.authz;
-        let asked_at = Instant::now();
+        let asked_at = self.told_at.unwrap_or_else(Instant::now);
         let context = Context {
             asked_at,
             deadline: asked_at + authz.time_limit(H::KIND),

@@ -1,7 +1,10 @@
 //! What comes in: packets and ends, as far as there is room for what they may cause.
 
 use gatekeeper::Side;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::Instant,
+};
 
 use crate::{framing::Leg, upstream::Dial};
 
@@ -65,7 +68,10 @@ where
                 (Side::Broker, None) => return false,
             };
             match next {
-                Ok(Some(frame)) => self.gate.handle_frame(side, frame, now()),
+                Ok(Some(frame)) => {
+                    let at = self.tell(Instant::now());
+                    self.gate.handle_frame(side, frame, at);
+                }
                 Ok(None) => return false,
                 Err(violation) => {
                     self.gate.handle_violation(side, violation, now());

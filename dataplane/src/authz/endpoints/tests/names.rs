@@ -119,3 +119,21 @@ async fn a_name_is_looked_up_every_half_minute_and_soon_when_wanted() {
         [Some(vec![address(1)]), None, None, Some(vec![address(2)])]
     );
 }
+
+// What is counted has the address for a label, so it must not be there twice.
+#[tokio::test]
+async fn an_endpoint_that_comes_back_is_counted_once() {
+    let counters = Counters::default();
+    let address = || "10.0.0.1:50051".to_owned();
+    let first = counters.endpoint(HookKind::Publish, address());
+    first.call(HookKind::Publish, "OK", Duration::from_millis(1));
+    first.set_up(true);
+    // A call of its former life still holds it.
+    let again = counters.endpoint(HookKind::Publish, address());
+    let _other = counters.endpoint(HookKind::Subscribe, address());
+    assert_eq!(counters.endpoints().len(), 2);
+    assert!(!again.is_healthy(), "it is not connected yet");
+    assert_eq!(again.calls()[0].2.count(), 1);
+    drop((first, again));
+    assert_eq!(counters.endpoints().len(), 1, "who is gone is forgotten");
+}
