@@ -9,6 +9,7 @@ mod authz;
 mod broker;
 mod limits;
 mod listener;
+mod on_failure;
 mod permit;
 mod telemetry;
 mod validate;
@@ -19,12 +20,11 @@ use serde::{Deserialize, Serialize};
 use tidegate_settings::{Error, Loader, text};
 
 pub use self::{
-    authz::{
-        Authz, AuthzTls, ConnectHook, OnDeny, OnDenyV3, OnFailure, PublishHook, SubscribeHook,
-    },
+    authz::{Authz, AuthzTls, ConnectHook, OnDeny, OnDenyV3, PublishHook, SubscribeHook},
     broker::{Broker, Will},
     limits::Limits,
     listener::{Listener, Listeners, Resume, Transport},
+    on_failure::{Cache, HookMode, OffAction, OnFailure},
     permit::Permit,
     telemetry::{Log, Metrics, SampleRatio, Telemetry},
 };

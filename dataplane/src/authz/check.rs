@@ -20,6 +20,15 @@ pub struct Check<H: Hook> {
     pub context: Context,
 }
 
+impl<H: Hook> Clone for Check<H> {
+    fn clone(&self) -> Self {
+        Self {
+            message: self.message.clone(),
+            context: self.context.clone(),
+        }
+    }
+}
+
 /// What the stack has to know about a check and the service has not.
 #[derive(Debug, Clone)]
 pub struct Context {
@@ -36,6 +45,8 @@ pub struct Context {
     pub who: Arc<Who>,
     /// Topic name of a PUBLISH or will, filter of a SUBSCRIBE; empty for CONNECT. For the decision log.
     pub topic: ByteString,
+    /// Bytes of the packet that waits for the answer.
+    pub packet_bytes: usize,
     /// Where the topics of the client begin, if it is let in. CONNECT only.
     pub mount: Option<Arc<Template>>,
 }

@@ -5,14 +5,14 @@ mod histogram;
 
 use std::sync::{
     Arc, Mutex, PoisonError, Weak,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use gatekeeper::Why;
 
 pub use self::{endpoint::EndpointCounters, histogram::Histogram};
 
-use super::{failure::Cause, hook::HookKind};
+use super::{failure::Cause, hook::HookKind, ladder::Step, shadow::ShadowOutcome};
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -54,6 +54,51 @@ pub struct Counters {
     endpoints: Mutex<Vec<Weak<EndpointCounters>>>,
     /// Offences of the service against the contract.
     pub protocol_errors: ProtocolErrors,
+    /// Decisions that are kept.
+    pub cache: CacheCounters,
+}
+
+/// Decisions that are kept, over all sessions.
+#[derive(Debug, Default)]
+pub struct CacheCounters {
+    entries: AtomicUsize,
+    bytes: AtomicUsize,
+    /// Decisions that made room for others.
+    pub evictions: Count,
+}
+
+impl CacheCounters {
+    /// Decisions that are kept now.
+    #[must_use]
+    pub fn entries(&self) -> usize {
+        self.entries.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that they take, about.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// One more, if it fits.
+    pub(super) fn take(&self, bytes: usize, max: usize) -> bool {
+        let is_taken = self
+            .bytes
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
+                taken.checked_add(bytes).filter(|sum| *sum <= max)
+            })
+            .is_ok();
+        if is_taken {
+            self.entries.fetch_add(1, Ordering::Relaxed);
+        }
+        is_taken
+    }
+
+    /// One less.
+    pub(super) fn removed(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.entries.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Counters {
@@ -108,6 +153,14 @@ pub struct HookCounters {
     pub retry_budget_exhausted: Count,
     /// Share of checks that are refused before they are asked, as of the last one; 0 to 0.9.
     pub throttle_probability: Gauge,
+    /// Checks that were answered by an earlier decision.
+    pub cache_hits: Count,
+    /// Checks that were asked though decisions are kept.
+    pub cache_misses: Count,
+    /// Checks that were not asked, for the hook is off.
+    pub skipped: Count,
+    shadow: [Count; ShadowOutcome::ALL.len()],
+    failure_actions: [Count; Step::ALL.len()],
     /// Panics of the lane: each is a bug.
     pub panics: Count,
 }
@@ -123,6 +176,18 @@ impl HookCounters {
     #[must_use]
     pub fn failures(&self) -> u64 {
         self.failed.iter().map(Count::get).sum()
+    }
+
+    /// How often the operator's step was taken for a check that nobody decided.
+    #[must_use]
+    pub fn failure_action(&self, step: Step) -> &Count {
+        &self.failure_actions[step as usize]
+    }
+
+    /// What was found out in the shadow.
+    #[must_use]
+    pub fn shadow(&self, outcome: ShadowOutcome) -> &Count {
+        &self.shadow[outcome as usize]
     }
 
     pub(super) fn add_failure(&self, why: Why) {

@@ -36,7 +36,7 @@ async fn attempt(service: &Scripted, time: Duration) -> Result<Vec<v1::PublishRe
         HookKind::Publish,
         Arc::default(),
     );
-    let call = Call::<hook::Publish>::new(Arc::new(endpoints), &options);
+    let call = Call::<hook::Publish>::new(Arc::new(endpoints), None, &options);
     let shipment = Shipment {
         request: testing::request(vec![publish("t").message]),
         size: 1,
@@ -170,11 +170,11 @@ async fn what_is_not_http2_is_the_transport() {
 }
 
 #[tokio::test]
-async fn a_closed_port_is_the_transport() {
+async fn a_closed_port_cannot_be_reached() {
     let service = Scripted::start(Play::Hang).await;
     service.stop().await;
     let cause = call(&service).await.unwrap_err();
-    assert!(matches!(cause, Cause::Transport(_)), "{cause:?}");
+    assert!(matches!(cause, Cause::Unreachable(_)), "{cause:?}");
     assert!(cause.to_string().contains("refused"), "{cause}");
 }
 
