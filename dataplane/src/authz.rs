@@ -45,6 +45,7 @@ mod deadline;
 mod decision;
 mod decision_log;
 mod endpoints;
+mod epoch;
 mod fail_closed;
 mod failure;
 mod flight;
@@ -109,6 +110,7 @@ pub use self::{
     },
     decision::{Decision, Facts, Identity, MAX_ANNOTATIONS},
     endpoints::{Capabilities, Target, TargetError, Tls, TlsError, TlsFiles},
+    epoch::{Epochs, Stamp},
     failure::{Cause, Failure},
     hook::{Hook, HookKind},
     ladder::{FailurePolicy, Step},

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use super::{cache::SessionCache, hook::HookKind, standing::Standing};
+use super::{cache::SessionCache, epoch::Stamp, hook::HookKind, standing::Standing};
 
 /// Names one session within this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,6 +26,7 @@ pub(super) struct Account(u64);
 pub struct Seat {
     id: SeatId,
     account: AtomicU64,
+    stamp: Stamp,
     /// Milliseconds; 0 is none.
     patience: AtomicU64,
     standings: Mutex<[Standing; HookKind::ALL.len()]>,
@@ -42,6 +43,7 @@ impl Seat {
         Self {
             id: SeatId(NEXT.fetch_add(1, Ordering::Relaxed)),
             account: AtomicU64::new(keyed_hash(&("address", address))),
+            stamp: Stamp::default(),
             patience: AtomicU64::new(0),
             standings: Mutex::default(),
             decisions: Mutex::default(),
@@ -54,6 +56,12 @@ impl Seat {
             let account = keyed_hash(&("principal", principal));
             self.account.store(account, Ordering::Relaxed);
         }
+    }
+
+    /// The directives that concerned the session.
+    #[must_use]
+    pub fn stamp(&self) -> &Stamp {
+        &self.stamp
     }
 
     /// The client hears nothing while a packet of it is held, so it is not held for longer than this:
