@@ -87,7 +87,7 @@ use tidegate_proto::v1;
 use tower::Service;
 
 use self::{
-    cache::{Cache, Directives, Revisions, Unwatched},
+    cache::{Cache, Revisions},
     call::Call,
     deadline::Deadline,
     endpoints::Endpoints,
@@ -133,7 +133,19 @@ impl Authz {
     #[must_use]
     pub fn start(options: &AuthzOptions, data_plane: v1::DataPlane) -> Self {
         Self {
-            stacks: Arc::new(Stacks::build(options, &data_plane)),
+            stacks: Arc::new(Stacks::build(options, &data_plane, &Arc::default())),
+        }
+    }
+
+    /// As [`start`](Self::start), for an instance to which the service sends directives.
+    #[must_use]
+    pub fn start_with(
+        options: &AuthzOptions,
+        data_plane: v1::DataPlane,
+        epochs: &Arc<Epochs>,
+    ) -> Self {
+        Self {
+            stacks: Arc::new(Stacks::build(options, &data_plane, epochs)),
         }
     }
 
@@ -267,7 +279,7 @@ impl Stacks {
         self.options.hook(hook).mode.of(hook) == Mode::Enforce
     }
 
-    fn build(options: &AuthzOptions, data_plane: &v1::DataPlane) -> Self {
+    fn build(options: &AuthzOptions, data_plane: &v1::DataPlane, epochs: &Arc<Epochs>) -> Self {
         let counters = Arc::<Counters>::default();
         let observer = Arc::new(Observer {
             counters: Arc::clone(&counters),
@@ -287,7 +299,6 @@ impl Stacks {
         let publishing = endpoints(HookKind::Publish);
         let subscribing = endpoints(HookKind::Subscribe);
         let revisions = options.cache.as_ref().map(|_| Arc::default());
-        let directives: Arc<dyn Directives> = Arc::new(Unwatched);
         let parts = Parts {
             options,
             load: Arc::new(Load::new(Arc::clone(&counters))),
@@ -296,7 +307,7 @@ impl Stacks {
             cache: options.cache.clone().map(|options| {
                 Arc::new(cache::Shared {
                     options,
-                    directives,
+                    epochs: Arc::clone(epochs),
                     counters: Arc::clone(&counters),
                 })
             }),

@@ -108,12 +108,29 @@ fn patience(config: &Config, hook: HookKind, deadline: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::OnFailure;
 
     #[test]
     fn the_defaults_are_the_gatekeepers() {
         let config = Config::default();
         let rules = rules(&config, &config.listeners.0[0]);
         assert_eq!(rules, Rules::default());
+    }
+
+    #[test]
+    fn a_packet_that_is_held_has_more_time() {
+        let mut config = Config::default();
+        config.authz.publish.on_failure = OnFailure(vec![Step::Hold, Step::Disconnect]);
+        config.authz.publish.hold_max = Some(Duration::from_secs(3));
+        config.authz.subscribe.on_failure = OnFailure(vec![Step::Hold]);
+        config.authz.connect.hold_max = Some(Duration::from_secs(60));
+        config.authz.connect.on_failure = OnFailure(vec![Step::Reject]);
+        let rules = rules(&config, &config.listeners.0[0]);
+        assert_eq!(rules.deadlines.publish, Duration::from_secs(4));
+        assert_eq!(rules.deadlines.subscribe, Duration::from_secs(4));
+        assert_eq!(rules.deadlines.connect, Duration::from_secs(5));
+        assert_eq!(rules.on_publish_failed, OnFailed::Disconnect);
+        assert_eq!(rules.on_subscribe_failed, OnFailed::Disconnect);
     }
 
     #[test]

@@ -38,6 +38,7 @@ use super::{
     check::Check,
     counters::Counters,
     decision::Decision,
+    epoch::Epochs,
     failure::Failure,
     hook::{Hook, HookKind},
     message::SessionBytes,
@@ -75,39 +76,11 @@ impl Reuse {
     }
 }
 
-/// What makes kept decisions invalid besides time and revision.
-pub(super) trait Directives: fmt::Debug + Send + Sync {
-    /// The number of the last directive. To be read before a question is put.
-    fn current(&self) -> u64;
-    /// Whether directives would reach us.
-    fn is_fresh(&self) -> bool;
-    /// Whether a directive that concerns the session came after this one.
-    fn outdates(&self, seat: &Seat, asked: u64) -> bool;
-}
-
-/// Nobody watches for directives: there are none.
-#[derive(Debug)]
-pub(super) struct Unwatched;
-
-impl Directives for Unwatched {
-    fn current(&self) -> u64 {
-        0
-    }
-
-    fn is_fresh(&self) -> bool {
-        true
-    }
-
-    fn outdates(&self, _: &Seat, _: u64) -> bool {
-        false
-    }
-}
-
 /// What the caches of all sessions share.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) options: CacheOptions,
-    pub(super) directives: Arc<dyn Directives>,
+    pub(super) epochs: Arc<Epochs>,
     pub(super) counters: Arc<Counters>,
 }
 
@@ -151,7 +124,7 @@ where
         };
         let mut note = Box::new(Note {
             // Before the question: what is decided meanwhile is older than a directive meanwhile.
-            epoch: shared.directives.current(),
+            epoch: shared.epochs.current(),
             shared: Arc::clone(shared),
             seat: Arc::clone(&check.context.seat),
             session: check.message.session().clone(),
@@ -210,7 +183,7 @@ impl Note {
                 counters.cache_hits.add(1);
                 return Found::Decision(Box::new(decision));
             }
-            if cache.shares(self.key.hook()) && self.shared.directives.is_fresh() {
+            if cache.shares(self.key.hook()) && self.shared.epochs.is_fresh() {
                 return match cache.leads_or_follows(&self.key) {
                     true => Found::Leader,
                     false => {

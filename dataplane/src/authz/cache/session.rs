@@ -119,7 +119,7 @@ impl SessionCache {
     /// While directives would not reach us, an allow might have been revoked.
     fn usable(&self, decision: Decision) -> Option<Decision> {
         let is_allow = matches!(decision.verdict, Verdict::Allow(_));
-        (!is_allow || self.shared.directives.is_fresh()).then_some(decision)
+        (!is_allow || self.shared.epochs.is_fresh()).then_some(decision)
     }
 
     /// An entry that nothing has made invalid. Whatever else is there under this key is forgotten.
@@ -144,7 +144,7 @@ impl SessionCache {
                 .maker
                 .as_ref()
                 .is_some_and(super::Maker::is_current)
-            && !self.shared.directives.outdates(seat, entry.epoch);
+            && !seat.stamp().outdates(entry.epoch);
         if !is_valid {
             let entry = occupied.remove();
             self.shared.counters.cache.removed(entry.bytes);

@@ -1,11 +1,4 @@
-use std::{
-    collections::VecDeque,
-    sync::{
-        Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::SystemTime,
-};
+use std::{collections::VecDeque, sync::Mutex, time::SystemTime};
 
 use gatekeeper::{Deny, PublishChanges};
 use proptest::prelude::*;
@@ -15,6 +8,7 @@ use tokio_test::{assert_pending, assert_ready, task};
 use super::*;
 use crate::authz::{
     Facts, Message, SessionBytes,
+    endpoints::Address,
     failure::Cause,
     hook,
     testing::{self, allowed},
@@ -53,32 +47,11 @@ impl Future for Answer {
     }
 }
 
-#[derive(Debug, Default)]
-struct Directed {
-    current: AtomicU64,
-    concerns: AtomicU64,
-    is_silent: AtomicBool,
-}
-
-impl Directives for Directed {
-    fn current(&self) -> u64 {
-        self.current.load(Ordering::Relaxed)
-    }
-
-    fn is_fresh(&self) -> bool {
-        !self.is_silent.load(Ordering::Relaxed)
-    }
-
-    fn outdates(&self, _: &Seat, asked: u64) -> bool {
-        self.concerns.load(Ordering::Relaxed) > asked
-    }
-}
-
 struct Scene {
     stack: Cache<Script>,
     service: Script,
     counters: Arc<Counters>,
-    directives: Arc<Directed>,
+    epochs: Arc<Epochs>,
     revisions: Revisions,
     seat: Arc<Seat>,
     session: SessionBytes,
@@ -99,10 +72,12 @@ impl Scene {
             max_bytes: 1_000_000,
         };
         change(&mut options);
-        let (counters, directives) = (Arc::<Counters>::default(), Arc::<Directed>::default());
+        let counters = Arc::<Counters>::default();
+        let epochs = Arc::new(Epochs::watched(SECOND * 3600));
+        epochs.heard();
         let shared = Shared {
             options,
-            directives: Arc::clone(&directives) as Arc<dyn Directives>,
+            epochs: Arc::clone(&epochs),
             counters: Arc::clone(&counters),
         };
         let service = Script::default();
@@ -110,7 +85,7 @@ impl Scene {
             stack: Cache::new(service.clone(), HookKind::Publish, Some(Arc::new(shared))),
             service,
             counters,
-            directives,
+            epochs,
             revisions: Revisions::default(),
             seat: testing::context("", SECOND).seat,
             session: SessionBytes::default(),
@@ -148,7 +123,7 @@ impl Scene {
     /// A decision that may be used again for so long.
     fn hinted(&self, decision: Decision, ttl: Duration, stale: Duration) -> Outcome {
         let address = "http://127.0.0.1:1".parse().unwrap();
-        let address = crate::authz::endpoints::Address::of(&address).unwrap();
+        let address = Address::of(&address).unwrap();
         let reuse = Reuse {
             ttl,
             stale_if_error: stale,
@@ -247,15 +222,15 @@ async fn a_new_revision_a_directive_and_another_session_end_it() {
     let mut scene = Scene::new();
     scene.learn("a", scene.allow(SECOND));
     let address = "http://127.0.0.1:1".parse().unwrap();
-    let address = crate::authz::endpoints::Address::of(&address).unwrap();
+    let address = Address::of(&address).unwrap();
     scene.revisions.note(&address, "2");
     assert!(!scene.knows("a"));
 
     let mut scene = Scene::new();
     scene.learn("a", scene.allow(SECOND));
-    scene.directives.current.store(1, Ordering::Relaxed);
+    let epoch = scene.epochs.advance(None);
     assert!(scene.knows("a"), "it concerns somebody else");
-    scene.directives.concerns.store(1, Ordering::Relaxed);
+    scene.seat.stamp().touch(epoch);
     assert!(!scene.knows("a"));
     scene.learn("a", scene.allow(SECOND));
     assert!(scene.knows("a"), "asked after the directive");
@@ -273,8 +248,7 @@ async fn a_decision_that_a_directive_overtakes_is_not_used_again() {
     let mut scene = Scene::new();
     let mut answer = scene.ask("a");
     assert_pending!(answer.poll());
-    scene.directives.current.store(1, Ordering::Relaxed);
-    scene.directives.concerns.store(1, Ordering::Relaxed);
+    scene.seat.stamp().touch(scene.epochs.advance(None));
     scene.answer(scene.allow(SECOND));
     assert_ready!(answer.poll()).unwrap();
     assert!(!scene.knows("a"));
@@ -285,11 +259,11 @@ async fn no_allow_is_used_while_directives_do_not_reach_us() {
     let mut scene = Scene::new();
     scene.learn("a", scene.hinted(allowed(), SECOND, SECOND));
     scene.learn("b", scene.hinted(denied(), SECOND, SECOND));
-    scene.directives.is_silent.store(true, Ordering::Relaxed);
+    scene.epochs.lost();
     assert!(!scene.knows("a"));
     assert!(stale(&scene.check("a")).is_none());
     assert!(scene.knows("b"));
-    scene.directives.is_silent.store(false, Ordering::Relaxed);
+    scene.epochs.heard();
     assert!(scene.knows("a"));
 }
 
@@ -331,12 +305,12 @@ async fn memory_is_bounded_and_goes_with_the_session() {
     assert_eq!(scene.counters.cache.entries(), 0);
     assert_eq!(scene.counters.cache.bytes(), 0);
 
-    let mut scene = Scene::with(|options| options.max_bytes = 1000);
+    let mut scene = Scene::with(|options| options.max_bytes = 800);
     for topic in ["a", "b", "c"] {
         scene.learn(topic, scene.allow(SECOND));
     }
     assert_eq!(scene.counters.cache.entries(), 2);
-    assert!(scene.counters.cache.bytes() <= 1000);
+    assert!(scene.counters.cache.bytes() <= 800);
 }
 
 #[tokio::test(start_paused = true)]

@@ -48,7 +48,7 @@ async fn attempt(service: &Scripted, time: Duration) -> Result<Vec<v1::PublishRe
         number: 0,
         avoided: None,
     };
-    call.oneshot(attempt).await
+    call.oneshot(attempt).await.map(|answers| answers.results)
 }
 
 async fn cause_of(play: Play) -> Cause {
@@ -165,7 +165,9 @@ async fn what_is_not_http2_is_the_transport() {
     ] {
         let service = Scripted::raw(bytes).await;
         let cause = call(&service).await.unwrap_err();
-        assert!(matches!(cause, Cause::Transport(_)), "{bytes:?}: {cause:?}");
+        // It depends on when the connection is found to be none.
+        let is_told = matches!(cause, Cause::Transport(_) | Cause::Unreachable(_));
+        assert!(is_told, "{bytes:?}: {cause:?}");
     }
 }
 
