@@ -93,7 +93,10 @@ pub async fn bind(config: &Config, tracing_enabled: bool) -> Result<Bound, Start
     } else {
         Sampling::default()
     };
-    let options = authz::options(config)?;
+    let mut options = authz::options(config)?;
+    if !tracing_enabled {
+        options.retroactive_spans_per_second = 0;
+    }
     let data_plane = authz::data_plane(config);
     let control = &config.authz.control;
     let epochs = Arc::new(match control.enabled {

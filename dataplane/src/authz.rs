@@ -1,10 +1,15 @@
 //! The decision pipeline: a check goes in, a [`Decision`] comes out, whatever happens.
 //!
 //! ```text
-//!   ask ─► FailClosed ─► Observe ─► Mount ─► Throttle ─► Deadline ─► Lane ─► Retry ─► Call ─► gRPC
-//!          any error     counts     of an    spares an   the         queue,  a second  endpoint,
-//!          is            span       allowed  overloaded  check's     batch   try       span, errors
-//!          unavailable   log line   client   service     own time                      told apart
+//!   ask ─► FailClosed ─► Shadow ─► Observe ─► Mount ─► Ladder ─► Cache ─┐
+//!          any error     hooks     counts     of an    the steps  earlier │
+//!          is            that only span       allowed  after a    deci-   │
+//!          unavailable   watch     log line   client   failure    sions   │
+//!        ┌────────────────────────────────────────────────────────────────┘
+//!        └─► Throttle ─► Deadline ─► Lane ─► Retry ─► Call ─► gRPC
+//!            spares an   the         queue,  a second  endpoint,
+//!            overloaded  check's     batch   try       span, errors
+//!            service     own time                      told apart
 //! ```
 //!
 //! There is one such stack for each hook (CONNECT, will, PUBLISH, SUBSCRIBE), built by `Stacks` and
@@ -15,7 +20,10 @@
 //! * `observe` sees everything that can happen further in, exactly once.
 //! * `current` asks again for an allow that a directive has overtaken (`epoch`), wherever it came from.
 //! * `mount` knows whom the service has let in, and where their topics begin.
-//! * A cache of decisions will stand here: its hits are observed, and cost no time limit.
+//! * `shadow` stands where nothing of an answer is applied yet, and nothing waits for it.
+//! * `ladder` is what the operator wants done when nobody decides: what it asks again goes the whole way.
+//! * `cache` answers what the session has asked before, as far as service and operator permit: its hits are
+//!   observed, and cost no time limit. `single_flight` is for what is asked twice at a time.
 //! * `deadline` is the check's own; it trusts nothing below.
 //!   `throttle` stands before it: what it refuses costs neither a timer nor a place in the queue.
 //! * `lane` lets checks wait in fair turns (`queue`, `room`), gathers them into batches (`batcher`, `permits`,
@@ -28,6 +36,7 @@
 mod batch;
 mod batcher;
 mod budget;
+mod cache;
 mod call;
 mod check;
 mod classify;
@@ -45,6 +54,7 @@ mod failure;
 mod flight;
 pub mod hook;
 mod item;
+mod ladder;
 mod lane;
 mod message;
 mod mount;
@@ -57,6 +67,8 @@ mod queue;
 mod retry;
 mod room;
 mod seat;
+mod shadow;
+mod single_flight;
 mod sizing;
 mod standing;
 #[cfg(test)]
@@ -78,35 +90,40 @@ use tidegate_proto::v1;
 use tower::Service;
 
 use self::{
+    cache::{Cache, Revisions},
     call::Call,
     current::Current,
     deadline::Deadline,
     endpoints::Endpoints,
     fail_closed::FailClosed,
+    ladder::{HoldRoom, Ladder, Policy},
     lane::{Lane, Reply, Settings},
     message::Preamble,
     mount::Mount,
     observe::{Observe, Observer},
     queue::Queue,
     retry::Retry,
+    shadow::Shadow,
     throttle::{Load, Throttle},
 };
 pub use self::{
     check::{Check, Context, Who},
     contact::Contact,
     counters::{
-        Bytes, Checks, Count, Counters, Durations, EndpointCounters, Gauge, Histogram,
-        HookCounters, ProtocolErrors, RoomLeft, Scale, WHYS,
+        Bytes, CacheCounters, Checks, Count, Counters, Durations, EndpointCounters, Gauge,
+        Histogram, HookCounters, ProtocolErrors, RoomLeft, Scale, WHYS,
     },
     decision::{Decision, Facts, Identity, MAX_ANNOTATIONS},
     endpoints::{Capabilities, Target, TargetError, Tls, TlsError, TlsFiles},
     epoch::{Epochs, Stamp},
     failure::{Cause, Failure},
     hook::{Hook, HookKind},
+    ladder::{FailurePolicy, Step},
     message::{Body, Message, PublishBody, SessionBytes},
     mutations::Mutations,
-    options::{AuthzOptions, DecisionLog, HookOptions, NameLookup},
+    options::{AuthzOptions, CacheOptions, DecisionLog, HookOptions, NameLookup},
     seat::Seat,
+    shadow::{Mode, ShadowOutcome},
 };
 pub(crate) use self::{
     contact::readable,
@@ -155,7 +172,9 @@ impl Authz {
     /// [`QueueFull`](gatekeeper::Why::QueueFull). To be asked before each packet.
     #[must_use]
     pub fn must_wait(&self, seat: &Seat) -> bool {
-        self.stacks.publish_queue.must_wait(seat) || self.stacks.subscribe_queue.must_wait(seat)
+        let stacks = &self.stacks;
+        (stacks.enforces(HookKind::Publish) && stacks.publish_queue.must_wait(seat))
+            || (stacks.enforces(HookKind::Subscribe) && stacks.subscribe_queue.must_wait(seat))
     }
 
     /// Waits until the session may go on reading.
@@ -197,8 +216,14 @@ impl Future for Wait {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
-        ready!(self.stacks.publish_queue.poll_room(&self.seat, cx));
-        self.stacks.subscribe_queue.poll_room(&self.seat, cx)
+        let (stacks, seat) = (&self.stacks, &self.seat);
+        if stacks.enforces(HookKind::Publish) {
+            ready!(stacks.publish_queue.poll_room(seat, cx));
+        }
+        if stacks.enforces(HookKind::Subscribe) {
+            ready!(stacks.subscribe_queue.poll_room(seat, cx));
+        }
+        Poll::Ready(())
     }
 }
 
@@ -210,14 +235,18 @@ impl Drop for Wait {
 }
 
 /// A check that is put once, whatever comes of it.
-type Asked = throttle::ResponseFuture<deadline::ResponseFuture<Reply>>;
+type Asked = cache::ResponseFuture<throttle::ResponseFuture<deadline::ResponseFuture<Reply>>>;
 
 /// A check under way. `Unpin`, so that a session can keep a queue of them.
 #[derive(Debug)]
 #[must_use = "a check whose future is dropped is cancelled"]
 pub struct AskFuture {
     inner: fail_closed::ResponseFuture<
-        observe::ResponseFuture<mount::ResponseFuture<current::ResponseFuture<Asked>>>,
+        shadow::ResponseFuture<
+            observe::ResponseFuture<
+                mount::ResponseFuture<current::ResponseFuture<ladder::ResponseFuture<Asked>>>,
+            >,
+        >,
     >,
 }
 
@@ -233,7 +262,8 @@ impl Future for AskFuture {
 
 /// The stack of one hook.
 #[doc(hidden)]
-pub type Stack<H> = FailClosed<Observe<Mount<Current<Throttle<Deadline<Lane<H>>>>>>>;
+pub type Stack<H> =
+    FailClosed<Shadow<Observe<Mount<Current<Ladder<Cache<Throttle<Deadline<Lane<H>>>>>>>>>>;
 
 /// The stacks of all hooks.
 #[doc(hidden)]
@@ -251,12 +281,18 @@ pub struct Stacks {
 }
 
 impl Stacks {
+    /// Whether packets of this kind wait for their decision.
+    fn enforces(&self, hook: HookKind) -> bool {
+        self.options.hook(hook).mode.of(hook) == Mode::Enforce
+    }
+
     fn build(options: &AuthzOptions, data_plane: &v1::DataPlane, epochs: &Arc<Epochs>) -> Self {
         let counters = Arc::<Counters>::default();
         let observer = Arc::new(Observer {
             counters: Arc::clone(&counters),
             log: decision_log::DecisionLog::new(&options.decision_log),
             hints: mutations::Hints::default(),
+            retroactive: crate::log_limit::LogLimit::new(options.retroactive_spans_per_second),
         });
         // Wills share the connections of CONNECT, and therefore its streams. They are fewer.
         let streams = options.k_hard;
@@ -269,13 +305,29 @@ impl Stacks {
         let connecting = endpoints(HookKind::Connect);
         let publishing = endpoints(HookKind::Publish);
         let subscribing = endpoints(HookKind::Subscribe);
-        let load = Arc::new(Load::new(Arc::clone(&counters)));
+        let revisions = options.cache.as_ref().map(|_| Arc::default());
+        let parts = Parts {
+            epochs,
+            options,
+            load: Arc::new(Load::new(Arc::clone(&counters))),
+            observer,
+            hold_room: Arc::new(HoldRoom::new(options.hold_bytes)),
+            cache: options.cache.clone().map(|options| {
+                Arc::new(cache::Shared {
+                    options,
+                    epochs: Arc::clone(epochs),
+                    counters: Arc::clone(&counters),
+                })
+            }),
+            counters: Arc::clone(&counters),
+        };
 
         let connect = lane(
             options,
             data_plane,
             &counters,
             &connecting,
+            &revisions,
             streams - streams_of_wills,
         );
         let will = lane(
@@ -283,10 +335,25 @@ impl Stacks {
             data_plane,
             &counters,
             &connecting,
+            &revisions,
             streams_of_wills,
         );
-        let publish = lane(options, data_plane, &counters, &publishing, streams);
-        let subscribe = lane(options, data_plane, &counters, &subscribing, streams);
+        let publish = lane(
+            options,
+            data_plane,
+            &counters,
+            &publishing,
+            &revisions,
+            streams,
+        );
+        let subscribe = lane(
+            options,
+            data_plane,
+            &counters,
+            &subscribing,
+            &revisions,
+            streams,
+        );
 
         Self {
             publish_queue: publish.queue(),
@@ -294,10 +361,10 @@ impl Stacks {
             // Wills are asked on the connections of CONNECT.
             capabilities: [&connecting, &connecting, &publishing, &subscribing]
                 .map(|endpoints| endpoints.capabilities()),
-            connect: stack(connect, &load, epochs, &observer),
-            will: stack(will, &load, epochs, &observer),
-            publish: stack(publish, &load, epochs, &observer),
-            subscribe: stack(subscribe, &load, epochs, &observer),
+            connect: parts.stack(connect, &connecting),
+            will: parts.stack(will, &connecting),
+            publish: parts.stack(publish, &publishing),
+            subscribe: parts.stack(subscribe, &subscribing),
             counters,
             options: options.clone(),
         }
@@ -309,9 +376,10 @@ fn lane<H: Hook>(
     data_plane: &v1::DataPlane,
     counters: &Arc<Counters>,
     endpoints: &Arc<Endpoints>,
+    revisions: &Option<Arc<Revisions>>,
     streams: usize,
 ) -> Lane<H> {
-    let call = Call::<H>::new(Arc::clone(endpoints), options);
+    let call = Call::<H>::new(Arc::clone(endpoints), revisions.clone(), options);
     let call = Retry::new(call, H::KIND, Arc::clone(counters));
     Lane::start(
         Settings::new::<H>(options, streams, endpoints.capabilities()),
@@ -321,15 +389,37 @@ fn lane<H: Hook>(
     )
 }
 
-fn stack<H: Hook>(
-    lane: Lane<H>,
-    load: &Arc<Load>,
-    epochs: &Arc<Epochs>,
-    observer: &Arc<Observer>,
-) -> Stack<H> {
-    let throttled = Throttle::new(Deadline::new(lane), Arc::clone(load));
-    let counters = Arc::clone(&observer.counters);
-    let current = Current::new(throttled, Arc::clone(epochs), counters);
-    let mounted = Mount::new(current);
-    FailClosed::new(Observe::new(mounted, Arc::clone(observer)))
+/// What the stacks of all hooks share, above their lanes.
+struct Parts<'a> {
+    options: &'a AuthzOptions,
+    epochs: &'a Arc<Epochs>,
+    load: Arc<Load>,
+    observer: Arc<Observer>,
+    hold_room: Arc<HoldRoom>,
+    cache: Option<Arc<cache::Shared>>,
+    counters: Arc<Counters>,
+}
+
+impl Parts<'_> {
+    fn stack<H: Hook>(&self, lane: Lane<H>, endpoints: &Arc<Endpoints>) -> Stack<H> {
+        let options = self.options.hook(H::KIND);
+        let mode = options.mode.of(H::KIND);
+        self.counters.hook(H::KIND).set_mode(mode.as_str());
+        let policy = Policy::new(
+            H::KIND,
+            options.deadline,
+            &options.on_failure,
+            Arc::clone(&self.hold_room),
+            Some(Arc::clone(endpoints)),
+            Arc::clone(&self.counters),
+        );
+        let throttled = Throttle::new(Deadline::new(lane), Arc::clone(&self.load));
+        let cached = Cache::new(throttled, H::KIND, self.cache.clone());
+        let climbed = Ladder::new(cached, Arc::new(policy));
+        let counters = Arc::clone(&self.counters);
+        let current = Current::new(climbed, Arc::clone(self.epochs), counters);
+        let mounted = Mount::new(current);
+        let observed = Observe::new(mounted, Arc::clone(&self.observer)).in_mode(mode);
+        FailClosed::new(Shadow::new(observed, mode, Arc::clone(&self.counters)))
+    }
 }

@@ -11,6 +11,7 @@ mod control;
 mod events;
 mod limits;
 mod listener;
+mod on_failure;
 mod permit;
 mod telemetry;
 mod validate;
@@ -21,14 +22,13 @@ use serde::{Deserialize, Serialize};
 use tidegate_settings::{Error, Loader, text};
 
 pub use self::{
-    authz::{
-        Authz, AuthzTls, ConnectHook, OnDeny, OnDenyV3, OnFailure, PublishHook, SubscribeHook,
-    },
+    authz::{Authz, AuthzTls, ConnectHook, OnDeny, OnDenyV3, PublishHook, SubscribeHook},
     broker::{Broker, Will},
     control::Control,
     events::{EventKind, Events},
     limits::Limits,
     listener::{Listener, Listeners, Resume, Transport},
+    on_failure::{Cache, HookMode, OffAction, OnFailure},
     permit::Permit,
     telemetry::{Log, Metrics, SampleRatio, Telemetry},
 };

@@ -3,8 +3,11 @@
 use tidegate_proto::v1;
 
 use crate::{
-    authz::{AuthzOptions, Contact, DecisionLog, HookOptions, Target, Tls, TlsFiles},
-    config::{AuthzTls, Config},
+    authz::{
+        AuthzOptions, Contact, DecisionLog, FailurePolicy, HookKind, HookOptions, Step, Target,
+        Tls, TlsFiles,
+    },
+    config::{self, AuthzTls, Config},
     events::{EventOptions, Events, Reporter},
 };
 
@@ -22,20 +25,28 @@ pub(super) fn options(config: &Config) -> Result<AuthzOptions, StartError> {
         health_check: authz.health_check,
         connect: HookOptions {
             deadline: authz.connect.deadline,
+            on_failure: failure(authz, HookKind::Connect),
             ..defaults.connect
         },
         publish: HookOptions {
             deadline: authz.publish.deadline,
             max_items: authz.publish.max_batch,
+            on_failure: failure(authz, HookKind::Publish),
+            mode: authz.publish.mode.with(authz.publish.off_action),
         },
         subscribe: HookOptions {
             deadline: authz.subscribe.deadline,
             max_items: authz.subscribe.max_batch,
+            on_failure: failure(authz, HookKind::Subscribe),
+            mode: authz.subscribe.mode.with(authz.subscribe.off_action),
         },
         queue_checks: authz.queue_checks,
         queue_bytes: authz.queue_bytes,
         mutations: (&authz.permit).into(),
         max_session_state: authz.max_session_state,
+        cache: authz.cache.options(),
+        hold_bytes: authz.hold_bytes,
+        retroactive_spans_per_second: config.telemetry.retroactive_spans_per_second,
         decision_log: DecisionLog {
             allows_at_info: config.log.allows,
             ..defaults.decision_log
@@ -82,6 +93,30 @@ pub(super) fn reporter(
     let contact = Contact::new(&options, data_plane.clone());
     let started = Reporter::start(&settings, contact, data_plane.clone());
     Ok(Some(started))
+}
+
+/// What becomes of a hook's checks that nobody decided.
+pub(super) fn failure(authz: &config::Authz, hook: HookKind) -> FailurePolicy {
+    let (on_failure, hold_max, deadline) = match hook {
+        HookKind::Connect | HookKind::Will => {
+            let connect = &authz.connect;
+            (&connect.on_failure, connect.hold_max, connect.deadline)
+        }
+        HookKind::Publish => {
+            let publish = &authz.publish;
+            (&publish.on_failure, publish.hold_max, publish.deadline)
+        }
+        HookKind::Subscribe => {
+            let subscribe = &authz.subscribe;
+            let steps = &subscribe.on_failure;
+            let mut policy = steps.policy(subscribe.hold_max, subscribe.deadline);
+            if steps.disconnects().is_none() {
+                policy.steps.push(Step::Disconnect);
+            }
+            return policy;
+        }
+    };
+    on_failure.policy(hold_max, deadline)
 }
 
 /// What connections over TLS need, if there are any.

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use gatekeeper::{CloseReason, Deadlines, Limits, OnDenied, OnDeniedV3, OnFailed, Rules};
 
-use crate::config::{Config, EventKind, Listener, OnDeny, OnDenyV3, OnFailure, Resume};
+use super::authz::failure;
+use crate::{
+    authz::{HookKind, Step},
+    config::{Config, EventKind, Listener, OnDeny, OnDenyV3, Resume},
+};
 
 /// The rules for clients of one listener.
 pub(super) fn rules(config: &Config, listener: &Listener) -> Rules {
@@ -18,8 +22,8 @@ pub(super) fn rules(config: &Config, listener: &Listener) -> Rules {
             OnDenyV3::Disconnect => OnDeniedV3::Disconnect,
         },
         on_subscribe_denied: denied(config.authz.subscribe.on_deny),
-        on_publish_failed: failed(config.authz.publish.on_failure),
-        on_subscribe_failed: failed(config.authz.subscribe.on_failure),
+        on_publish_failed: failed(config, HookKind::Publish),
+        on_subscribe_failed: failed(config, HookKind::Subscribe),
         resume: match listener.resume {
             Resume::Ask => gatekeeper::Resume::Ask,
             Resume::ForceClean => gatekeeper::Resume::ForceClean,
@@ -74,9 +78,9 @@ fn limits(config: &Config) -> Limits {
 fn deadlines(config: &Config) -> Deadlines {
     Deadlines {
         handshake: config.limits.handshake_deadline,
-        connect: config.authz.connect.deadline,
-        publish: config.authz.publish.deadline,
-        subscribe: config.authz.subscribe.deadline,
+        connect: patience(config, HookKind::Connect, config.authz.connect.deadline),
+        publish: patience(config, HookKind::Publish, config.authz.publish.deadline),
+        subscribe: patience(config, HookKind::Subscribe, config.authz.subscribe.deadline),
         broker_connect: config.broker.connect_timeout,
         broker_ping: config.broker.ping_timeout,
         ..Deadlines::default()
@@ -97,22 +101,44 @@ fn denied(choice: OnDeny) -> OnDenied {
     }
 }
 
-fn failed(choice: OnFailure) -> OnFailed {
-    match choice {
-        OnFailure::Reject => OnFailed::Reject,
-        OnFailure::Disconnect => OnFailed::Disconnect,
+fn failed(config: &Config, hook: HookKind) -> OnFailed {
+    match failure(&config.authz, hook).steps.last() {
+        Some(Step::Disconnect) => OnFailed::Disconnect,
+        _ => OnFailed::Reject,
     }
+}
+
+/// How long a packet may wait for its decision, the time for which it is held included.
+fn patience(config: &Config, hook: HookKind, deadline: Duration) -> Duration {
+    deadline + failure(&config.authz, hook).hold()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::OnFailure;
 
     #[test]
     fn the_defaults_are_the_gatekeepers() {
         let config = Config::default();
         let rules = rules(&config, &config.listeners.0[0]);
         assert_eq!(rules, Rules::default());
+    }
+
+    #[test]
+    fn a_packet_that_is_held_has_more_time() {
+        let mut config = Config::default();
+        config.authz.publish.on_failure = OnFailure(vec![Step::Hold, Step::Disconnect]);
+        config.authz.publish.hold_max = Some(Duration::from_secs(3));
+        config.authz.subscribe.on_failure = OnFailure(vec![Step::Hold]);
+        config.authz.connect.hold_max = Some(Duration::from_secs(60));
+        config.authz.connect.on_failure = OnFailure(vec![Step::Reject]);
+        let rules = rules(&config, &config.listeners.0[0]);
+        assert_eq!(rules.deadlines.publish, Duration::from_secs(4));
+        assert_eq!(rules.deadlines.subscribe, Duration::from_secs(4));
+        assert_eq!(rules.deadlines.connect, Duration::from_secs(5));
+        assert_eq!(rules.on_publish_failed, OnFailed::Disconnect);
+        assert_eq!(rules.on_subscribe_failed, OnFailed::Disconnect);
     }
 
     #[test]

@@ -39,6 +39,7 @@ use super::{
     seat::SeatId,
     sizing::Sizing,
     standing::Batches,
+    wire::Answers,
 };
 
 /// Calls of sessions that travel alone, at most: one in so many of the lane's.
@@ -70,7 +71,8 @@ enum Next {
 impl<H, C> Batcher<H, C>
 where
     H: Hook,
-    C: Service<Shipment, Response = Vec<H::Result>, Error = Cause>,
+    C: Service<Shipment, Error = Cause>,
+    C::Response: Into<Answers<H::Result>> + Send,
     C: Clone + Send + 'static,
     C::Future: Send,
 {

@@ -19,12 +19,14 @@ use tracing::{Span, error, field::Empty, info_span};
 use crate::log_limit::LogLimit;
 
 use super::{
+    cache::Revisions,
     classify::{Classify, Heard, Probe},
     endpoints::{Address, Connection, ConnectionError, Ending, Endpoints, Picked, Sign, chain},
     failure::Cause,
     hook::Hook,
     options::AuthzOptions,
     retry::{Advice, Attempt, Expires, Failed},
+    wire::Answers,
 };
 
 /// A gRPC client over a connection that is listened to.
@@ -59,15 +61,22 @@ pub(super) struct Call<H> {
 struct Shared {
     endpoints: Arc<Endpoints>,
     max_response_bytes: usize,
+    /// None: nobody wants to know.
+    revisions: Option<Arc<Revisions>>,
     complaints: LogLimit,
 }
 
 impl<H> Call<H> {
-    pub(super) fn new(endpoints: Arc<Endpoints>, options: &AuthzOptions) -> Self {
+    pub(super) fn new(
+        endpoints: Arc<Endpoints>,
+        revisions: Option<Arc<Revisions>>,
+        options: &AuthzOptions,
+    ) -> Self {
         Self {
             shared: Arc::new(Shared {
                 endpoints,
                 max_response_bytes: options.max_response_bytes,
+                revisions,
                 complaints: LogLimit::new(1),
             }),
             hook: PhantomData,
@@ -85,9 +94,9 @@ impl<H> Clone for Call<H> {
 }
 
 impl<H: Hook> Service<Attempt<Shipment>> for Call<H> {
-    type Response = Vec<H::Result>;
+    type Response = Answers<H::Result>;
     type Error = Failed;
-    type Future = Pin<Box<dyn Future<Output = Result<Vec<H::Result>, Failed>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Answers<H::Result>, Failed>> + Send>>;
 
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Failed>> {
         // To find an endpoint may take time, which is the call's: it is awaited inside of the call,
@@ -103,7 +112,7 @@ impl<H: Hook> Service<Attempt<Shipment>> for Call<H> {
 async fn call<H: Hook>(
     shared: Arc<Shared>,
     attempt: Attempt<Shipment>,
-) -> Result<Vec<H::Result>, Failed> {
+) -> Result<Answers<H::Result>, Failed> {
     let span = call_span::<H>(&attempt.request.spans, attempt.request.size);
     let deadline = attempt.request.deadline;
     let picking = shared.endpoints.pick(attempt.avoided.as_deref());
@@ -137,7 +146,7 @@ async fn on_endpoint<H: Hook>(
     picked: Picked,
     attempt: Attempt<Shipment>,
     span: &Span,
-) -> Result<Vec<H::Result>, Failed> {
+) -> Result<Answers<H::Result>, Failed> {
     let Shipment {
         request, deadline, ..
     } = attempt.request;
@@ -160,10 +169,13 @@ async fn on_endpoint<H: Hook>(
         Ok(Err(status)) => advice(status, probe.heard()),
         _ => Advice::None,
     };
-    let result = match called {
+    let mut result = match called {
         Ok(result) => judge(result, probe.heard(), deadline),
         Err(_) => Err(Cause::Timeout),
     };
+    if let (Ok(answers), Some(revisions)) = (&mut result, &shared.revisions) {
+        answers.maker = Some(revisions.note(picked.address(), &answers.policy_revision));
+    }
     let ending = match (probe.heard(), &result) {
         _ if advice == Advice::Unsent => Ending::Unsent,
         (Heard::Nothing, Err(Cause::Timeout)) => Ending::Silent,

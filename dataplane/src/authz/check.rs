@@ -45,6 +45,8 @@ pub struct Context {
     pub who: Arc<Who>,
     /// Topic name of a PUBLISH or will, filter of a SUBSCRIBE; empty for CONNECT. For the decision log.
     pub topic: ByteString,
+    /// Bytes of the packet that waits for the answer.
+    pub packet_bytes: usize,
     /// Where the topics of the client begin, if it is let in. CONNECT only.
     pub mount: Option<Arc<Template>>,
 }

@@ -6,7 +6,7 @@ mod room;
 
 use std::sync::{
     Arc, Mutex, OnceLock, PoisonError, Weak,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use gatekeeper::Why;
@@ -18,7 +18,7 @@ pub use self::{
     room::RoomLeft,
 };
 
-use super::{failure::Cause, hook::HookKind};
+use super::{failure::Cause, hook::HookKind, ladder::Step, shadow::ShadowOutcome};
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -60,6 +60,51 @@ pub struct Counters {
     endpoints: Mutex<Vec<Weak<EndpointCounters>>>,
     /// Offences of the service against the contract.
     pub protocol_errors: ProtocolErrors,
+    /// Decisions that are kept.
+    pub cache: CacheCounters,
+}
+
+/// Decisions that are kept, over all sessions.
+#[derive(Debug, Default)]
+pub struct CacheCounters {
+    entries: AtomicUsize,
+    bytes: AtomicUsize,
+    /// Decisions that made room for others.
+    pub evictions: Count,
+}
+
+impl CacheCounters {
+    /// Decisions that are kept now.
+    #[must_use]
+    pub fn entries(&self) -> usize {
+        self.entries.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that they take, about.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// One more, if it fits.
+    pub(super) fn take(&self, bytes: usize, max: usize) -> bool {
+        let is_taken = self
+            .bytes
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
+                taken.checked_add(bytes).filter(|sum| *sum <= max)
+            })
+            .is_ok();
+        if is_taken {
+            self.entries.fetch_add(1, Ordering::Relaxed);
+        }
+        is_taken
+    }
+
+    /// One less.
+    pub(super) fn removed(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.entries.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Counters {
@@ -141,6 +186,12 @@ pub struct HookCounters {
     pub throttle_probability: Gauge,
     /// Room where checks wait.
     pub room: RoomLeft,
+    /// Checks that were answered by an earlier decision.
+    pub cache_hits: Count,
+    /// Checks that were asked though decisions are kept.
+    pub cache_misses: Count,
+    shadow: [Count; ShadowOutcome::ALL.len()],
+    failure_actions: [Count; Step::ALL.len()],
     /// Panics of the lane: each is a bug.
     pub panics: Count,
 }
@@ -158,18 +209,23 @@ impl HookCounters {
         self.failed.iter().map(Count::get).sum()
     }
 
-    /// Checks that have an outcome.
+    /// Checks that were asked and have an outcome.
     #[must_use]
     pub fn ended(&self) -> u64 {
         let decided = self.allowed.get() + self.denied.get();
         let cached = self.allowed_cached.get() + self.denied_cached.get();
-        decided + cached + self.skipped.get() + self.cancelled.get() + self.failures()
+        decided + cached + self.cancelled.get() + self.failures()
     }
 
     /// What decisions are good for: `enforce`, unless another word was set.
     #[must_use]
     pub fn mode(&self) -> &'static str {
         self.mode.get().copied().unwrap_or("enforce")
+    }
+
+    /// Says what decisions are good for. Once; later words are ignored.
+    pub(super) fn set_mode(&self, mode: &'static str) {
+        let _ = self.mode.set(mode);
     }
 
     /// A call departs; it is under way as long as this lives.
@@ -179,6 +235,18 @@ impl HookCounters {
         self.batch_size.add(checks as u64);
         self.batch_bytes.add(bytes as u64);
         Flying(self)
+    }
+
+    /// How often the operator's step was taken for a check that nobody decided.
+    #[must_use]
+    pub fn failure_action(&self, step: Step) -> &Count {
+        &self.failure_actions[step as usize]
+    }
+
+    /// What was found out in the shadow.
+    #[must_use]
+    pub fn shadow(&self, outcome: ShadowOutcome) -> &Count {
+        &self.shadow[outcome as usize]
     }
 
     pub(super) fn add_failure(&self, why: Why) {

@@ -6,6 +6,8 @@ use bytes::Bytes;
 use gatekeeper::{Verdict, Why};
 use tokio::time::Instant;
 
+use super::{cache::Reuse, ladder::Step};
+
 /// The end of a check. There is exactly one for each check that is awaited.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
@@ -65,6 +67,12 @@ pub struct Facts {
     pub queued: Duration,
     /// How many checks travelled together; 0 if it was never sent.
     pub batch_size: usize,
+    /// Whether it was made for an earlier check of the session.
+    pub cached: bool,
+    /// What the service permits to make of it besides. `None`: nothing, or nobody wants to know.
+    pub(super) reuse: Option<Box<Reuse>>,
+    /// What the operator had done when nobody decided. [`Step::Hold`]: it was decided later.
+    pub failure_action: Option<Step>,
 }
 
 /// Most annotations that are kept of one result; the contract allows as many.

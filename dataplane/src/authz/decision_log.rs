@@ -12,6 +12,7 @@ use super::{
     check::Who,
     failure::{Failure, shortened},
     hook::HookKind,
+    ladder::Step,
     options,
     wire::Outcome,
 };
@@ -32,6 +33,8 @@ pub(super) struct Line<'a> {
     pub(super) topic: &'a str,
     /// From the check's arrival in the stack to the answer.
     pub(super) latency: Duration,
+    /// Whether it has no effect.
+    pub(super) is_shadow: bool,
     /// Gives the line its trace id.
     pub(super) span: &'a Span,
 }
@@ -50,6 +53,7 @@ macro_rules! write {
             client_id = $line.who.client_id.as_str(),
             session = $line.who.session_id.as_str(),
             latency_ms = milliseconds($line.latency),
+            mode = $line.is_shadow.then_some("shadow"),
             $($field)*
         )
     };
@@ -75,7 +79,23 @@ impl DecisionLog {
                     let given = given.map(|identity| identity.principal.as_str());
                     let policy = not_empty(&decision.facts.policy);
                     let decision_id = not_empty(&decision.facts.decision_id);
-                    if self.allows_at_info {
+                    if let Some(step @ (Step::Allow | Step::ServeStale)) =
+                        decision.facts.failure_action
+                    {
+                        // Nobody decided this one: it is a failure, whatever became of it.
+                        let Some(suppressed) = self.failures.permit() else {
+                            return;
+                        };
+                        write!(
+                            warn,
+                            "allow",
+                            line,
+                            policy,
+                            decision_id,
+                            failure_action = step.as_str(),
+                            suppressed = not_zero(suppressed),
+                        );
+                    } else if self.allows_at_info {
                         write!(
                             info,
                             "allow",

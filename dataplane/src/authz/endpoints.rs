@@ -162,10 +162,18 @@ impl Endpoints {
             let changed = self.group.changed.notified();
             match self.group.try_pick(avoided, asked_at) {
                 Picking::Picked(ride) => return Ok(Picked::new(ride, Arc::clone(&self.group))),
-                Picking::Unreachable(why) => return Err(Cause::Transport(why)),
+                Picking::Unreachable(why) => return Err(Cause::Unreachable(why)),
                 Picking::Wait => changed.await,
             }
         }
+    }
+
+    /// Whether some endpoint has a connection.
+    pub(super) fn is_reachable(&self) -> bool {
+        let now = Instant::now();
+        let list = Arc::clone(&self.group.lock().list);
+        let is_up = |member: &Member| matches!(member.endpoint.standing(now), Standing::Up { .. });
+        list.iter().any(is_up)
     }
 
     /// Starts the tasks, at the first call.

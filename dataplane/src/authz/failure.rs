@@ -48,6 +48,9 @@ pub enum Cause {
     /// The service could not be reached, or the connection broke before it had answered.
     #[error("no connection to the service, or it broke: {0}")]
     Transport(String),
+    /// Every endpoint has been tried, and none can be reached.
+    #[error("the service cannot be reached: {0}")]
+    Unreachable(String),
     /// Something answered that is no gRPC service.
     #[error("what answers at the endpoint does not speak gRPC (HTTP status {0})")]
     NotGrpc(u16),
@@ -132,6 +135,7 @@ impl Cause {
                 ..
             } => Why::Timeout,
             Self::Transport(_)
+            | Self::Unreachable(_)
             | Self::NotGrpc(_)
             | Self::Lost
             | Self::Status {

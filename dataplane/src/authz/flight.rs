@@ -22,7 +22,7 @@ use super::{
     hook::Hook,
     message::Preamble,
     seat::Seat,
-    wire::{self, Outcome, Rules},
+    wire::{self, Answers, Outcome, Rules},
 };
 
 /// What the flights of a lane share.
@@ -66,7 +66,8 @@ impl<H: Hook> Airline<H> {
     /// which cancels it at the service, too.
     pub(super) async fn fly<C>(self: Arc<Self>, call: C, flight: Flight<H>) -> Landed
     where
-        C: Service<Shipment, Response = Vec<H::Result>, Error = Cause> + Clone,
+        C: Service<Shipment, Error = Cause> + Clone,
+        C::Response: Into<Answers<H::Result>>,
     {
         let mut landed = Landed {
             size: flight.waiters.len(),
@@ -109,7 +110,9 @@ impl<H: Hook> Airline<H> {
             drop(flying);
             landed.is_answered |= is_first && ended.is_ok();
             match ended {
-                Ok(results) => self.deliver(part, results, landed.departed_at, landed.size),
+                Ok(answers) => {
+                    self.deliver(part, answers.into(), landed.departed_at, landed.size);
+                }
                 Err(cause) => {
                     counters.calls_failed.add(1);
                     let is_alone = part.waiters.len() == 1;
@@ -129,8 +132,20 @@ impl<H: Hook> Airline<H> {
         landed
     }
 
-    fn deliver(&self, part: Part<H>, results: Vec<H::Result>, departed_at: Instant, size: usize) {
-        let matched = wire::match_results::<H>(part.waiters.len(), results, &self.rules);
+    fn deliver(
+        &self,
+        part: Part<H>,
+        answers: Answers<H::Result>,
+        departed_at: Instant,
+        size: usize,
+    ) {
+        let mut matched =
+            wire::match_results::<H>(part.waiters.len(), answers.results, &self.rules);
+        for decision in matched.outcomes.iter_mut().flatten() {
+            if let Some(reuse) = &mut decision.facts.reuse {
+                reuse.maker.clone_from(&answers.maker);
+            }
+        }
         if matched.unknown_items > 0 {
             let count = matched.unknown_items;
             self.counters.protocol_errors.unknown_item.add(count);

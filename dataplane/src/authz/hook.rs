@@ -17,7 +17,7 @@ use super::{
     codec::Raw,
     decision::Identity,
     failure::Cause,
-    wire::{self, Answer, Rules},
+    wire::{self, Answer, Answers, Rules},
 };
 
 /// The kinds of question, as the word in logs, spans and metrics.
@@ -74,15 +74,15 @@ pub trait Hook: sealed::Sealed + Send + Sync + Sized + 'static {
     /// The permission inside a result.
     type Allow;
 
-    /// The results in a response.
-    fn results(response: Self::Response) -> Vec<Self::Result>;
+    /// What is in a response.
+    fn results(response: Self::Response) -> Answers<Self::Result>;
 
     /// Makes the call with an encoded request.
     #[doc(hidden)]
     fn call(
         mut client: Client,
         request: Request<Bytes>,
-    ) -> impl Future<Output = Result<Vec<Self::Result>, Status>> + Send {
+    ) -> impl Future<Output = Result<Answers<Self::Result>, Status>> + Send {
         async move {
             // What it says is put right by `classify`: it was no word of the service.
             client
@@ -113,6 +113,15 @@ pub trait Hook: sealed::Sealed + Send + Sync + Sized + 'static {
     /// The stack that decides it.
     #[doc(hidden)]
     fn stack(stacks: &Stacks) -> &Stack<Self>;
+}
+
+/// An allow that changes nothing. `None`: no such hook may be allowed without the service.
+pub(super) fn plain_allow(hook: HookKind) -> Option<Allow> {
+    match hook {
+        HookKind::Connect | HookKind::Will => None,
+        HookKind::Publish => Some(Allow::PUBLISH),
+        HookKind::Subscribe => Some(Allow::SUBSCRIBE),
+    }
 }
 
 /// Marker of CONNECT.
@@ -161,8 +170,11 @@ impl Hook for Connect {
     type Result = v1::ConnectResult;
     type Allow = v1::ConnectAllow;
 
-    fn results(response: Self::Response) -> Vec<Self::Result> {
-        response.results
+    fn results(response: Self::Response) -> Answers<Self::Result> {
+        Answers {
+            policy_revision: response.policy_revision,
+            ..response.results.into()
+        }
     }
 
     fn open(result: Self::Result) -> (v1::ResultMetadata, Option<Answer<Self::Allow>>) {
@@ -188,8 +200,11 @@ impl Hook for Will {
     type Result = v1::PublishResult;
     type Allow = v1::PublishAllow;
 
-    fn results(response: Self::Response) -> Vec<Self::Result> {
-        response.results
+    fn results(response: Self::Response) -> Answers<Self::Result> {
+        Answers {
+            policy_revision: response.policy_revision,
+            ..response.results.into()
+        }
     }
 
     fn open(result: Self::Result) -> (v1::ResultMetadata, Option<Answer<Self::Allow>>) {
@@ -215,8 +230,11 @@ impl Hook for Publish {
     type Result = v1::PublishResult;
     type Allow = v1::PublishAllow;
 
-    fn results(response: Self::Response) -> Vec<Self::Result> {
-        response.results
+    fn results(response: Self::Response) -> Answers<Self::Result> {
+        Answers {
+            policy_revision: response.policy_revision,
+            ..response.results.into()
+        }
     }
 
     fn open(result: Self::Result) -> (v1::ResultMetadata, Option<Answer<Self::Allow>>) {
@@ -242,8 +260,11 @@ impl Hook for Subscribe {
     type Result = v1::SubscribeResult;
     type Allow = v1::SubscribeAllow;
 
-    fn results(response: Self::Response) -> Vec<Self::Result> {
-        response.results
+    fn results(response: Self::Response) -> Answers<Self::Result> {
+        Answers {
+            policy_revision: response.policy_revision,
+            ..response.results.into()
+        }
     }
 
     fn open(result: Self::Result) -> (v1::ResultMetadata, Option<Answer<Self::Allow>>) {

@@ -30,7 +30,7 @@ use super::{
     message::Preamble,
     options::AuthzOptions,
     queue::{Order, Queue},
-    wire::{Outcome, Rules},
+    wire::{Answers, Outcome, Rules},
 };
 
 /// A CONNECT that has waited this long is refused, so that those who came later have a chance.
@@ -104,7 +104,8 @@ impl<H: Hook> Lane<H> {
         counters: Arc<Counters>,
     ) -> Self
     where
-        C: Service<Shipment, Response = Vec<H::Result>, Error = Cause>,
+        C: Service<Shipment, Error = Cause>,
+        C::Response: Into<Answers<H::Result>> + Send,
         C: Clone + Send + 'static,
         C::Future: Send,
     {
@@ -184,7 +185,8 @@ impl<H: Hook> Drop for Exit<H> {
 async fn supervise<H, C>(mut batcher: Batcher<H, C>, exit: Exit<H>, counters: Arc<Counters>)
 where
     H: Hook,
-    C: Service<Shipment, Response = Vec<H::Result>, Error = Cause>,
+    C: Service<Shipment, Error = Cause>,
+    C::Response: Into<Answers<H::Result>> + Send,
     C: Clone + Send + 'static,
     C::Future: Send,
 {

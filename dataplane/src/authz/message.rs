@@ -40,6 +40,14 @@ impl From<&v1::Session> for SessionBytes {
     }
 }
 
+impl SessionBytes {
+    /// Whether both say the same. For one session they are the same bytes in memory, too.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        std::ptr::eq(self.0.as_ptr(), other.0.as_ptr()) && self.0.len() == other.0.len()
+            || self.0 == other.0
+    }
+}
+
 impl fmt::Debug for SessionBytes {
     /// The session's state may be a bearer token.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -92,6 +100,11 @@ impl<H> Message<H> {
     #[cfg(test)]
     pub(super) fn sequence(&self) -> u64 {
         self.metadata.sequence
+    }
+
+    /// The session that asks.
+    pub(super) fn session(&self) -> &SessionBytes {
+        &self.session
     }
 
     /// The W3C trace context of the check's span.

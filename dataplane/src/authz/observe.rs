@@ -19,6 +19,8 @@ use tower::Service;
 use tracing::{Span, field::Empty, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
+use crate::log_limit::LogLimit;
+
 use super::{
     check::{Check, Who},
     counters::{Counters, HookCounters},
@@ -27,6 +29,7 @@ use super::{
     failure::Failure,
     hook::{Hook, HookKind},
     mutations::Hints,
+    shadow::Mode,
     wire::Outcome,
 };
 
@@ -35,6 +38,7 @@ use super::{
 pub struct Observe<S> {
     inner: S,
     observer: Arc<Observer>,
+    mode: Mode,
 }
 
 /// Where the observations of all hooks go.
@@ -43,12 +47,23 @@ pub(super) struct Observer {
     pub(super) counters: Arc<Counters>,
     pub(super) log: DecisionLog,
     pub(super) hints: Hints,
+    /// Spans of packets that were not traced.
+    pub(super) retroactive: LogLimit,
 }
 
 impl<S> Observe<S> {
     /// Wraps the rest of the stack.
     pub(super) fn new(inner: S, observer: Arc<Observer>) -> Self {
-        Self { inner, observer }
+        Self {
+            inner,
+            observer,
+            mode: Mode::Enforce,
+        }
+    }
+
+    /// What is decided in another mode is told, and not counted with what has an effect.
+    pub(super) fn in_mode(self, mode: Mode) -> Self {
+        Self { mode, ..self }
     }
 }
 
@@ -79,9 +94,12 @@ where
             topic: check.context.topic.clone(),
             asked_at: check.context.asked_at,
             span,
+            is_shadow: self.mode != Mode::Enforce,
             has_ended: false,
         };
-        observation.counters().asked.add(1);
+        if !observation.is_shadow {
+            observation.counters().asked.add(1);
+        }
         ResponseFuture {
             inner: self.inner.call(check),
             observation,
@@ -89,26 +107,40 @@ where
     }
 }
 
+/// A span of a check, with all that may be said about it.
+macro_rules! check_span {
+    (parent: $parent:expr, $hook:expr) => {
+        info_span!(
+            target: TRACE_TARGET,
+            parent: $parent,
+            "authz.check",
+            tidegate.authz.hook = $hook.as_str(),
+            tidegate.authz.outcome = Empty,
+            tidegate.authz.policy = Empty,
+            tidegate.authz.decision_id = Empty,
+            tidegate.authz.queue_ms = Empty,
+            tidegate.authz.batch_size = Empty,
+            tidegate.authz.cached = Empty,
+            tidegate.authz.mode = Empty,
+            tidegate.authz.failure_action = Empty,
+            tidegate.authz.failure.reason = Empty,
+            tidegate.authz.retroactive = Empty,
+            tidegate.authz.latency_ms = Empty,
+            tidegate.session.id = Empty,
+            messaging.client.id = Empty,
+            error.type = Empty,
+            otel.status_code = Empty,
+            otel.status_description = Empty,
+        )
+    };
+}
+
 /// The span of a check, if the packet has one. Whether to sample was decided before.
 fn check_span(hook: HookKind, packet: &Span) -> Span {
     if packet.is_disabled() {
         return Span::none();
     }
-    info_span!(
-        target: TRACE_TARGET,
-        parent: packet,
-        "authz.check",
-        tidegate.authz.hook = hook.as_str(),
-        tidegate.authz.outcome = Empty,
-        tidegate.authz.policy = Empty,
-        tidegate.authz.decision_id = Empty,
-        tidegate.authz.queue_ms = Empty,
-        tidegate.authz.batch_size = Empty,
-        tidegate.authz.failure.reason = Empty,
-        error.type = Empty,
-        otel.status_code = Empty,
-        otel.status_description = Empty,
-    )
+    check_span!(parent: packet, hook)
 }
 
 pin_project! {
@@ -144,6 +176,7 @@ struct Observation {
     topic: ByteString,
     asked_at: Instant,
     span: Span,
+    is_shadow: bool,
     has_ended: bool,
 }
 
@@ -151,6 +184,9 @@ impl Observation {
     fn end(&mut self, outcome: &Outcome) {
         self.has_ended = true;
         self.count(outcome);
+        if self.span.is_disabled() && !is_allowed(outcome) {
+            self.span = self.retroactive_span();
+        }
         if !self.span.is_disabled() {
             self.record(outcome);
         }
@@ -163,6 +199,7 @@ impl Observation {
             who: &self.who,
             topic: &self.topic,
             latency: ended_at.saturating_duration_since(self.asked_at),
+            is_shadow: self.is_shadow,
             span: &self.span,
         };
         self.observer.log.write(line, outcome);
@@ -173,23 +210,52 @@ impl Observation {
     fn count(&self, outcome: &Outcome) {
         let counters = self.counters();
         // Now, and not when it was decided: what the packets before it make it wait is felt, too.
-        counters.check_duration.record(self.asked_at.elapsed());
+        if !self.is_shadow {
+            counters.check_duration.record(self.asked_at.elapsed());
+        }
         match outcome {
+            Ok(_) if self.is_shadow => {}
             Ok(decision) => match &decision.verdict {
+                Verdict::Allow(_) if decision.facts.cached => counters.allowed_cached.add(1),
                 Verdict::Allow(_) => counters.allowed.add(1),
+                Verdict::Deny(_) if decision.facts.cached => counters.denied_cached.add(1),
                 Verdict::Deny(_) => counters.denied.add(1),
                 Verdict::Unavailable(why) => counters.add_failure(*why),
             },
             Err(failure) => {
-                counters.add_failure(failure.cause.why());
+                if !self.is_shadow {
+                    counters.add_failure(failure.cause.why());
+                }
                 self.observer.counters.protocol_errors.add(&failure.cause);
                 self.observer.hints.tell(self.hook, &failure.cause);
             }
         }
     }
 
+    /// The span of a check whose packet was not traced, so that every refusal can be found, as far as
+    /// their number permits. It has no length: what it would have measured is over.
+    fn retroactive_span(&self) -> Span {
+        // First whether anybody traces at all: that is for nothing.
+        if !tracing::enabled!(target: TRACE_TARGET, tracing::Level::INFO) {
+            return Span::none();
+        }
+        if self.observer.retroactive.permit().is_none() {
+            return Span::none();
+        }
+        let span = check_span!(parent: None, self.hook);
+        let latency = self.asked_at.elapsed().as_secs_f64() * 1000.0;
+        span.record("tidegate.authz.retroactive", true);
+        span.record("tidegate.authz.latency_ms", latency);
+        span.record("tidegate.session.id", self.who.session_id.as_str());
+        span.record("messaging.client.id", self.who.client_id.as_str());
+        span
+    }
+
     fn record(&self, outcome: &Outcome) {
         let span = &self.span;
+        if self.is_shadow {
+            span.record("tidegate.authz.mode", "shadow");
+        }
         match outcome {
             Ok(decision) => {
                 let word = match &decision.verdict {
@@ -218,7 +284,17 @@ impl Observation {
     }
 }
 
+fn is_allowed(outcome: &Outcome) -> bool {
+    matches!(outcome, Ok(decision) if matches!(decision.verdict, Verdict::Allow(_)))
+}
+
 fn record_facts(span: &Span, facts: &Facts) {
+    if facts.cached {
+        span.record("tidegate.authz.cached", true);
+    }
+    if let Some(step) = facts.failure_action {
+        span.record("tidegate.authz.failure_action", step.as_str());
+    }
     if !facts.policy.is_empty() {
         span.record("tidegate.authz.policy", facts.policy.as_str());
     }
@@ -239,7 +315,9 @@ fn record_facts(span: &Span, facts: &Facts) {
 impl Drop for Observation {
     fn drop(&mut self) {
         if !self.has_ended {
-            self.counters().cancelled.add(1);
+            if !self.is_shadow {
+                self.counters().cancelled.add(1);
+            }
             self.span.record("tidegate.authz.outcome", "cancelled");
         }
     }

@@ -5,7 +5,9 @@ use std::{fmt, time::Duration};
 use super::{
     endpoints::{Lookup, Target, Tls, system_lookup},
     hook::HookKind,
+    ladder::FailurePolicy,
     mutations::Mutations,
+    shadow::Mode,
 };
 
 /// Settings of [`Authz`](super::Authz).
@@ -48,6 +50,13 @@ pub struct AuthzOptions {
     pub mutations: Mutations,
     /// Largest session state that the service may give to a session, in bytes.
     pub max_session_state: usize,
+    /// Decisions that are used again. `None`: each check is asked.
+    pub cache: Option<CacheOptions>,
+    /// Most bytes of packets that are held for a service that fails.
+    pub hold_bytes: usize,
+    /// Most spans per second that are made afterwards, for denials and failures of packets that were not
+    /// traced.
+    pub retroactive_spans_per_second: u32,
     /// How the decision log looks.
     pub decision_log: DecisionLog,
 }
@@ -69,12 +78,29 @@ impl fmt::Debug for NameLookup {
 }
 
 /// Settings of one hook.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct HookOptions {
     /// Time from the arrival of a packet to its decision.
     pub deadline: Duration,
     /// Most checks in one call.
     pub max_items: usize,
+    /// What becomes of checks that nobody decided.
+    pub on_failure: FailurePolicy,
+    /// Whether the answers count.
+    pub mode: Mode,
+}
+
+/// Settings of the cache of decisions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheOptions {
+    /// Longest time for which a decision is used again, whatever the service permits.
+    pub max_ttl: Duration,
+    /// Longest time after that for which an allow is used while the service fails.
+    pub max_stale: Duration,
+    /// Most decisions of one session.
+    pub max_entries_per_session: usize,
+    /// Most bytes of decisions, over all sessions.
+    pub max_bytes: usize,
 }
 
 /// How the decision log (target `decision`) looks. Denials are at INFO, failures at WARN.
@@ -112,14 +138,17 @@ impl Default for AuthzOptions {
                 deadline: Duration::from_secs(5),
                 // Hashing dominates: a batch would only make quick ones wait for slow ones.
                 max_items: 1,
+                ..HookOptions::default()
             },
             publish: HookOptions {
                 deadline: Duration::from_secs(1),
                 max_items: 64,
+                ..HookOptions::default()
             },
             subscribe: HookOptions {
                 deadline: Duration::from_secs(2),
                 max_items: 64,
+                ..HookOptions::default()
             },
             max_bytes: 256 * 1024,
             max_check_bytes: 4 * 1024 * 1024 - 64 * 1024,
@@ -131,6 +160,9 @@ impl Default for AuthzOptions {
             queue_bytes: 32 * 1024 * 1024,
             mutations: Mutations::default(),
             max_session_state: 1024,
+            cache: None,
+            hold_bytes: 32 * 1024 * 1024,
+            retroactive_spans_per_second: 10,
             decision_log: DecisionLog {
                 allows_at_info: false,
                 denials_per_second: 100,

@@ -188,7 +188,7 @@ impl Shared {
 /// Nobody was there to decide.
 fn is_away(cause: &Cause) -> bool {
     match cause {
-        Cause::Transport(_) => true,
+        Cause::Transport(_) | Cause::Unreachable(_) => true,
         Cause::Status { code, .. } => *code == Code::Unavailable,
         // What gRPC makes UNAVAILABLE of: the answers of proxies.
         Cause::NotGrpc(status) => matches!(status, 429 | 502 | 503 | 504),

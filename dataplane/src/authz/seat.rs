@@ -7,9 +7,10 @@ use std::{
         LazyLock, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
-use super::{epoch::Stamp, hook::HookKind, standing::Standing};
+use super::{cache::SessionCache, epoch::Stamp, hook::HookKind, standing::Standing};
 
 /// Names one session within this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,7 +27,11 @@ pub struct Seat {
     id: SeatId,
     account: AtomicU64,
     stamp: Stamp,
+    /// Milliseconds; 0 is none.
+    patience: AtomicU64,
     standings: Mutex<[Standing; HookKind::ALL.len()]>,
+    /// Decisions that may be used again; nothing until there is one.
+    decisions: Mutex<Option<Box<SessionCache>>>,
 }
 
 impl Seat {
@@ -39,7 +44,9 @@ impl Seat {
             id: SeatId(NEXT.fetch_add(1, Ordering::Relaxed)),
             account: AtomicU64::new(keyed_hash(&("address", address))),
             stamp: Stamp::default(),
+            patience: AtomicU64::new(0),
             standings: Mutex::default(),
+            decisions: Mutex::default(),
         }
     }
 
@@ -57,12 +64,33 @@ impl Seat {
         &self.stamp
     }
 
+    /// The client hears nothing while a packet of it is held, so it is not held for longer than this:
+    /// half the keep alive, by which a client that sends a PINGREQ still has its answer in time.
+    pub fn set_patience(&self, keep_alive: Duration) {
+        let millis = u64::try_from(keep_alive.as_millis() / 2).unwrap_or(u64::MAX);
+        self.patience.store(millis, Ordering::Relaxed);
+    }
+
+    /// How long its packets may be held. `None`: it has no keep alive.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        let millis = self.patience.load(Ordering::Relaxed);
+        (millis > 0).then(|| Duration::from_millis(millis))
+    }
+
     pub(super) fn id(&self) -> SeatId {
         self.id
     }
 
     pub(super) fn account(&self) -> Account {
         Account(self.account.load(Ordering::Relaxed))
+    }
+
+    /// Its decisions that may be used again.
+    pub(super) fn decisions(&self) -> MutexGuard<'_, Option<Box<SessionCache>>> {
+        // Entries are added and removed as wholes; the worst of half a change is one that is not counted.
+        self.decisions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How the checks of this kind have done.

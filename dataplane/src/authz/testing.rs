@@ -69,6 +69,7 @@ pub(super) fn context(topic: &str, time_limit: Duration) -> Context {
             principal: "alice".to_owned(),
         }),
         topic: topic.into(),
+        packet_bytes: 0,
         mount: None,
     }
 }

@@ -8,6 +8,7 @@ use gatekeeper::{Deny, DenyAction, ReasonCode, Verdict};
 use tidegate_proto::v1;
 
 use super::{
+    cache::{Maker, Reuse},
     decision::{Decision, Facts, MAX_ANNOTATIONS},
     failure::{Cause, Failure, shortened},
     hook::Hook,
@@ -25,6 +26,29 @@ pub(super) type Outcome = Result<Decision, Box<Failure>>;
 pub struct Rules {
     mutations: Mutations,
     max_session_state: usize,
+    /// Whether somebody wants to know what may be used again.
+    keeps_hints: bool,
+}
+
+/// What one call brought.
+#[derive(Debug)]
+pub struct Answers<R> {
+    /// The results, in whatever order they came.
+    pub(super) results: Vec<R>,
+    /// The version of the policy by which they were made.
+    pub(super) policy_revision: String,
+    /// Whose they are, if somebody wants to know.
+    pub(super) maker: Option<Maker>,
+}
+
+impl<R> From<Vec<R>> for Answers<R> {
+    fn from(results: Vec<R>) -> Self {
+        Self {
+            results,
+            policy_revision: String::new(),
+            maker: None,
+        }
+    }
 }
 
 impl From<&AuthzOptions> for Rules {
@@ -32,6 +56,7 @@ impl From<&AuthzOptions> for Rules {
         Self {
             mutations: options.mutations.clone(),
             max_session_state: options.max_session_state,
+            keeps_hints: options.cache.is_some(),
         }
     }
 }
@@ -110,7 +135,7 @@ fn read<H: Hook>(
         Some(Answer::Failure(failure)) => Err(service_failure(&failure)),
         None => Err(Cause::UnsetDecision),
     };
-    let facts = facts(metadata);
+    let facts = facts(metadata, rules);
     match ending {
         Ok((verdict, identity)) => Ok(Decision {
             verdict,
@@ -125,7 +150,7 @@ fn read<H: Hook>(
     }
 }
 
-fn facts(metadata: v1::ResultMetadata) -> Facts {
+fn facts(metadata: v1::ResultMetadata, rules: &Rules) -> Facts {
     let mut annotations: Vec<_> = metadata
         .annotations
         .iter()
@@ -137,6 +162,10 @@ fn facts(metadata: v1::ResultMetadata) -> Facts {
         policy: shortened(&metadata.policy),
         decision_id: shortened(&metadata.decision_id),
         annotations,
+        reuse: metadata
+            .cache
+            .filter(|_| rules.keeps_hints)
+            .and_then(Reuse::new),
         ..Facts::default()
     }
 }

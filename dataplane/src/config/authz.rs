@@ -5,8 +5,8 @@ use std::{path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 use tidegate_settings::text;
 
-use super::{Control, Events, Permit};
-use crate::authz::Target;
+use super::{Cache, Control, Events, HookMode, OffAction, OnFailure, Permit};
+use crate::authz::{Step, Target};
 
 /// The authorization service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +32,14 @@ pub struct Authz {
     pub publish: PublishHook,
     /// SUBSCRIBE, filter by filter.
     pub subscribe: SubscribeHook,
+    /// Decisions that are used again. Off by default.
+    pub cache: Cache,
+    /// Has to be `true` before anything may pass that nobody decided about: the step `allow` of
+    /// `on_failure`, and the modes `shadow` and `off`.
+    pub acknowledge_fail_open: bool,
+    /// Bytes of packets that may be held (`on_failure`), over all sessions.
+    #[serde(with = "text::size")]
+    pub hold_bytes: usize,
     /// What the service may change on the way. Any other change makes its answer a failure.
     pub permit: Permit,
     /// Largest session state that the service may give to a session, at most 4 KiB.
@@ -62,6 +70,9 @@ impl Default for Authz {
             connect: ConnectHook::default(),
             publish: PublishHook::default(),
             subscribe: SubscribeHook::default(),
+            cache: Cache::default(),
+            acknowledge_fail_open: false,
+            hold_bytes: 32 * 1024 * 1024,
             permit: Permit::default(),
             max_session_state: 1024,
             control: Control::default(),
@@ -108,12 +119,20 @@ pub struct ConnectHook {
     /// From the packet to the decision; the will has as much again.
     #[serde(with = "text::duration")]
     pub deadline: Duration,
+    /// A CONNECT that nobody decided about, or a will: `hold` and `reject`.
+    pub on_failure: OnFailure,
+    /// Longest time for which it is held after its first failure; never longer than half the keep alive.
+    /// Absent: as long as `deadline`.
+    #[serde(with = "text::duration::option")]
+    pub hold_max: Option<Duration>,
 }
 
 impl Default for ConnectHook {
     fn default() -> Self {
         Self {
             deadline: Duration::from_secs(5),
+            on_failure: OnFailure(vec![Step::Reject]),
+            hold_max: None,
         }
     }
 }
@@ -129,8 +148,18 @@ pub struct PublishHook {
     pub on_deny: OnDeny,
     /// A denied message with QoS above 0 on MQTT 3.1.1, which has no negative acknowledgement.
     pub on_deny_v3: OnDenyV3,
-    /// A message that nobody decided about.
+    /// A message that nobody decided about: steps out of `serve_stale`, `hold`, `reject` (0x83; where the
+    /// protocol has no such word, close), `disconnect` (on MQTT 5 with 0x83) and `allow`. If nothing else is
+    /// the last one, it is `reject`.
     pub on_failure: OnFailure,
+    /// Longest time for which it is held after its first failure; never longer than half the keep alive.
+    /// Absent: as long as `deadline`.
+    #[serde(with = "text::duration::option")]
+    pub hold_max: Option<Duration>,
+    /// Whether decisions count.
+    pub mode: HookMode,
+    /// What becomes of it in the mode `off`.
+    pub off_action: OffAction,
     /// Checks in one call, at most.
     pub max_batch: usize,
 }
@@ -141,7 +170,10 @@ impl Default for PublishHook {
             deadline: Duration::from_secs(1),
             on_deny: OnDeny::Reject,
             on_deny_v3: OnDenyV3::AckAndDrop,
-            on_failure: OnFailure::Reject,
+            on_failure: OnFailure(vec![Step::Reject]),
+            hold_max: None,
+            mode: HookMode::Enforce,
+            off_action: OffAction::Deny,
             max_batch: 64,
         }
     }
@@ -156,8 +188,17 @@ pub struct SubscribeHook {
     pub deadline: Duration,
     /// A packet with a denied filter, unless the service asks for something else.
     pub on_deny: OnDeny,
-    /// A packet that nobody decided about.
+    /// A packet that nobody decided about: steps as for PUBLISH. If nothing else is the last one, it is
+    /// `disconnect`: a client that is refused hardly ever asks again.
     pub on_failure: OnFailure,
+    /// Longest time for which it is held after its first failure; never longer than half the keep alive.
+    /// Absent: as long as `deadline`.
+    #[serde(with = "text::duration::option")]
+    pub hold_max: Option<Duration>,
+    /// Whether decisions count.
+    pub mode: HookMode,
+    /// What becomes of it in the mode `off`.
+    pub off_action: OffAction,
     /// Checks in one call, at most.
     pub max_batch: usize,
 }
@@ -167,7 +208,10 @@ impl Default for SubscribeHook {
         Self {
             deadline: Duration::from_secs(2),
             on_deny: OnDeny::Reject,
-            on_failure: OnFailure::Disconnect,
+            on_failure: OnFailure(vec![Step::Disconnect]),
+            hold_max: None,
+            mode: HookMode::Enforce,
+            off_action: OffAction::Deny,
             max_batch: 64,
         }
     }
@@ -190,15 +234,5 @@ pub enum OnDenyV3 {
     /// Acknowledge as a success and forward nothing.
     AckAndDrop,
     /// Close the connection.
-    Disconnect,
-}
-
-/// What a packet does that nobody decided about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OnFailure {
-    /// Refuse it with 0x83 (0x80); where the protocol has no such word, close.
-    Reject,
-    /// Close the connection, on MQTT 5 with DISCONNECT 0x83.
     Disconnect,
 }

@@ -8,7 +8,7 @@ use tidegate_telemetry::LogFormat;
 use super::address;
 
 /// Traces.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Telemetry {
     /// OTLP over gRPC, `http://host:port`. Absent: `OTEL_EXPORTER_OTLP_ENDPOINT` decides, and
@@ -16,6 +16,19 @@ pub struct Telemetry {
     pub otlp_endpoint: Option<String>,
     /// How many packets of a kind are traced.
     pub trace_sample_ratio: SampleRatio,
+    /// Denials and failures of packets that were not traced get a span of the gate's own, at most so many a
+    /// second; 0 is none.
+    pub retroactive_spans_per_second: u32,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self {
+            otlp_endpoint: None,
+            trace_sample_ratio: SampleRatio::default(),
+            retroactive_spans_per_second: 10,
+        }
+    }
 }
 
 /// The share of packets that are traced, 0 to 1.

@@ -1,5 +1,6 @@
 //! What no single value can tell: rules over several keys, and over the meaning of one.
 
+mod failing;
 mod ranges;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ pub(super) fn check(config: &Config, tree: &Tree) -> Result<(), Error> {
     checks.mutations()?;
     checks.wills()?;
     checks.reserved()?;
+    checks.failing()?;
     checks.times()?;
     checks.ranges()?;
     checks.sampling()

@@ -7,7 +7,7 @@ use std::{fmt, sync::Arc};
 
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder, registry::Unit};
 
-use crate::authz::{Count, Counters, HookCounters, HookKind, WHYS};
+use crate::authz::{Count, Counters, HookCounters, HookKind, ShadowOutcome, Step, WHYS};
 
 use self::encode::{Measured, counter, gauge, histogram};
 use super::Labels;
@@ -74,6 +74,35 @@ impl Collected {
             "authz_lane_panics",
             "Panics of the lane: each is a bug.",
             |hook| &hook.panics,
+        )?;
+        by_hook(
+            "authz_cache_hits",
+            "Checks that were answered by an earlier decision of their session.",
+            |hook| &hook.cache_hits,
+        )?;
+        by_hook(
+            "authz_cache_misses",
+            "Checks that were asked though decisions are kept.",
+            |hook| &hook.cache_misses,
+        )?;
+        let evictions = vec![([], self.0.cache.evictions.get())];
+        counter(
+            encoder,
+            "authz_cache_evictions",
+            "Decisions that made room for others.",
+            evictions,
+        )?;
+        counter(
+            encoder,
+            "authz_failure_action",
+            "What became of checks that nobody decided.",
+            self.failure_actions(),
+        )?;
+        counter(
+            encoder,
+            "authz_shadow_checks",
+            "What would have become of packets, were it enforced.",
+            self.shadow_checks(),
         )
     }
 
@@ -102,6 +131,13 @@ impl Collected {
             "authz_capacity_remaining",
             "Checks for which there is room in the queue, fewer if they are large.",
             |hook| hook.room.get(),
+        )?;
+        let kept = u64::try_from(self.0.cache.entries()).unwrap_or(u64::MAX);
+        gauge(
+            encoder,
+            "authz_cache_entries",
+            "Decisions that are kept.",
+            vec![([], kept)],
         )?;
         gauge(
             encoder,
@@ -178,6 +214,28 @@ impl Collected {
             }
         }
         samples
+    }
+
+    fn failure_actions(&self) -> Vec<(Labels<2>, u64)> {
+        let samples = self.hooks().flat_map(|(hook, counts)| {
+            Step::ALL.map(|step| {
+                let labels = [("hook", hook.as_str()), ("action", step.as_str())];
+                (labels, counts.failure_action(step).get())
+            })
+        });
+        samples.collect()
+    }
+
+    fn shadow_checks(&self) -> Vec<(Labels<2>, u64)> {
+        let hooks = self.hooks();
+        let may = hooks.filter(|(hook, _)| matches!(hook, HookKind::Publish | HookKind::Subscribe));
+        let samples = may.flat_map(|(hook, counts)| {
+            ShadowOutcome::ALL.map(|outcome| {
+                let labels = [("hook", hook.as_str()), ("outcome", outcome.as_str())];
+                (labels, counts.shadow(outcome).get())
+            })
+        });
+        samples.collect()
     }
 
     fn protocol_errors(&self) -> Vec<(Labels<1>, u64)> {

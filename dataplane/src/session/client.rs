@@ -1,6 +1,11 @@
 //! Who the client is, as the service is told: the gatekeeper's questions become checks.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytestring::ByteString;
 use gatekeeper::{
@@ -41,6 +46,8 @@ pub(super) struct Client {
     peer: v1::Peer,
     who: Arc<Who>,
     seat: Arc<Seat>,
+    /// In seconds; 0 is no bound.
+    max_keep_alive: u16,
 }
 
 impl Client {
@@ -52,6 +59,7 @@ impl Client {
             }),
             encoded: SessionBytes::default(),
             seat: Arc::new(Seat::new(origin.peer.ip())),
+            max_keep_alive: origin.rules.limits.max_keep_alive,
             session: v1::Session {
                 session_id,
                 listener: origin.listener.to_string(),
@@ -115,6 +123,8 @@ impl Client {
             principal: String::new(),
         });
         self.encoded = SessionBytes::from(&self.session);
+        self.seat
+            .set_patience(Duration::from_secs(self.keep_alive(&question).into()));
         let check = v1::ConnectCheck {
             metadata: None,
             session: None,
@@ -135,6 +145,16 @@ impl Client {
             user_properties: user_properties(question.user_properties),
         };
         self.message(ticket, &check)
+    }
+
+    /// The keep alive that will hold, in seconds; 0 is none. An MQTT 5 client has the gate's if its own is
+    /// longer.
+    fn keep_alive(&self, question: &ConnectQuestion) -> u16 {
+        let (asked, max) = (question.keep_alive, self.max_keep_alive);
+        match question.version {
+            Version::V5 if max > 0 && (asked == 0 || asked > max) => max,
+            _ => asked,
+        }
     }
 
     pub(super) fn publish_check<H>(

@@ -267,7 +267,9 @@ where
             Event::Progress => {}
             Event::Duty(duty) => self.comply(duty),
             Event::Decided(ticket, decision) => {
-                if matches!(decision.verdict, Verdict::Unavailable(_)) {
+                // What was held goes on: those that failed behind it are asked again now, and together.
+                let was_held = decision.facts.failure_action.is_some();
+                if was_held || matches!(decision.verdict, Verdict::Unavailable(_)) {
                     self.catch_up();
                 }
                 self.decided(ticket, *decision);

@@ -3,7 +3,8 @@
 use std::{future::Future, pin::Pin, time::Duration};
 
 use tidegate_proto::v1::{
-    ConnectAllow, Deny, DenyAction, Failure, FailureCode, PublishAllow, ReasonCode, SubscribeAllow,
+    CacheHint, ConnectAllow, Deny, DenyAction, Failure, FailureCode, PublishAllow, ReasonCode,
+    SubscribeAllow,
 };
 use tokio::{sync::watch, time};
 use tonic::{Code, Status};
@@ -24,6 +25,8 @@ pub enum Answer {
     Deny(Deny),
     /// I can't tell.
     Fail(FailureCode),
+    /// What another answer says, and that it may be used again.
+    Reusable(CacheHint, Box<Self>),
     /// What another answer says, later.
     After(Duration, Box<Self>),
     /// What another answer says, once the test lets go.
@@ -66,6 +69,16 @@ impl Answer {
         Self::After(delay, Box::new(self))
     }
 
+    /// The same, and that it may be used again for so long, and for so much longer while the service fails.
+    #[must_use]
+    pub fn reusable(self, ttl: Duration, stale: Duration) -> Self {
+        let hint = CacheHint {
+            ttl: ttl.try_into().ok(),
+            stale_if_error: stale.try_into().ok(),
+        };
+        Self::Reusable(hint, Box::new(self))
+    }
+
     /// The same, once the test lets go.
     #[must_use]
     pub fn held_by(self, hold: &Hold) -> Self {
@@ -80,6 +93,15 @@ impl Answer {
                 Self::After(delay, answer) => {
                     time::sleep(delay).await;
                     answer.settle::<A>(item_id).await?
+                }
+                Self::Reusable(hint, answer) => {
+                    let mut results = answer.settle::<A>(item_id).await?;
+                    for result in &mut results {
+                        if let Some(metadata) = A::metadata_of(result) {
+                            metadata.cache = Some(hint);
+                        }
+                    }
+                    results
                 }
                 Self::Held(hold, answer) => {
                     hold.let_go().await;

@@ -112,6 +112,7 @@ pub(super) trait Ask: Send + 'static {
     fn item_id(&self) -> u32;
     fn into_check(self) -> Check;
     fn result(item_id: u32, decision: Option<Decision>) -> Self::Result;
+    fn metadata_of(result: &mut Self::Result) -> &mut Option<ResultMetadata>;
 }
 
 impl Ask for ConnectCheck {
@@ -126,6 +127,10 @@ impl Ask for ConnectCheck {
 
     fn into_check(self) -> Check {
         Check::Connect(Box::new(self))
+    }
+
+    fn metadata_of(result: &mut ConnectResult) -> &mut Option<ResultMetadata> {
+        &mut result.metadata
     }
 
     fn result(item_id: u32, decision: Option<Decision>) -> ConnectResult {
@@ -168,6 +173,10 @@ impl Ask for PublishCheck {
         Check::Publish(self)
     }
 
+    fn metadata_of(result: &mut PublishResult) -> &mut Option<ResultMetadata> {
+        &mut result.metadata
+    }
+
     fn result(item_id: u32, decision: Option<Decision>) -> PublishResult {
         use publish_result::Decision as D;
         PublishResult {
@@ -201,6 +210,10 @@ impl Ask for SubscribeCheck {
 
     fn into_check(self) -> Check {
         Check::Subscribe(self)
+    }
+
+    fn metadata_of(result: &mut SubscribeResult) -> &mut Option<ResultMetadata> {
+        &mut result.metadata
     }
 
     fn result(item_id: u32, decision: Option<Decision>) -> SubscribeResult {

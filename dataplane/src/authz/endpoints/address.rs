@@ -33,7 +33,7 @@ pub(super) enum Socket {
 
 impl Address {
     /// The address of a target that is one endpoint. `None`: it is a name with many.
-    pub(super) fn of(target: &Target) -> Option<Self> {
+    pub(in crate::authz) fn of(target: &Target) -> Option<Self> {
         match &target.place {
             Place::Host(host, port) => {
                 let authority: Authority = format!("{host}:{port}").parse().ok()?;

@@ -232,6 +232,38 @@ async fn what_is_not_sampled_leaves_no_span() {
 }
 
 #[tokio::test]
+async fn a_refusal_that_was_not_sampled_has_a_span_afterwards() {
+    for (play, outcome) in [(None, "deny"), (Some(Play::OnlyStatus(13)), "failure")] {
+        let scene = Scene::new(move |seen| play.clone().unwrap_or_else(|| deny(seen))).await;
+        scene.ask(&[("secret/plans", false)]).await;
+        let spans = scene.spans.lock().unwrap().clone();
+        assert_eq!(spans.len(), 1, "{spans:?}");
+        assert_eq!(spans[0].name, "authz.check");
+        assert_eq!(spans[0].parent_span_id, SpanId::INVALID);
+        for (key, value) in [
+            ("tidegate.authz.hook", "publish"),
+            ("tidegate.authz.outcome", outcome),
+            ("tidegate.authz.retroactive", "true"),
+            ("tidegate.session.id", "session"),
+            ("messaging.client.id", "client"),
+        ] {
+            let found = attribute(&spans[0], key);
+            assert_eq!(found.as_deref(), Some(value), "{key}");
+        }
+        assert!(attribute(&spans[0], "tidegate.authz.latency_ms").is_some());
+    }
+}
+
+#[tokio::test]
+async fn spans_that_are_made_afterwards_are_bounded() {
+    let scene = Scene::new(|_| Play::OnlyStatus(13)).await;
+    scene.ask(&[("t", false); 1000]).await;
+    let made = scene.spans("authz.check").len();
+    // Ten at once, and ten a second.
+    assert!((10..500).contains(&made), "{made}");
+}
+
+#[tokio::test]
 async fn a_denial_is_no_error_and_is_logged() {
     let scene = Scene::new(deny).await;
     scene.ask(&[("secret/plans", true)]).await;

@@ -176,6 +176,29 @@ fn failure_codes() {
 }
 
 #[test]
+fn a_hint_is_kept_if_somebody_wants_to_know() {
+    let time = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
+    let hint = |ttl, stale_if_error| v1::ResultMetadata {
+        cache: Some(v1::CacheHint {
+            ttl: time(ttl),
+            stale_if_error: time(stale_if_error),
+        }),
+        ..v1::ResultMetadata::default()
+    };
+    let without = Rules::from(&AuthzOptions::default());
+    assert_eq!(facts(hint(1, 1), &without).reuse, None);
+    let with = Rules {
+        keeps_hints: true,
+        ..without
+    };
+    let reuse = facts(hint(1, 2), &with).reuse.unwrap();
+    let seconds = (reuse.ttl.as_secs(), reuse.stale_if_error.as_secs());
+    assert_eq!((seconds, reuse.maker), ((1, 2), None));
+    assert_eq!(facts(hint(0, -1), &with).reuse, None, "a time that is none");
+    assert_eq!(facts(v1::ResultMetadata::default(), &with).reuse, None);
+}
+
+#[test]
 fn facts_are_bounded_and_on_one_line() {
     let metadata = v1::ResultMetadata {
         item_id: 1,
@@ -186,7 +209,7 @@ fn facts_are_bounded_and_on_one_line() {
             .collect(),
         cache: None,
     };
-    let facts = facts(metadata);
+    let facts = facts(metadata, &Rules::from(&AuthzOptions::default()));
     assert_eq!(facts.policy.len(), 200);
     assert_eq!(facts.decision_id, "a b");
     assert_eq!(facts.annotations.len(), MAX_ANNOTATIONS);

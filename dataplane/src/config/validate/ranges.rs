@@ -74,7 +74,7 @@ impl Checks<'_> {
         let limits = &self.config.limits;
         let authz = &self.config.authz;
         let packet_size = 64..=MAX_MQTT_PACKET;
-        let ranges: [(&str, usize, RangeInclusive<usize>); 25] = [
+        let ranges: [(&str, usize, RangeInclusive<usize>); 29] = [
             ("limits.max_connections", limits.max_connections, 1..=MAX_CONNECTIONS),
             ("limits.max_undecided_per_address", limits.max_undecided_per_address, 1..=MAX_CONNECTIONS),
             ("limits.max_connect_size", limits.max_connect_size, packet_size.clone()),
@@ -98,6 +98,10 @@ impl Checks<'_> {
             ("authz.queue_checks", authz.queue_checks, 1..=10_000_000),
             ("authz.max_session_state", authz.max_session_state, 0..=4096),
             ("authz.queue_bytes", authz.queue_bytes, 64 * 1024..=usize::MAX),
+            ("authz.hold_bytes", authz.hold_bytes, 0..=usize::MAX),
+            ("authz.cache.max_entries_per_session", authz.cache.max_entries_per_session, 1..=100_000),
+            ("authz.cache.max_bytes", authz.cache.max_bytes, 64 * 1024..=usize::MAX),
+            ("telemetry.retroactive_spans_per_second", self.config.telemetry.retroactive_spans_per_second as usize, 0..=1000),
             ("authz.publish.max_batch", authz.publish.max_batch, 1..=10_000),
             ("authz.subscribe.max_batch", authz.subscribe.max_batch, 1..=10_000),
         ];

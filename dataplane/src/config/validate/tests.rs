@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::Config;
+use crate::{authz::Step, config::Config};
 
 fn load(toml: &str) -> Result<Config, String> {
     let loader = tidegate_settings::Loader::new("TIDEGATE").document("t.toml", toml);
@@ -92,6 +92,50 @@ fn an_error_names_key_value_and_expectation() {
             "[authz]\nendpoint = 'dns:a:1?tls'\ntls.cert = 'cert.pem'",
             "t.toml:3: `authz.tls.cert`: expected `authz.tls.key`, too, found it alone",
         ),
+        (
+            "[authz]\nconnect.on_failure = ['hold', 'allow']",
+            "t.toml:2: `authz.connect.on_failure`: expected hold and reject: nobody comes in undecided, found allow",
+        ),
+        (
+            "[authz]\nconnect.on_failure = 'serve_stale'",
+            "t.toml:2: `authz.connect.on_failure`: expected hold and reject: nobody comes in undecided, found serve_stale",
+        ),
+        (
+            "[authz]\npublish.on_failure = ['reject', 'hold']",
+            "t.toml:2: `authz.publish.on_failure`: expected it as the last step: it always applies, found reject",
+        ),
+        (
+            "[authz]\npublish.on_failure = ['hold', 'hold']",
+            "t.toml:2: `authz.publish.on_failure`: expected each step once, found hold",
+        ),
+        (
+            "[authz]\npublish.on_failure = 'ask_again'",
+            "t.toml:2: `authz.publish.on_failure`: expected steps out of serve_stale, hold, reject, disconnect and allow, found \"ask_again\"",
+        ),
+        (
+            "[authz]\nsubscribe.on_failure = ['serve_stale', 'reject']",
+            "t.toml:2: `authz.subscribe.on_failure`: expected `authz.cache.enabled` with this step: it serves from the cache, found serve_stale",
+        ),
+        (
+            "[authz]\npublish.on_failure = ['hold', 'allow']",
+            "t.toml:2: `authz.publish.on_failure`: expected `authz.acknowledge_fail_open` with this step: it lets packets pass that nobody decided about, found allow",
+        ),
+        (
+            "[authz]\npublish.mode = 'shadow'",
+            "t.toml:2: `authz.publish.mode`: expected enforce, or `authz.acknowledge_fail_open`: everything passes, found shadow",
+        ),
+        (
+            "[authz]\nsubscribe.mode = 'off'",
+            "t.toml:2: `authz.subscribe.mode`: expected enforce, or `authz.acknowledge_fail_open`: the service is not asked, found off",
+        ),
+        (
+            "[authz]\npublish.hold_max = '0s'",
+            "t.toml:2: `authz.publish.hold_max`: expected more than 0s and at most 24h, found 0s",
+        ),
+        (
+            "[authz.cache]\nmax_ttl = '25h'",
+            "t.toml:2: `authz.cache.max_ttl`: expected more than 0s and at most 24h, found 25h",
+        ),
     ] {
         assert_eq!(load(toml), Err(error.to_owned()));
     }
@@ -115,6 +159,30 @@ fn the_service_may_be_in_several_places() {
     )
     .unwrap();
     assert_eq!(config.authz.targets().len(), 2);
+}
+
+#[test]
+fn a_failure_has_one_step_or_several() {
+    for (text, steps) in [
+        ("'reject'", &[Step::Reject][..]),
+        ("'disconnect'", &[Step::Disconnect]),
+        ("'hold, reject'", &[Step::Hold, Step::Reject]),
+        ("['hold']", &[Step::Hold]),
+        (
+            "[\"serve_stale\", \"hold\", \"allow\"]",
+            &[Step::ServeStale, Step::Hold, Step::Allow],
+        ),
+    ] {
+        let config = load(&format!(
+            "[authz]\nacknowledge_fail_open = true\ncache.enabled = true\npublish.on_failure = {text}"
+        ));
+        assert_eq!(config.unwrap().authz.publish.on_failure.0, steps, "{text}");
+    }
+    let config = load(
+        "[authz]\nacknowledge_fail_open = true\npublish.mode = 'shadow'\n\
+         subscribe = { mode = 'off', off_action = 'allow' }\nconnect.on_failure = ['hold', 'reject']",
+    );
+    assert!(config.is_ok(), "{config:?}");
 }
 
 #[test]

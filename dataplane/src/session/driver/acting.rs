@@ -135,22 +135,24 @@ where
                 self.unsettled.asked(ticket, HookKind::Connect);
                 let message = self.client.connect_check(ticket, *connect);
                 self.duties.name(self.client.who());
-                self.send::<hook::Connect>(ticket, message, span, ByteString::new());
+                self.send::<hook::Connect>(ticket, message, span, ByteString::new(), 0);
             }
             Question::Will(will) => {
                 self.unsettled.asked(ticket, HookKind::Will);
                 let topic = will.topic.clone();
                 let origin = v1::PublishOrigin::Will;
+                let bytes = will.payload_size;
                 let message = self.client.publish_check(ticket, will, origin);
-                self.send::<hook::Will>(ticket, message, span, topic);
+                self.send::<hook::Will>(ticket, message, span, topic, bytes);
             }
             Question::Publish(publish) => {
                 self.unsettled.asked(ticket, HookKind::Publish);
                 self.reports.asked(ticket, &publish);
                 let topic = publish.topic.clone();
                 let origin = v1::PublishOrigin::Client;
+                let bytes = publish.payload_size;
                 let message = self.client.publish_check(ticket, publish, origin);
-                self.send::<hook::Publish>(ticket, message, span, topic);
+                self.send::<hook::Publish>(ticket, message, span, topic, bytes);
             }
             Question::Subscribe(subscribe) => {
                 if !subscribe.recheck {
@@ -158,7 +160,7 @@ where
                 }
                 let checks: Vec<_> = self.client.subscribe_checks(ticket, subscribe).collect();
                 for (ticket, filter, message) in checks {
-                    self.send(ticket, message, span.clone(), filter);
+                    self.send(ticket, message, span.clone(), filter, 0);
                 }
             }
         }
@@ -170,6 +172,7 @@ where
         message: Message<H>,
         span: Span,
         topic: ByteString,
+        payload_bytes: usize,
     ) {
         let authz = &self.shared.authz;
         let asked_at = self.told_at.unwrap_or_else(Instant::now);
@@ -180,6 +183,7 @@ where
             seat: Arc::clone(self.client.seat()),
             who: Arc::clone(self.client.who()),
             topic,
+            packet_bytes: message.body().len() + payload_bytes,
             mount: match H::KIND {
                 HookKind::Connect => self.origin.mount.clone(),
                 HookKind::Will | HookKind::Publish | HookKind::Subscribe => None,
