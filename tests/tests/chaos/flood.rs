@@ -164,10 +164,22 @@ fn an_endless_flood_from_one_client_fails_nobody() {
 // Whoever connects again and again from one address is bounded before anybody is asked.
 #[test]
 fn a_flood_of_connects_from_one_address_does_not_stop_the_others() {
-    const UNDECIDED: usize = 30;
-    const FLOOD: usize = 60;
+    flood_from_one_address(60, 30);
+}
+
+// The calls of the CONNECT lane (48) are nobody's in particular: an address that may have more CONNECTs undecided
+// than that, which by default it may (256), has them all while the service does not answer it, and CONNECTs of
+// others are refused as busy.
+#[test]
+#[ignore = "a known fault: calls in flight are not shared between addresses"]
+fn calls_in_flight_are_shared_between_addresses() {
+    flood_from_one_address(110, 100);
+}
+
+/// `flood` CONNECTs come from one address, which may have `undecided` ones, and the service is slow about them.
+fn flood_from_one_address(flood: usize, undecided: usize) {
     let topology = patient()
-        .set("limits.max_undecided_per_address", UNDECIDED as i64)
+        .set("limits.max_undecided_per_address", undecided as i64)
         .start();
     let hold = Hold::new();
     let held = hold.clone();
@@ -177,7 +189,7 @@ fn a_flood_of_connects_from_one_address_does_not_stop_the_others() {
         }
         _ => Answer::Allow,
     });
-    let flood: Vec<_> = (0..FLOOD)
+    let flooding: Vec<_> = (0..flood)
         .map(|_| {
             let mut client = topology.open(Version::V5);
             let connect = Connect::new(unique("flood")).login("flood", "");
@@ -187,9 +199,11 @@ fn a_flood_of_connects_from_one_address_does_not_stop_the_others() {
         .collect();
     let metrics = topology.gate().metrics();
     let limit = [("limit", "max_undecided_per_address")];
-    let too_many = (FLOOD - UNDECIDED) as u64;
+    let too_many = (flood - undecided) as u64;
     metrics.wait_for("tidegate_connections_refused_total", &limit, too_many);
-    topology.service().wait_for(Hook::Connect, UNDECIDED);
+    topology
+        .service()
+        .wait_for(Hook::Connect, undecided.min(48));
     for version in [Version::V31, Version::V311, Version::V5]
         .into_iter()
         .cycle()
@@ -203,9 +217,9 @@ fn a_flood_of_connects_from_one_address_does_not_stop_the_others() {
         other.expect_ack(Kind::Puback, id, 0);
     }
     println!(
-        "20 others were let in beside {UNDECIDED} undecided of the flood; {too_many} were turned away"
+        "20 others were let in beside {undecided} undecided of the flood; {too_many} were turned away"
     );
     assert_eq!(topology.recorder().connections(), 20);
     hold.release();
-    drop(flood);
+    drop(flooding);
 }
