@@ -45,6 +45,7 @@ mod deadline;
 mod decision;
 mod decision_log;
 mod endpoints;
+#[allow(dead_code, reason = "whoever watches for directives uses all of it")]
 mod epoch;
 mod fail_closed;
 mod failure;
@@ -230,19 +231,14 @@ impl Drop for Wait {
 #[must_use = "a check whose future is dropped is cancelled"]
 pub struct AskFuture {
     inner: fail_closed::ResponseFuture<
-        shadow::ResponseFuture<
-            observe::ResponseFuture<
-                mount::ResponseFuture<
-                    ladder::ResponseFuture<
-                        cache::ResponseFuture<
-                            throttle::ResponseFuture<deadline::ResponseFuture<Reply>>,
-                        >,
-                    >,
-                >,
-            >,
-        >,
+        shadow::ResponseFuture<observe::ResponseFuture<mount::ResponseFuture<Answer>>>,
     >,
 }
+
+/// The part of it in which a check may be asked more than once, or not at all.
+type Answer = ladder::ResponseFuture<
+    cache::ResponseFuture<throttle::ResponseFuture<deadline::ResponseFuture<Reply>>>,
+>;
 
 impl Future for AskFuture {
     type Output = Decision;

@@ -16,7 +16,7 @@ use crate::authz::{
     counters::Counters,
     failure::Cause,
     hook,
-    testing::{self, allowed, publish},
+    testing::{allowed, publish},
 };
 
 /// A service that says what it was told to say, and the last of it again and again.
@@ -278,7 +278,7 @@ fn nobody_comes_in_undecided_and_no_will() {
 async fn a_denial_is_no_failure() {
     let denied = Decision {
         verdict: Verdict::Deny(gatekeeper::Deny::default()),
-        ..testing::allowed()
+        ..allowed()
     };
     let expected = denied.verdict.clone();
     let inner = tower::service_fn(move |_: Check<hook::Publish>| ready(Ok(denied.clone())));
