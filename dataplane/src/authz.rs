@@ -48,6 +48,7 @@ mod deadline;
 mod decision;
 mod decision_log;
 mod endpoints;
+#[allow(dead_code, reason = "whoever watches for directives uses all of it")]
 mod epoch;
 mod fail_closed;
 mod failure;
@@ -234,21 +235,21 @@ impl Drop for Wait {
     }
 }
 
-/// A check that is put once, whatever comes of it.
-type Asked = cache::ResponseFuture<throttle::ResponseFuture<deadline::ResponseFuture<Reply>>>;
-
 /// A check under way. `Unpin`, so that a session can keep a queue of them.
 #[derive(Debug)]
 #[must_use = "a check whose future is dropped is cancelled"]
 pub struct AskFuture {
     inner: fail_closed::ResponseFuture<
-        shadow::ResponseFuture<
-            observe::ResponseFuture<
-                mount::ResponseFuture<current::ResponseFuture<ladder::ResponseFuture<Asked>>>,
-            >,
-        >,
+        shadow::ResponseFuture<observe::ResponseFuture<mount::ResponseFuture<Answer>>>,
     >,
 }
+
+/// The part of it in which a check may be asked more than once, or not at all.
+type Answer = current::ResponseFuture<
+    ladder::ResponseFuture<
+        cache::ResponseFuture<throttle::ResponseFuture<deadline::ResponseFuture<Reply>>>,
+    >,
+>;
 
 impl Future for AskFuture {
     type Output = Decision;

@@ -149,7 +149,7 @@ impl Default for Cache {
 impl Cache {
     /// What the pipeline makes of it.
     pub(crate) fn options(&self) -> Option<CacheOptions> {
-        self.enabled.then(|| CacheOptions {
+        self.enabled.then_some(CacheOptions {
             max_ttl: self.max_ttl,
             max_stale: self.max_stale,
             max_entries_per_session: self.max_entries_per_session,

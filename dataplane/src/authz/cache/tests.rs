@@ -455,7 +455,7 @@ fn filters() -> impl Strategy<Value = v1::SubscribeCheck> {
                 qos,
                 no_local,
                 retain_as_published,
-                retain_handling: retain_handling.try_into().unwrap_or_default(),
+                retain_handling,
                 ..v1::SubscribeCheck::default()
             }
         },

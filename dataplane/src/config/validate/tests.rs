@@ -134,7 +134,7 @@ fn an_error_names_key_value_and_expectation() {
         ),
         (
             "[authz.cache]\nmax_ttl = '25h'",
-            "t.toml:2: `authz.cache.max_ttl`: expected more than 0s and at most 24h, found 25h",
+            "t.toml:2: `authz.cache.max_ttl`: expected more than 0s and at most 24h, found 1d1h",
         ),
     ] {
         assert_eq!(load(toml), Err(error.to_owned()));
