@@ -153,10 +153,10 @@ fn packets_checks_and_endings_are_counted() {
                     "tidegate_packets_total{kind=\"publish\",fate=\"forwarded\"} 2",
                     "tidegate_packets_total{kind=\"publish\",fate=\"refused\"} 2",
                     "tidegate_packets_total{kind=\"publish\",fate=\"dropped\"} 0",
-                    "tidegate_authz_checks_total{hook=\"connect\",outcome=\"allow\",failure_reason=\"\"} 1",
-                    "tidegate_authz_checks_total{hook=\"publish\",outcome=\"allow\",failure_reason=\"\"} 2",
-                    "tidegate_authz_checks_total{hook=\"publish\",outcome=\"deny\",failure_reason=\"\"} 1",
-                    "tidegate_authz_checks_total{hook=\"publish\",outcome=\"failure\",failure_reason=\"invalid_result\"} 1",
+                    "tidegate_authz_checks_total{hook=\"connect\",outcome=\"allow\",failure_reason=\"\",cached=\"false\",mode=\"enforce\"} 1",
+                    "tidegate_authz_checks_total{hook=\"publish\",outcome=\"allow\",failure_reason=\"\",cached=\"false\",mode=\"enforce\"} 2",
+                    "tidegate_authz_checks_total{hook=\"publish\",outcome=\"deny\",failure_reason=\"\",cached=\"false\",mode=\"enforce\"} 1",
+                    "tidegate_authz_checks_total{hook=\"publish\",outcome=\"failure\",failure_reason=\"invalid_result\",cached=\"false\",mode=\"enforce\"} 1",
                     "tidegate_authz_checks_pending{hook=\"publish\"} 0",
                     "tidegate_authz_calls_total{hook=\"publish\"} 4",
                     "tidegate_authz_protocol_errors_total{kind=\"unset_decision\"} 1",
@@ -211,12 +211,13 @@ fn nothing_but_metrics_is_served() {
             let (head, body) = gate.request("GET /metrics").await;
             assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
             assert!(
-                head.contains(
-                    "content-type: application/openmetrics-text; version=1.0.0; charset=utf-8"
-                ),
+                head.contains("content-type: text/plain; version=0.0.4; charset=utf-8"),
                 "{head}"
             );
-            assert!(body.ends_with("# EOF\n"), "{body}");
+            assert!(
+                body.contains("# TYPE tidegate_build_info gauge\n"),
+                "{body}"
+            );
             for (line, status) in [
                 ("GET /", "404"),
                 ("GET /metrics/", "404"),
