@@ -33,6 +33,7 @@
 //! * `call` makes the call, on one of the `endpoints`. Below it, `classify` hears what the peer really said, and on the way back
 //!   `wire` believes as little of it as possible.
 
+mod aloft;
 mod batch;
 mod batcher;
 mod budget;

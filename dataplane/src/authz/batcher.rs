@@ -149,8 +149,8 @@ where
     }
 
     fn next(&mut self, now: Instant) -> Next {
-        let Some(waiting) = self.queue.waiting() else {
-            return Next::Arrival(1, usize::MAX, None);
+        let Some(waiting) = self.queue.waiting(self.max_calls()) else {
+            return Next::Arrival(1, usize::MAX, self.queue.next_expiry());
         };
         let (max_items, max_bytes) = (self.max_items(), self.max_bytes());
         let is_full = waiting.items >= max_items || waiting.bytes >= max_bytes;
@@ -233,11 +233,13 @@ where
         let Ok(landed) = call else {
             // Whose it was is not known any more.
             self.apart.clear();
+            self.queue.lost();
             let counters = &self.airline.counters;
             counters.hook(H::KIND).panics.add(1);
             error!(hook = %H::KIND, "a call panicked; its checks have failed: this is a bug");
             return;
         };
+        self.queue.landed(&landed.seats);
         if landed.is_apart {
             for (seat, _) in &landed.seats {
                 self.apart.remove(&seat.id());

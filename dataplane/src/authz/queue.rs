@@ -19,7 +19,8 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    batch::Batch,
+    aloft::Aloft,
+    batch::{Batch, Seats},
     counters::Roomy,
     failure::Cause,
     hook::Hook,
@@ -73,8 +74,10 @@ struct State<H: Hook> {
     /// Bytes that they add to requests.
     bytes: usize,
     sleeper: Option<Sleeper>,
-    /// Whether something came for a session that travels alone, and the task was not told.
+    /// Whether something came that may leave beside the rest, and the task was not told.
     has_news: bool,
+    /// Whose calls are in flight, where each check is one.
+    aloft: Aloft,
     is_closed: bool,
 }
 
@@ -141,6 +144,7 @@ impl<H: Hook> Queue<H> {
                 bytes: 0,
                 sleeper: None,
                 has_news: false,
+                aloft: Aloft::new(),
                 is_closed: false,
             }),
             is_crowded: AtomicBool::new(false),
@@ -199,8 +203,9 @@ impl<H: Hook> Queue<H> {
     /// nothing is left. Something new for a session that travels alone ends the wait, too.
     pub(super) fn poll_arrival(&self, items: usize, bytes: usize, cx: &Context<'_>) -> Poll<bool> {
         let mut state = self.lock();
-        let is_enough =
-            state.together >= items.max(1) || (state.together > 0 && state.bytes >= bytes);
+        // Where not everybody may leave, their number says nothing: each arrival is news.
+        let is_enough = state.order == Order::Turns
+            && (state.together >= items.max(1) || (state.together > 0 && state.bytes >= bytes));
         if std::mem::take(&mut state.has_news) || is_enough {
             return Poll::Ready(true);
         }
@@ -215,12 +220,15 @@ impl<H: Hook> Queue<H> {
         Poll::Pending
     }
 
-    /// What the next batch could have, sessions that travel alone excepted.
-    pub(super) fn waiting(&self) -> Option<Waiting> {
-        let state = self.lock();
+    /// What the next batch could have, sessions that travel alone excepted, when there may be so many calls.
+    pub(super) fn waiting(&self, calls: usize) -> Option<Waiting> {
+        let mut state = self.lock();
+        state.aloft.set_most(calls);
         let first = state.fresh.iter().chain(&state.busy);
         let since = first
-            .filter_map(|id| state.flows.get(id)?.items.front())
+            .filter_map(|id| state.flows.get(id))
+            .filter(|flow| state.order == Order::Turns || state.aloft.may_depart(flow.account))
+            .filter_map(|flow| flow.items.front())
             .map(|item| item.queued_at)
             .next()?;
         Some(Waiting {
@@ -278,6 +286,22 @@ impl<H: Hook> Queue<H> {
             self.note_room(&state);
         }
         left.settle(now);
+    }
+
+    /// A call has come back.
+    pub(super) fn landed(&self, seats: &Seats) {
+        let mut state = self.lock();
+        if state.order == Order::Turns {
+            return;
+        }
+        for (seat, _) in seats {
+            state.aloft.lands(seat.id());
+        }
+    }
+
+    /// A call is lost, and nobody knows whose it was.
+    pub(super) fn lost(&self) {
+        self.lock().aloft.forget();
     }
 
     /// Whether sessions like this one should stop reading.
@@ -384,11 +408,12 @@ impl<H: Hook> State<H> {
             self.together += 1;
             self.bytes += bytes;
         }
-        self.has_news |= is_apart;
+        let is_news = is_apart || self.order != Order::Turns;
+        self.has_news |= is_news;
         let (items, bytes) = (self.together, self.bytes);
         let sleeper = self
             .sleeper
-            .take_if(|sleeper| is_apart || items >= sleeper.items || bytes >= sleeper.bytes);
+            .take_if(|sleeper| is_news || items >= sleeper.items || bytes >= sleeper.bytes);
         Ok(sleeper.map(|sleeper| sleeper.waker))
     }
 
@@ -401,13 +426,11 @@ impl<H: Hook> State<H> {
 
     fn fill(&mut self, batch: &mut Batch<H>, margin: Duration, now: Instant, left: &mut Left<H>) {
         loop {
-            let (id, ring) = match (self.fresh.front(), self.busy.front()) {
-                (Some(id), _) => (*id, Ring::Fresh),
-                (None, Some(id)) => (*id, Ring::Busy),
-                (None, None) => return,
+            let Some((ring, at, id)) = self.next_in_turn() else {
+                return;
             };
             let Some(flow) = self.flows.get_mut(&id) else {
-                self.ring(ring).pop_front();
+                self.ring(ring).remove(at);
                 continue;
             };
             while flow.taken < TURN
@@ -421,7 +444,12 @@ impl<H: Hook> State<H> {
                 self.room.leave(flow.account, item.weight, &mut left.wakers);
                 match item.is_stale(margin, now) {
                     true => left.expired.push(item),
-                    false => batch.push(&flow.seat, item),
+                    false => {
+                        if self.order != Order::Turns {
+                            self.aloft.departs(id, flow.account);
+                        }
+                        batch.push(&flow.seat, item);
+                    }
                 }
             }
             let is_empty = flow.items.is_empty();
@@ -432,7 +460,7 @@ impl<H: Hook> State<H> {
             flow.taken = 0;
             let goes_apart = flow.seat.standing(H::KIND).is_apart();
             let leaves = is_empty && (ring == Ring::Busy || self.order != Order::Turns);
-            self.ring(ring).pop_front();
+            self.ring(ring).remove(at);
             match (leaves, goes_apart && !is_empty) {
                 (true, _) => self.retire(id),
                 (false, true) => self.move_apart(id),
@@ -446,6 +474,22 @@ impl<H: Hook> State<H> {
             if batch.is_full() {
                 return;
             }
+        }
+    }
+
+    /// Whose turn it is, and where it stands.
+    fn next_in_turn(&self) -> Option<(Ring, usize, SeatId)> {
+        let may_leave = |id: &SeatId| {
+            let flow = self.flows.get(id);
+            flow.is_none_or(|flow| self.aloft.may_depart(flow.account))
+        };
+        let fresh = match self.order {
+            Order::Turns => (!self.fresh.is_empty()).then_some(0),
+            Order::NewestFirst(_) => self.fresh.iter().position(may_leave),
+        };
+        match fresh {
+            Some(at) => Some((Ring::Fresh, at, *self.fresh.get(at)?)),
+            None => Some((Ring::Busy, 0, *self.busy.front()?)),
         }
     }
 

@@ -40,8 +40,8 @@ pub(crate) enum Scenario {
     Allocations,
     /// The reference service instead of the trivial one.
     Reference,
-    /// Paced, with different settings of the linger.
-    Linger,
+    /// Paced, with batches of 1 to 256 checks.
+    Batches,
     /// QoS 1 with the decision cache.
     Cache,
     /// All combinations of QoS, size, clients and service; takes most of an hour.
@@ -62,7 +62,7 @@ const DEFAULT: [Scenario; 14] = [
     Scenario::Connect,
     Scenario::Allocations,
     Scenario::Reference,
-    Scenario::Linger,
+    Scenario::Batches,
     Scenario::Cache,
 ];
 
@@ -142,7 +142,7 @@ fn one(
         Scenario::Reference => {
             variants::reference(&plan("reference", flat), options, binaries, report)
         }
-        Scenario::Linger => variants::linger(&plan("linger", paced), options, binaries, report),
+        Scenario::Batches => variants::batches(&plan("batches", paced), options, binaries, report),
         Scenario::Cache => variants::cache(&plan("cache", qos1), options, binaries, report),
         Scenario::Matrix => variants::matrix(options, binaries, report),
     }

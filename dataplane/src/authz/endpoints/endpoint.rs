@@ -23,7 +23,7 @@ use crate::authz::counters::EndpointCounters;
 
 /// Longest life of a connection on which nothing is heard. A frozen service wakes up to the
 /// connections that were made in vain meanwhile; there should be few.
-const MAX_PATIENCE: Duration = Duration::from_secs(30);
+const MAX_PATIENCE: Duration = Duration::from_secs(5);
 /// The shortest: the time of a PUBLISH, less what it takes to connect, so that the first check that hears
 /// nothing is the last one.
 const MIN_PATIENCE: Duration = Duration::from_millis(800);

@@ -209,6 +209,30 @@ fn the_newest_goes_first_and_the_oldest_is_refused() {
 }
 
 #[test]
+fn one_account_does_not_have_all_calls() {
+    let mut scene = Scene::new(Order::NewestFirst(Duration::from_secs(1)));
+    for session in 'a'..='e' {
+        scene.seat(session).identify("flood");
+        scene.push(session, 1);
+    }
+    assert!(scene.queue.waiting(4).is_some());
+    for session in ['e', 'd', 'c'] {
+        assert_eq!(scene.take(1), [(session, 1)]);
+    }
+    // Two wait, one call is free, and it is not for them.
+    assert!(scene.queue.waiting(4).is_none());
+    assert_eq!(scene.take(1), []);
+    scene.push('x', 1);
+    assert!(scene.queue.waiting(4).is_some());
+    assert_eq!(scene.take(1), [('x', 1)]);
+    let back = [('d', 1), ('x', 1)].map(|(session, count)| (scene.seat(session), count));
+    scene.queue.landed(&back.to_vec());
+    assert_eq!(scene.take(1), [('b', 1)]);
+    scene.queue.refuse_old(scene.now + Duration::from_secs(1));
+    assert_eq!(scene.take(1), []);
+}
+
+#[test]
 fn a_task_is_woken_when_it_is_worth_it() {
     let mut scene = Scene::new(Order::Turns);
     let queue = std::mem::replace(

@@ -9,23 +9,23 @@ use crate::{
     rig::{Binaries, Settings, Sink, knows},
 };
 
-/// Settings of the linger, the longest wait of a check for company when there is much traffic.
-const LINGER: &str = "authz.linger";
-const LINGERS: [&str; 5] = ["0us", "50us", "100us", "200us", "500us"];
+/// Most checks in a call. No setting makes a check wait for company: it gathers while calls are in flight.
+const BATCH: &str = "authz.publish.max_batch";
+const BATCHES: [&str; 5] = ["1", "4", "16", "64", "256"];
 
 /// What switches the decision cache on. The trivial service names no time to live, so that the hit rate is up
 /// to what the gate makes of that.
 const CACHE: [(&str, &str); 1] = [("authz.cache.enabled", "true")];
 
 /// CPU against latency.
-pub(super) fn linger(
+pub(super) fn batches(
     plan: &Plan,
     options: &Options,
     binaries: &Binaries,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let settings = LINGERS.map(|linger| vec![(LINGER.to_owned(), linger.to_owned())]);
-    let labels = LINGERS.map(|linger| format!("linger {linger}"));
+    let settings = BATCHES.map(|checks| vec![(BATCH.to_owned(), checks.to_owned())]);
+    let labels = BATCHES.map(|checks| format!("batches of {checks}"));
     compare(plan, &labels, &settings, options, binaries, report)
 }
 
