@@ -89,7 +89,6 @@ use std::{
 };
 
 use tidegate_proto::v1;
-use tower::Service;
 
 use self::{
     cache::{Cache, Revisions},
@@ -160,13 +159,18 @@ impl Authz {
         }
     }
 
-    /// Asks. The check is on its way when this returns, whether or not the future is polled; dropping
-    /// the future takes the check back.
-    pub fn ask<H: Hook>(&self, check: Check<H>) -> AskFuture {
-        let mut stack = H::stack(&self.stacks).clone();
-        AskFuture {
-            inner: stack.call(check),
+    /// A session's own way in.
+    #[must_use]
+    pub fn asker(&self) -> Asker {
+        Asker {
+            publish: self.stacks.publish.clone(),
+            authz: self.clone(),
         }
+    }
+
+    /// Asks once, as [`Asker::ask`] does.
+    pub fn ask<H: Hook>(&self, check: Check<H>) -> AskFuture {
+        self.asker().ask(check)
     }
 
     /// Whether the lanes of PUBLISH and SUBSCRIBE are crowded and the session has its share of them: it
@@ -206,6 +210,26 @@ impl Authz {
     }
 }
 
+/// A session's way into the pipeline.
+///
+/// It has a stack of its own for what it asks all the time. One that all sessions share would be cloned for
+/// each check, and its reference counts are memory that all processors would fight for.
+#[derive(Debug)]
+pub struct Asker {
+    authz: Authz,
+    publish: Stack<hook::Publish>,
+}
+
+impl Asker {
+    /// Asks. The check is on its way when this returns, whether or not the future is polled; dropping
+    /// the future takes the check back.
+    pub fn ask<H: Hook>(&mut self, check: Check<H>) -> AskFuture {
+        AskFuture {
+            inner: H::put(self, check),
+        }
+    }
+}
+
 /// The wait of a session for room in the lanes. When it is dropped, who waits behind it has its turn.
 #[derive(Debug)]
 #[must_use = "it has to be awaited"]
@@ -240,10 +264,14 @@ impl Drop for Wait {
 #[derive(Debug)]
 #[must_use = "a check whose future is dropped is cancelled"]
 pub struct AskFuture {
-    inner: fail_closed::ResponseFuture<
-        shadow::ResponseFuture<observe::ResponseFuture<mount::ResponseFuture<Answer>>>,
-    >,
+    inner: StackFuture,
 }
+
+/// What the stack of any hook makes of a check.
+#[doc(hidden)]
+pub type StackFuture = fail_closed::ResponseFuture<
+    shadow::ResponseFuture<observe::ResponseFuture<mount::ResponseFuture<Answer>>>,
+>;
 
 /// The part of it in which a check may be asked more than once, or not at all.
 type Answer = current::ResponseFuture<

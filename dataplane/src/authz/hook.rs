@@ -10,10 +10,12 @@ use http::uri::PathAndQuery;
 use prost::Message;
 use tidegate_proto::v1;
 use tonic::{Request, Status};
+use tower::Service;
 
 use super::{
-    Stack, Stacks,
+    Asker, Stack, StackFuture, Stacks,
     call::Client,
+    check::Check,
     codec::Raw,
     decision::Identity,
     failure::Cause,
@@ -113,6 +115,13 @@ pub trait Hook: sealed::Sealed + Send + Sync + Sized + 'static {
     /// The stack that decides it.
     #[doc(hidden)]
     fn stack(stacks: &Stacks) -> &Stack<Self>;
+
+    /// Puts a check into it.
+    #[doc(hidden)]
+    fn put(asker: &mut Asker, check: Check<Self>) -> StackFuture {
+        let mut stack = Self::stack(&asker.authz.stacks).clone();
+        stack.call(check)
+    }
 }
 
 /// An allow that changes nothing. `None`: no such hook may be allowed without the service.
@@ -247,6 +256,10 @@ impl Hook for Publish {
 
     fn stack(stacks: &Stacks) -> &Stack<Self> {
         &stacks.publish
+    }
+
+    fn put(asker: &mut Asker, check: Check<Self>) -> StackFuture {
+        asker.publish.call(check)
     }
 }
 

@@ -33,7 +33,7 @@ use super::{
     unsettled::Unsettled,
 };
 use crate::{
-    authz::{Decision, Wait},
+    authz::{Asker, Decision, Wait},
     framing::Leg,
     upstream::Dial,
 };
@@ -69,6 +69,7 @@ pub(super) struct Driver<S, D: Dial, U> {
     /// How long its predecessor may keep it from dialling.
     patience: Duration,
     dialling: Option<BoxFuture<'static, io::Result<D::Stream>>>,
+    asker: Asker,
     asks: Asks,
     /// Waits for room in a lane to the service that is full; meanwhile the client is not read.
     lane: Option<Wait>,
@@ -133,6 +134,7 @@ where
             // What is left of the time is for the broker.
             patience: PATIENCE.min(origin.rules.deadlines.broker_connect / 2),
             dialling: None,
+            asker: shared.authz.asker(),
             asks: Asks::default(),
             lane: None,
             client,

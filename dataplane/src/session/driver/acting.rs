@@ -190,7 +190,7 @@ where
             },
         };
         self.asks
-            .push(ticket, authz.ask::<H>(Check { message, context }));
+            .push(ticket, self.asker.ask::<H>(Check { message, context }));
     }
 }
 
