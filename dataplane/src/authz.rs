@@ -49,7 +49,6 @@ mod deadline;
 mod decision;
 mod decision_log;
 mod endpoints;
-#[allow(dead_code, reason = "whoever watches for directives uses all of it")]
 mod epoch;
 mod fail_closed;
 mod failure;

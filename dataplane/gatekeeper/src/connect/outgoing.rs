@@ -41,10 +41,11 @@ pub(super) fn connect(
     }
     // A will goes out when its session ends [MQTT-3.1.3-9]. There are brokers that forget it then if its
     // delay is not over, but none that does so for a session that ends with its connection.
-    let session = connect.properties.session_expiry.unwrap_or(0);
-    let session = if session == 0 { u32::MAX } else { session };
+    let session = connect.properties.session_expiry;
+    let session = session.filter(|seconds| *seconds > 0);
     if let Some(will) = &mut connect.will {
-        let most = rules.limits.max_will_delay.min(session);
+        let most = rules.limits.max_will_delay;
+        let most = session.map_or(most, |session| most.min(session));
         if will.delay > most {
             will.set_delay(most).map_err(|_| Invalid)?;
         }

@@ -1,6 +1,6 @@
 //! What a load goes over on its way to the sink.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::Path};
 
 use crate::{
     actor::{ServiceReport, ServiceSpec},
@@ -49,17 +49,8 @@ impl Way {
         service: ServiceSpec,
         settings: &Settings,
     ) -> anyhow::Result<Self> {
-        let service = Trivial::start(service)?;
-        Ok(Self {
-            label: "tidegate".to_owned(),
-            proxy: Some(Proxy::gate(
-                &binaries.tidegate,
-                sink,
-                service.address,
-                settings,
-            )?),
-            asked: Some(Asked::Trivial(service)),
-        })
+        let asked = Asked::Trivial(Trivial::start(service)?);
+        Self::asking("tidegate", &binaries.tidegate, sink, asked, settings)
     }
 
     /// Tidegate with an allocator that counts, and a trivial service. `None`: it is not built.
@@ -71,12 +62,8 @@ impl Way {
         let Some(program) = &binaries.counted else {
             return Ok(None);
         };
-        let service = Trivial::start(ServiceSpec::default())?;
-        Ok(Some(Self {
-            label: "counted".to_owned(),
-            proxy: Some(Proxy::gate(program, sink, service.address, settings)?),
-            asked: Some(Asked::Trivial(service)),
-        }))
+        let asked = Asked::Trivial(Trivial::start(ServiceSpec::default())?);
+        Self::asking("counted", program, sink, asked, settings).map(Some)
     }
 
     /// Tidegate and the reference service.
@@ -85,16 +72,26 @@ impl Way {
         sink: &Sink,
         settings: &Settings,
     ) -> anyhow::Result<Self> {
-        let service = Reference::start(binaries)?;
+        let asked = Asked::Reference(Reference::start(binaries)?);
+        Self::asking("reference", &binaries.tidegate, sink, asked, settings)
+    }
+
+    /// This build of tidegate, and whom it asks.
+    fn asking(
+        label: &str,
+        tidegate: &Path,
+        sink: &Sink,
+        asked: Asked,
+        settings: &Settings,
+    ) -> anyhow::Result<Self> {
+        let address = match &asked {
+            Asked::Trivial(service) => service.address,
+            Asked::Reference(service) => service.address,
+        };
         Ok(Self {
-            label: "reference".to_owned(),
-            proxy: Some(Proxy::gate(
-                &binaries.tidegate,
-                sink,
-                service.address,
-                settings,
-            )?),
-            asked: Some(Asked::Reference(service)),
+            label: label.to_owned(),
+            proxy: Some(Proxy::gate(tidegate, sink, address, settings)?),
+            asked: Some(asked),
         })
     }
 
