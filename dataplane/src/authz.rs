@@ -50,6 +50,7 @@ mod decision;
 mod decision_log;
 mod endpoints;
 mod epoch;
+mod express;
 mod fail_closed;
 mod failure;
 mod flight;
@@ -57,6 +58,7 @@ pub mod hook;
 mod item;
 mod ladder;
 mod lane;
+mod mailbox;
 mod message;
 mod mount;
 mod mutations;
@@ -83,11 +85,12 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context as TaskContext, Poll, ready},
+    task::{Context as TaskContext, Poll, Waker, ready},
     time::Duration,
 };
 
 use tidegate_proto::v1;
+use tower::Service;
 
 use self::{
     cache::{Cache, Revisions},
@@ -95,6 +98,7 @@ use self::{
     current::Current,
     deadline::Deadline,
     endpoints::Endpoints,
+    express::{Asked, Express, Road, Stand},
     fail_closed::FailClosed,
     ladder::{HoldRoom, Ladder, Policy},
     lane::{Lane, Reply, Settings},
@@ -105,9 +109,10 @@ use self::{
     retry::Retry,
     shadow::Shadow,
     throttle::{Load, Throttle},
+    wire::Outcome,
 };
 pub use self::{
-    check::{Check, Context, Who},
+    check::{Check, Context, Known, Who},
     contact::Contact,
     counters::{
         Bytes, CacheCounters, Checks, Count, Counters, Durations, EndpointCounters, Gauge,
@@ -162,14 +167,17 @@ impl Authz {
     #[must_use]
     pub fn asker(&self) -> Asker {
         Asker {
-            publish: self.stacks.publish.clone(),
             authz: self.clone(),
+            express: None,
         }
     }
 
-    /// Asks once, as [`Asker::ask`] does.
+    /// Asks through all layers. The check is on its way when this returns, whether or not the future is
+    /// polled; dropping the future takes the check back.
     pub fn ask<H: Hook>(&self, check: Check<H>) -> AskFuture {
-        self.asker().ask(check)
+        AskFuture {
+            inner: H::stack(&self.stacks).clone().call(check),
+        }
     }
 
     /// Whether the lanes of PUBLISH and SUBSCRIBE are crowded and the session has its share of them: it
@@ -209,22 +217,118 @@ impl Authz {
     }
 }
 
-/// A session's way into the pipeline.
-///
-/// It has a stack of its own for what it asks all the time. One that all sessions share would be cloned for
-/// each check, and its reference counts are memory that all processors would fight for.
+/// A session's way into the pipeline. It takes the short one where it can.
 #[derive(Debug)]
 pub struct Asker {
     authz: Authz,
-    publish: Stack<hook::Publish>,
+    /// Made with the first message.
+    express: Option<Box<Express>>,
+}
+
+/// A check of a session that is under way. To be given back to its [`Asker`] in the end.
+#[derive(Debug)]
+pub struct Ask(Way);
+
+#[derive(Debug)]
+enum Way {
+    Short(Asked),
+    /// Through all layers.
+    Long(Box<AskFuture>),
 }
 
 impl Asker {
-    /// Asks. The check is on its way when this returns, whether or not the future is polled; dropping
-    /// the future takes the check back.
-    pub fn ask<H: Hook>(&mut self, check: Check<H>) -> AskFuture {
-        AskFuture {
-            inner: H::put(self, check),
+    /// Asks. The check is on its way when this returns.
+    pub fn ask<H: Hook>(&mut self, check: Check<H>) -> Ask {
+        H::put(self, check)
+    }
+
+    /// The decision about the check that the session waits for: the oldest.
+    pub fn poll(&mut self, ask: &mut Ask, cx: &mut TaskContext<'_>) -> Poll<Decision> {
+        if let (Way::Short(asked), Some(express)) = (&ask.0, &mut self.express) {
+            match express.poll(asked, cx) {
+                Stand::Pending => return Poll::Pending,
+                Stand::Allowed(decision) => return Poll::Ready(decision),
+                Stand::Known(outcome) => self.go_on(ask, outcome),
+            }
+        }
+        ask.poll_long(cx)
+    }
+
+    /// Brings all that has come, for somebody who is going to [`look`](Self::look).
+    pub fn fetch(&mut self) {
+        if let Some(express) = &mut self.express {
+            express.fetch();
+        }
+    }
+
+    /// The decision about a check, as far as it is here.
+    pub fn look(&mut self, ask: &mut Ask) -> Option<Decision> {
+        if let (Way::Short(asked), Some(express)) = (&ask.0, &mut self.express) {
+            match express.look(asked) {
+                Stand::Pending => return None,
+                Stand::Allowed(decision) => return Some(decision),
+                Stand::Known(outcome) => self.go_on(ask, outcome),
+            }
+        }
+        let mut cx = TaskContext::from_waker(Waker::noop());
+        match ask.poll_long(&mut cx) {
+            Poll::Ready(decision) => Some(decision),
+            Poll::Pending => None,
+        }
+    }
+
+    /// Takes a check back.
+    pub fn cancel(&mut self, ask: Ask) {
+        if let (Way::Short(_), Some(express)) = (ask.0, &mut self.express) {
+            express.cancelled();
+        }
+    }
+
+    /// Takes everything back: the session has ended.
+    pub fn leave(&mut self) {
+        self.express = None;
+    }
+
+    /// Gives back memory.
+    pub fn rest(&mut self) {
+        if let Some(express) = &mut self.express {
+            express.rest();
+        }
+    }
+
+    /// Puts a message on the short way, if there is one and it may take it.
+    fn put_publish(&mut self, check: Check<hook::Publish>) -> Ask {
+        let Some(road) = &self.authz.stacks.express else {
+            return self.put_long(check);
+        };
+        let express = self
+            .express
+            .get_or_insert_with(|| Box::new(Express::new(Arc::clone(road), &check.context)));
+        match express.ask(check) {
+            Ok(asked) => Ask(Way::Short(asked)),
+            Err(check) => self.put_long(*check),
+        }
+    }
+
+    fn put_long<H: Hook>(&mut self, check: Check<H>) -> Ask {
+        Ask(Way::Long(Box::new(self.authz.ask(check))))
+    }
+
+    /// What is left to be done about a check is done by the layers.
+    fn go_on(&mut self, ask: &mut Ask, outcome: Outcome) {
+        if let (Way::Short(asked), Some(express)) = (&mut ask.0, &mut self.express) {
+            let check = express.known(asked.take(), outcome);
+            *ask = self.put_long(check);
+        }
+    }
+}
+
+impl Ask {
+    fn poll_long(&mut self, cx: &mut TaskContext<'_>) -> Poll<Decision> {
+        match &mut self.0 {
+            Way::Long(asked) => Pin::new(asked).poll(cx),
+            // Nothing brings it any more. Whoever waits for it has a deadline.
+            Way::Short(_) => Poll::Pending,
         }
     }
 }
@@ -302,6 +406,8 @@ pub struct Stacks {
     will: Stack<hook::Will>,
     publish: Stack<hook::Publish>,
     subscribe: Stack<hook::Subscribe>,
+    /// None: every message has something for the layers to do.
+    express: Option<Arc<Road>>,
     publish_queue: Arc<Queue<hook::Publish>>,
     subscribe_queue: Arc<Queue<hook::Subscribe>>,
     capabilities: [Arc<Capabilities>; HookKind::ALL.len()],
@@ -385,6 +491,7 @@ impl Stacks {
         );
 
         Self {
+            express: parts.road(&publish),
             publish_queue: publish.queue(),
             subscribe_queue: subscribe.queue(),
             // Wills are asked on the connections of CONNECT.
@@ -430,6 +537,21 @@ struct Parts<'a> {
 }
 
 impl Parts<'_> {
+    /// The short way of messages.
+    fn road(&self, lane: &Lane<hook::Publish>) -> Option<Arc<Road>> {
+        let options = self.options.hook(HookKind::Publish);
+        let is_short = options.mode.of(HookKind::Publish) == Mode::Enforce && self.cache.is_none();
+        is_short.then(|| {
+            Arc::new(Road {
+                lane: lane.clone(),
+                load: Arc::clone(&self.load),
+                observer: Arc::clone(&self.observer),
+                epochs: Arc::clone(self.epochs),
+                keeps_checks: options.on_failure.keeps_checks(),
+            })
+        })
+    }
+
     fn stack<H: Hook>(&self, lane: Lane<H>, endpoints: &Arc<Endpoints>) -> Stack<H> {
         let options = self.options.hook(H::KIND);
         let mode = options.mode.of(H::KIND);

@@ -215,12 +215,12 @@ where
     }
 
     fn fly(&mut self, batch: Batch<H>, is_apart: bool, departed_at: Instant) {
-        let (waiters, seats) = batch.into_parts();
+        let (items, seats) = batch.into_parts();
         if is_apart {
             self.apart.extend(seats.iter().map(|(seat, _)| seat.id()));
         }
         let flight = Flight {
-            waiters,
+            items,
             seats,
             is_apart,
             departed_at,

@@ -8,7 +8,7 @@ use tracing::Span;
 
 use crate::mount::Template;
 
-use super::{hook::Hook, message::Message, seat::Seat};
+use super::{hook::Hook, message::Message, seat::Seat, wire::Outcome};
 
 /// One question to the authorization service.
 #[derive(Debug)]
@@ -49,6 +49,50 @@ pub struct Context {
     pub packet_bytes: usize,
     /// Where the topics of the client begin, if it is let in. CONNECT only.
     pub mount: Option<Arc<Template>>,
+    /// What is known of it before it goes its way. Of a check that has not been asked: nothing.
+    pub known: Known,
+}
+
+/// What is known of a check that went another way first ([`express`](super::express)): that it is counted,
+/// and how it ended. When it is asked again, which a clone of it is for, this is history.
+#[derive(Debug, Default)]
+pub struct Known(Option<First>);
+
+#[derive(Debug)]
+struct First {
+    epoch: u64,
+    outcome: Box<Outcome>,
+}
+
+impl Known {
+    /// A check that ended in this way, having been asked when this was the last directive.
+    pub(super) fn new(epoch: u64, outcome: Outcome) -> Self {
+        Self(Some(First {
+            epoch,
+            outcome: Box::new(outcome),
+        }))
+    }
+
+    /// Whether it was asked before.
+    pub(super) fn is_some(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// The last directive when it was asked.
+    pub(super) fn epoch(&self) -> Option<u64> {
+        self.0.as_ref().map(|first| first.epoch)
+    }
+
+    /// How it ended.
+    pub(super) fn take(&mut self) -> Option<Box<Outcome>> {
+        self.0.take().map(|first| first.outcome)
+    }
+}
+
+impl Clone for Known {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
 }
 
 /// Who asks, for the decision log. One per session, shared by its checks.

@@ -79,7 +79,8 @@ where
         let watched = self.shared.epochs.is_watched().then(|| {
             let watched: Box<dyn Again<S::Future>> = Box::new(Watched {
                 // Before the question is put: whatever comes after this may make the answer old.
-                epoch: self.shared.epochs.current(),
+                epoch: (check.context.known.epoch())
+                    .unwrap_or_else(|| self.shared.epochs.current()),
                 asked: 1,
                 check: check.clone(),
                 inner: self.inner.clone(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gatekeeper::Verdict;
 use tidegate_telemetry::DECISION_TARGET;
-use tracing::{Span, debug, info, warn};
+use tracing::{Level, Span, debug, enabled, info, warn};
 
 use crate::log_limit::LogLimit;
 
@@ -66,6 +66,14 @@ impl DecisionLog {
             allows_at_info: settings.allows_at_info,
             denials: LogLimit::new(settings.denials_per_second),
             failures: LogLimit::new(settings.failures_per_second),
+        }
+    }
+
+    /// Whether an allow that nobody traces has a line.
+    pub(super) fn tells_allows(&self) -> bool {
+        match self.allows_at_info {
+            true => enabled!(target: DECISION_TARGET, Level::INFO),
+            false => enabled!(target: DECISION_TARGET, Level::DEBUG),
         }
     }
 

@@ -6,6 +6,7 @@
 
 use std::{collections::VecDeque, marker::PhantomData, pin::pin, sync::Arc};
 
+use gatekeeper::{Allow, Verdict};
 use tokio::{select, time::Instant};
 use tonic::Code;
 use tower::{Service, ServiceExt};
@@ -14,12 +15,14 @@ use tracing::warn;
 use crate::log_limit::LogLimit;
 
 use super::{
-    batch::{Seats, Waiter, shipment},
+    batch::{Seats, runs, shipment},
     budget::Budget,
     call::Shipment,
     counters::Counters,
     failure::Cause,
     hook::Hook,
+    item::{Item, Reply},
+    mailbox::Ending,
     message::Preamble,
     seat::Seat,
     wire::{self, Answers, Outcome, Rules},
@@ -37,7 +40,7 @@ pub(super) struct Airline<H> {
 
 /// A batch that departs.
 pub(super) struct Flight<H> {
-    pub(super) waiters: Vec<Waiter<H>>,
+    pub(super) items: Vec<Item<H>>,
     pub(super) seats: Seats,
     /// Whether it is a session's that travels alone.
     pub(super) is_apart: bool,
@@ -58,7 +61,7 @@ pub(super) struct Landed {
 /// Checks of a flight that are asked together, from the one with this index on.
 struct Part<H> {
     first: usize,
-    waiters: Vec<Waiter<H>>,
+    items: Vec<Item<H>>,
 }
 
 impl<H: Hook> Airline<H> {
@@ -70,35 +73,33 @@ impl<H: Hook> Airline<H> {
         C::Response: Into<Answers<H::Result>>,
     {
         let mut landed = Landed {
-            size: flight.waiters.len(),
+            size: flight.items.len(),
             seats: flight.seats,
             is_apart: flight.is_apart,
             departed_at: flight.departed_at,
             is_answered: false,
         };
         let counters = self.counters.hook(H::KIND);
-        for waiter in &flight.waiters {
-            let queued = landed
-                .departed_at
-                .saturating_duration_since(waiter.queued_at);
+        for item in &flight.items {
+            let queued = landed.departed_at.saturating_duration_since(item.queued_at);
             counters.queue_duration.record(queued);
         }
         let mut trips = self.budget.trips(landed.size);
         let mut parts = VecDeque::from([Part {
             first: 0,
-            waiters: flight.waiters,
+            items: flight.items,
         }]);
         let mut is_first = true;
         while let Some(mut part) = parts.pop_front() {
-            let shipment = shipment(&mut part.waiters, &self.preamble);
+            let shipment = shipment(&part.items, &self.preamble);
             let flying = counters.call(shipment.size, shipment.request.len());
             let deadline = shipment.deadline;
-            let earliest = part.waiters.iter().map(|waiter| waiter.deadline).min();
+            let earliest = part.items.iter().map(|item| item.deadline).min();
             let mut calling = pin!(call.clone().oneshot(shipment));
             let ended = select! {
                 biased;
                 ended = &mut calling => ended,
-                () = all_gone(&mut part.waiters) => {
+                () = all_gone(&mut part, &landed.seats) => {
                     if earliest.is_some_and(|earliest| Instant::now() < earliest) {
                         continue;
                     }
@@ -111,11 +112,11 @@ impl<H: Hook> Airline<H> {
             landed.is_answered |= is_first && ended.is_ok();
             match ended {
                 Ok(answers) => {
-                    self.deliver(part, answers.into(), landed.departed_at, landed.size);
+                    self.deliver(part, answers.into(), &landed);
                 }
                 Err(cause) => {
                     counters.calls_failed.add(1);
-                    let is_alone = part.waiters.len() == 1;
+                    let is_alone = part.items.len() == 1;
                     let blames = is_blaming(&cause);
                     if blames && !is_alone && Instant::now() < deadline && trips.take_two() {
                         parts.extend(part.halves());
@@ -123,7 +124,7 @@ impl<H: Hook> Airline<H> {
                         if blames && is_alone && landed.size > 1 || landed.is_apart && blames {
                             blame::<H>(&landed.seats, part.first);
                         }
-                        answer(part, Vec::new(), &cause, landed.departed_at, landed.size);
+                        answer(part, Vec::new(), &cause, &landed);
                     }
                 }
             }
@@ -132,15 +133,8 @@ impl<H: Hook> Airline<H> {
         landed
     }
 
-    fn deliver(
-        &self,
-        part: Part<H>,
-        answers: Answers<H::Result>,
-        departed_at: Instant,
-        size: usize,
-    ) {
-        let mut matched =
-            wire::match_results::<H>(part.waiters.len(), answers.results, &self.rules);
+    fn deliver(&self, part: Part<H>, answers: Answers<H::Result>, landed: &Landed) {
+        let mut matched = wire::match_results::<H>(part.items.len(), answers.results, &self.rules);
         for decision in matched.outcomes.iter_mut().flatten() {
             if let Some(reuse) = &mut decision.facts.reuse {
                 reuse.maker.clone_from(&answers.maker);
@@ -159,16 +153,16 @@ impl<H: Hook> Airline<H> {
             }
         }
         let missing = Cause::MissingResult;
-        answer(part, matched.outcomes, &missing, departed_at, size);
+        answer(part, matched.outcomes, &missing, landed);
     }
 }
 
 impl<H> Part<H> {
     fn halves(mut self) -> [Self; 2] {
-        let middle = self.waiters.len() / 2;
+        let middle = self.items.len() / 2;
         let second = Self {
             first: self.first + middle,
-            waiters: self.waiters.split_off(middle),
+            items: self.items.split_off(middle),
         };
         [self, second]
     }
@@ -200,28 +194,53 @@ fn blame<H: Hook>(seats: &[(Arc<Seat>, usize)], mut index: usize) {
 ///
 /// The last comes first: a session waits for the first of its checks, and when that wakes it, all that
 /// came with it is to be there.
-fn answer<H>(
-    part: Part<H>,
-    mut outcomes: Vec<Outcome>,
-    without: &Cause,
-    departed_at: Instant,
-    batch_size: usize,
-) {
-    outcomes.resize_with(part.waiters.len(), || Err(without.clone().into()));
-    for (waiter, mut outcome) in part.waiters.into_iter().zip(outcomes).rev() {
-        let facts = match &mut outcome {
-            Ok(decision) => &mut decision.facts,
-            Err(failure) => &mut failure.facts,
-        };
-        facts.queued = departed_at.saturating_duration_since(waiter.queued_at);
-        facts.batch_size = batch_size;
-        // Err: its owner dropped it meanwhile.
-        let _ = waiter.reply.send(outcome);
+fn answer<H>(part: Part<H>, mut outcomes: Vec<Outcome>, without: &Cause, landed: &Landed) {
+    let checks = part.items.len();
+    outcomes.resize_with(checks, || Err(without.clone().into()));
+    let mut ended = part.items.into_iter().zip(outcomes).rev();
+    let mut letters = Vec::new();
+    for (seat, count) in runs(&landed.seats, part.first, checks).into_iter().rev() {
+        for (item, mut outcome) in ended.by_ref().take(count) {
+            if let (Reply::Mailbox, Some(at)) = (&item.reply, plain_allow(&outcome)) {
+                letters.push((item.message.sequence(), Ending::Allowed(at)));
+                continue;
+            }
+            let facts = match &mut outcome {
+                Ok(decision) => &mut decision.facts,
+                Err(failure) => &mut failure.facts,
+            };
+            facts.queued = landed.departed_at.saturating_duration_since(item.queued_at);
+            facts.batch_size = landed.size;
+            match item.reply {
+                // Err: its owner dropped it meanwhile.
+                Reply::Alone(reply) => drop(reply.send(outcome)),
+                Reply::Mailbox => {
+                    let ending = Ending::Other(Box::new(outcome));
+                    letters.push((item.message.sequence(), ending));
+                }
+            }
+        }
+        if !letters.is_empty() {
+            seat.mailbox().deliver(&mut letters);
+        }
     }
 }
 
-async fn all_gone<H>(waiters: &mut [Waiter<H>]) {
-    for waiter in waiters {
-        waiter.reply.closed().await;
+/// When the message was allowed as it is, if it was.
+fn plain_allow(outcome: &Outcome) -> Option<Instant> {
+    match outcome {
+        Ok(decision) if decision.verdict == Verdict::Allow(Allow::PUBLISH) => {
+            Some(decision.decided_at)
+        }
+        _ => None,
+    }
+}
+
+async fn all_gone<H>(part: &mut Part<H>, seats: &Seats) {
+    let mut items = part.items.iter_mut();
+    for (seat, count) in runs(seats, part.first, items.len()) {
+        for item in items.by_ref().take(count) {
+            item.deserted(seat).await;
+        }
     }
 }

@@ -10,10 +10,9 @@ use http::uri::PathAndQuery;
 use prost::Message;
 use tidegate_proto::v1;
 use tonic::{Request, Status};
-use tower::Service;
 
 use super::{
-    Asker, Stack, StackFuture, Stacks,
+    Ask, Asker, Stack, Stacks,
     call::Client,
     check::Check,
     codec::Raw,
@@ -118,9 +117,8 @@ pub trait Hook: sealed::Sealed + Send + Sync + Sized + 'static {
 
     /// Puts a check into it.
     #[doc(hidden)]
-    fn put(asker: &mut Asker, check: Check<Self>) -> StackFuture {
-        let mut stack = Self::stack(&asker.authz.stacks).clone();
-        stack.call(check)
+    fn put(asker: &mut Asker, check: Check<Self>) -> Ask {
+        asker.put_long(check)
     }
 }
 
@@ -258,8 +256,8 @@ impl Hook for Publish {
         &stacks.publish
     }
 
-    fn put(asker: &mut Asker, check: Check<Self>) -> StackFuture {
-        asker.publish.call(check)
+    fn put(asker: &mut Asker, check: Check<Self>) -> Ask {
+        asker.put_publish(check)
     }
 }
 

@@ -7,7 +7,9 @@ use tracing::Span;
 
 use super::{
     failure::{Cause, Failure},
+    mailbox::Ending,
     message::Message,
+    seat::Seat,
     wire::Outcome,
 };
 
@@ -19,23 +21,63 @@ pub(super) struct Item<H> {
     pub(super) bytes: usize,
     /// What it uses of the room; the queue's business.
     pub(super) weight: usize,
-    pub(super) span: Span,
+    /// Of the check. `None`: nobody traces it.
+    pub(super) span: Option<Box<Span>>,
     pub(super) queued_at: Instant,
     pub(super) deadline: Instant,
-    pub(super) reply: oneshot::Sender<Outcome>,
+    pub(super) reply: Reply,
+}
+
+/// Where its outcome goes.
+#[derive(Debug)]
+pub(super) enum Reply {
+    /// To somebody who waits for it alone.
+    Alone(oneshot::Sender<Outcome>),
+    /// Into the mailbox of its session.
+    Mailbox,
 }
 
 impl<H> Item<H> {
     /// Whether nobody waits for it any more, or it has less time left than the margin.
-    pub(super) fn is_stale(&self, margin: Duration, now: Instant) -> bool {
-        self.deadline.saturating_duration_since(now) < margin || self.reply.is_closed()
+    pub(super) fn is_stale(&self, margin: Duration, now: Instant, seat: &Seat) -> bool {
+        self.deadline.saturating_duration_since(now) < margin || self.is_deserted(seat)
+    }
+
+    /// Whether nobody waits for it any more.
+    pub(super) fn is_deserted(&self, seat: &Seat) -> bool {
+        match &self.reply {
+            Reply::Alone(reply) => reply.is_closed(),
+            Reply::Mailbox => seat.mailbox().has_left(),
+        }
+    }
+
+    /// Waits for that.
+    pub(super) async fn deserted(&mut self, seat: &Seat) {
+        match &mut self.reply {
+            Reply::Alone(reply) => reply.closed().await,
+            Reply::Mailbox => seat.mailbox().left().await,
+        }
     }
 
     /// Its time is up before it was sent.
-    pub(super) fn expire(self, now: Instant) {
+    pub(super) fn expire(self, now: Instant, seat: &Seat) {
         let mut failure = Failure::from(Cause::ExpiredInQueue);
         failure.facts.queued = now.saturating_duration_since(self.queued_at);
-        // Err: it was dropped by its owner. Then nobody has to be told.
-        let _ = self.reply.send(Err(Box::new(failure)));
+        self.answer(Err(Box::new(failure)), seat);
+    }
+
+    /// Tells its outcome.
+    pub(super) fn answer(self, outcome: Outcome, seat: &Seat) {
+        match self.reply {
+            Reply::Alone(reply) => {
+                // Err: it was dropped by its owner. Then nobody has to be told.
+                let _ = reply.send(outcome);
+            }
+            Reply::Mailbox => {
+                let ending = Ending::Other(Box::new(outcome));
+                seat.mailbox()
+                    .deliver(&mut vec![(self.message.sequence(), ending)]);
+            }
+        }
     }
 }

@@ -26,10 +26,11 @@ use super::{
     endpoints::Capabilities,
     failure::{Cause, Failure},
     hook::{Hook, HookKind},
-    item::Item,
+    item::{self, Item},
     message::Preamble,
     options::AuthzOptions,
     queue::{Order, Queue},
+    seat::Seat,
     wire::{Answers, Outcome, Rules},
 };
 
@@ -142,23 +143,34 @@ impl<H: Hook> Lane<H> {
     }
 
     fn enqueue(&self, check: Check<H>) -> Result<oneshot::Receiver<Outcome>, Cause> {
-        let bytes = check.message.encoded_len();
-        let limit = self.capabilities.max_request_bytes(self.max_check_bytes);
-        if bytes > limit {
-            return Err(Cause::TooLarge { size: bytes, limit });
-        }
         let (reply, answer) = oneshot::channel();
+        let Check { message, context } = check;
         let item = Item {
-            message: check.message,
-            bytes,
+            bytes: 0,
+            message,
             weight: 0,
-            span: check.context.span,
-            queued_at: check.context.asked_at,
-            deadline: check.context.deadline,
-            reply,
+            span: (!context.span.is_disabled()).then(|| Box::new(context.span)),
+            queued_at: context.asked_at,
+            deadline: context.deadline,
+            reply: item::Reply::Alone(reply),
         };
-        self.queue.0.push(check.context.seat, item)?;
+        self.put(&context.seat, item)?;
         Ok(answer)
+    }
+
+    /// Puts it into the queue, if it is not too large.
+    pub(super) fn put(&self, seat: &Arc<Seat>, mut item: Item<H>) -> Result<(), Cause> {
+        if item.message.is_blank() {
+            // Nobody may decide about nothing.
+            return Err(Cause::Lost);
+        }
+        item.bytes = item.message.encoded_len();
+        let limit = self.capabilities.max_request_bytes(self.max_check_bytes);
+        if item.bytes > limit {
+            let size = item.bytes;
+            return Err(Cause::TooLarge { size, limit });
+        }
+        self.queue.0.push(seat, item)
     }
 }
 
@@ -235,11 +247,14 @@ impl<H: Hook> Service<Check<H>> for Lane<H> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, check: Check<H>) -> Reply {
+    fn call(&mut self, mut check: Check<H>) -> Reply {
+        if let Some(outcome) = check.context.known.take() {
+            return Reply::Known(Some(outcome));
+        }
         // Queued here and not at the first poll: sessions poll only the oldest of their checks.
         match self.enqueue(check) {
             Ok(answer) => Reply::Waiting(answer),
-            Err(cause) => Reply::Refused(Some(cause.into())),
+            Err(cause) => Reply::Known(Some(Box::new(Err(cause.into())))),
         }
     }
 }
@@ -249,8 +264,8 @@ impl<H: Hook> Service<Check<H>> for Lane<H> {
 pub enum Reply {
     /// In the queue or on its way.
     Waiting(oneshot::Receiver<Outcome>),
-    /// Never queued.
-    Refused(Option<Box<Failure>>),
+    /// Not queued: it is known already.
+    Known(Option<Box<Outcome>>),
 }
 
 impl Future for Reply {
@@ -261,9 +276,11 @@ impl Future for Reply {
             Self::Waiting(answer) => Pin::new(answer)
                 .poll(cx)
                 .map(|answer| answer.unwrap_or_else(|_| Err(Cause::Lost.into()))),
-            Self::Refused(failure) => {
-                Poll::Ready(Err(failure.take().unwrap_or_else(|| Cause::Lost.into())))
-            }
+            Self::Known(outcome) => Poll::Ready(
+                outcome
+                    .take()
+                    .map_or_else(|| Err(Cause::Lost.into()), |outcome| *outcome),
+            ),
         }
     }
 }

@@ -6,6 +6,7 @@
 //! check is, and which trace it belongs to, is known last.
 
 mod body;
+mod encoded;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ use prost::{
 use tidegate_proto::v1;
 
 pub use self::body::{Body, PublishBody};
+pub(super) use self::encoded::Encoded;
 
 /// Fields of every request message.
 const DATA_PLANE: u32 = 1;
@@ -57,9 +59,13 @@ impl fmt::Debug for SessionBytes {
 
 /// A check on its way.
 pub struct Message<H> {
-    metadata: v1::CheckMetadata,
+    sequence: u64,
+    received_at: SystemTime,
+    /// W3C trace context of the check's span, if it is traced.
+    traceparent: Option<Box<str>>,
     session: SessionBytes,
-    body: Bytes,
+    body: Encoded,
+    is_blank: bool,
     hook: PhantomData<fn() -> H>,
 }
 
@@ -73,33 +79,54 @@ impl<H> Message<H> {
         body: &impl Body<H>,
     ) -> Self {
         Self {
-            metadata: v1::CheckMetadata {
-                sequence,
-                received_at: Some(received_at.into()),
-                ..v1::CheckMetadata::default()
-            },
+            sequence,
+            received_at,
+            traceparent: None,
             session: session.clone(),
-            body: body.encode_to_vec().into(),
+            body: Encoded::of(body),
+            is_blank: false,
             hook: PhantomData,
         }
     }
 
+    /// One that says nothing but its number, for a check that is not to be sent any more.
+    pub(super) fn blank(sequence: u64) -> Self {
+        Self {
+            sequence,
+            received_at: SystemTime::UNIX_EPOCH,
+            traceparent: None,
+            session: SessionBytes::default(),
+            body: Encoded::default(),
+            is_blank: true,
+            hook: PhantomData,
+        }
+    }
+
+    /// Whether it says nothing.
+    pub(super) fn is_blank(&self) -> bool {
+        self.is_blank
+    }
+
     /// What the check says besides its metadata and its session, encoded. Two checks of a session with
     /// the same body ask the same.
-    pub fn body(&self) -> &Bytes {
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// The same, to be kept.
+    pub(super) fn encoded_body(&self) -> &Encoded {
         &self.body
     }
 
     /// Makes it a question of its own with the same content. The pair of session and number stands for one
     /// decision for ever: by it, a service may know its answer. Numbers stay below 2^53, where JSON ends.
     pub(super) fn renumber(&mut self) {
-        self.metadata.sequence = self.metadata.sequence.wrapping_add(AGAIN);
+        self.sequence = self.sequence.wrapping_add(AGAIN);
     }
 
     /// Its number within its session.
-    #[cfg(test)]
     pub(super) fn sequence(&self) -> u64 {
-        self.metadata.sequence
+        self.sequence
     }
 
     /// The session that asks.
@@ -109,35 +136,45 @@ impl<H> Message<H> {
 
     /// The W3C trace context of the check's span.
     pub(super) fn set_traceparent(&mut self, traceparent: String) {
-        self.metadata.traceparent = traceparent;
+        self.traceparent = Some(traceparent.into());
     }
 
     /// Bytes that it adds to a request, give or take what the number of its item takes.
     pub(super) fn encoded_len(&self) -> usize {
-        let len = self.check_len();
+        let len = self.check_len(&self.metadata(0));
         encoding::key_len(CHECKS) + encoded_len_varint(len as u64) + len
     }
 
     /// Bytes that it alone holds while it waits: those of the session are there in any case.
     pub(super) fn own_len(&self) -> usize {
-        self.body.len() + self.metadata.traceparent.len()
+        self.body.len() + self.traceparent.as_ref().map_or(0, |text| text.len())
     }
 
     /// Writes it into a request, as the item with this id.
-    pub(super) fn put(&mut self, item_id: u32, request: &mut BytesMut) {
-        self.metadata.item_id = item_id;
+    pub(super) fn put(&self, item_id: u32, request: &mut BytesMut) {
+        let metadata = self.metadata(item_id);
         encode_key(CHECKS, WireType::LengthDelimited, request);
-        encode_varint(self.check_len() as u64, request);
-        encoding::message::encode(METADATA, &self.metadata, request);
+        encode_varint(self.check_len(&metadata) as u64, request);
+        encoding::message::encode(METADATA, &metadata, request);
         encode_key(SESSION, WireType::LengthDelimited, request);
         encode_varint(self.session.0.len() as u64, request);
         request.put_slice(&self.session.0);
         request.put_slice(&self.body);
     }
 
-    fn check_len(&self) -> usize {
+    fn metadata(&self, item_id: u32) -> v1::CheckMetadata {
+        v1::CheckMetadata {
+            item_id,
+            sequence: self.sequence,
+            received_at: Some(self.received_at.into()),
+            traceparent: self.traceparent.as_deref().unwrap_or_default().to_owned(),
+            tracestate: String::new(),
+        }
+    }
+
+    fn check_len(&self, metadata: &v1::CheckMetadata) -> usize {
         let session = self.session.0.len();
-        encoding::message::encoded_len(METADATA, &self.metadata)
+        encoding::message::encoded_len(METADATA, metadata)
             + encoding::key_len(SESSION)
             + encoded_len_varint(session as u64)
             + session
@@ -148,9 +185,12 @@ impl<H> Message<H> {
 impl<H> Clone for Message<H> {
     fn clone(&self) -> Self {
         Self {
-            metadata: self.metadata.clone(),
+            sequence: self.sequence,
+            received_at: self.received_at,
+            traceparent: self.traceparent.clone(),
             session: self.session.clone(),
             body: self.body.clone(),
+            is_blank: self.is_blank,
             hook: PhantomData,
         }
     }
@@ -160,7 +200,9 @@ impl<H> fmt::Debug for Message<H> {
     /// There are passwords in some.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Message")
-            .field("metadata", &self.metadata)
+            .field("sequence", &self.sequence)
+            .field("received_at", &self.received_at)
+            .field("traceparent", &self.traceparent)
             .field("session", &self.session)
             .field(
                 "body",

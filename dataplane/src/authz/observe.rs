@@ -97,7 +97,7 @@ where
             is_shadow: self.mode != Mode::Enforce,
             has_ended: false,
         };
-        if !observation.is_shadow {
+        if !observation.is_shadow && !check.context.known.is_some() {
             observation.counters().asked.add(1);
         }
         ResponseFuture {

@@ -152,7 +152,7 @@ impl<H: Hook> Queue<H> {
     }
 
     /// Puts a check at the end of its session's line.
-    pub(super) fn push(&self, seat: Arc<Seat>, item: Item<H>) -> Result<(), Cause> {
+    pub(super) fn push(&self, seat: &Arc<Seat>, item: Item<H>) -> Result<(), Cause> {
         let waker = {
             let mut state = self.lock();
             let waker = state.push(seat, item)?;
@@ -195,7 +195,11 @@ impl<H: Hook> Queue<H> {
             }
             flows
         };
-        drop(flows);
+        for flow in flows.into_values() {
+            for item in flow.items {
+                item.answer(Err(Cause::Lost.into()), &flow.seat);
+            }
+        }
         wakers.into_iter().for_each(Waker::wake);
     }
 
@@ -344,7 +348,7 @@ impl<H: Hook> Queue<H> {
 /// What is to be done when the lock is released.
 struct Left<H: Hook> {
     wakers: Vec<Waker>,
-    expired: Vec<Item<H>>,
+    expired: Vec<(Arc<Seat>, Item<H>)>,
 }
 
 impl<H: Hook> Default for Left<H> {
@@ -358,15 +362,15 @@ impl<H: Hook> Default for Left<H> {
 
 impl<H: Hook> Left<H> {
     fn settle(self, now: Instant) {
-        for item in self.expired {
-            item.expire(now);
+        for (seat, item) in self.expired {
+            item.expire(now, &seat);
         }
         self.wakers.into_iter().for_each(Waker::wake);
     }
 }
 
 impl<H: Hook> State<H> {
-    fn push(&mut self, seat: Arc<Seat>, mut item: Item<H>) -> Result<Option<Waker>, Cause> {
+    fn push(&mut self, seat: &Arc<Seat>, mut item: Item<H>) -> Result<Option<Waker>, Cause> {
         if self.is_closed {
             return Err(Cause::Lost);
         }
@@ -396,7 +400,7 @@ impl<H: Hook> State<H> {
             }
             Flow {
                 account,
-                seat,
+                seat: Arc::clone(seat),
                 items: self.spare.pop().unwrap_or_default(),
                 ring,
                 taken: 0,
@@ -435,15 +439,16 @@ impl<H: Hook> State<H> {
             };
             while flow.taken < TURN
                 && let Some(item) = flow.items.front()
-                && (item.is_stale(margin, now) || batch.has_room_for(item))
+                && let is_stale = item.is_stale(margin, now, &flow.seat)
+                && (is_stale || batch.has_room_for(item))
                 && let Some(item) = flow.items.pop_front()
             {
                 flow.taken += 1;
                 self.together -= 1;
                 self.bytes -= item.bytes;
                 self.room.leave(flow.account, item.weight, &mut left.wakers);
-                match item.is_stale(margin, now) {
-                    true => left.expired.push(item),
+                match is_stale {
+                    true => left.expired.push((Arc::clone(&flow.seat), item)),
                     false => {
                         if self.order != Order::Turns {
                             self.aloft.departs(id, flow.account);
@@ -533,12 +538,13 @@ impl<H: Hook> State<H> {
                 continue;
             };
             while let Some(item) = flow.items.front()
-                && (item.is_stale(margin, now) || batch.has_room_for(item))
+                && let is_stale = item.is_stale(margin, now, &flow.seat)
+                && (is_stale || batch.has_room_for(item))
                 && let Some(item) = flow.items.pop_front()
             {
                 self.room.leave(flow.account, item.weight, &mut left.wakers);
-                match item.is_stale(margin, now) {
-                    true => left.expired.push(item),
+                match is_stale {
+                    true => left.expired.push((Arc::clone(&flow.seat), item)),
                     false => batch.push(&flow.seat, item),
                 }
             }
@@ -570,7 +576,7 @@ impl<H: Hook> State<H> {
                     self.together -= 1;
                     self.bytes -= item.bytes;
                     self.room.leave(flow.account, item.weight, &mut left.wakers);
-                    left.expired.push(item);
+                    left.expired.push((Arc::clone(&flow.seat), item));
                 }
             }
         }

@@ -4,13 +4,15 @@ use std::{
     hash::{BuildHasher, RandomState},
     net::IpAddr,
     sync::{
-        LazyLock, Mutex, MutexGuard, PoisonError,
+        LazyLock, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use super::{cache::SessionCache, epoch::Stamp, hook::HookKind, standing::Standing};
+use super::{
+    cache::SessionCache, epoch::Stamp, hook::HookKind, mailbox::Mailbox, standing::Standing,
+};
 
 /// Names one session within this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,6 +34,8 @@ pub struct Seat {
     standings: Mutex<[Standing; HookKind::ALL.len()]>,
     /// Decisions that may be used again; nothing until there is one.
     decisions: Mutex<Option<Box<SessionCache>>>,
+    /// Made when it is used for the first time.
+    mailbox: OnceLock<Box<Mailbox>>,
 }
 
 impl Seat {
@@ -47,6 +51,7 @@ impl Seat {
             patience: AtomicU64::new(0),
             standings: Mutex::default(),
             decisions: Mutex::default(),
+            mailbox: OnceLock::new(),
         }
     }
 
@@ -75,6 +80,10 @@ impl Seat {
     pub(super) fn patience(&self) -> Option<Duration> {
         let millis = self.patience.load(Ordering::Relaxed);
         (millis > 0).then(|| Duration::from_millis(millis))
+    }
+
+    pub(super) fn mailbox(&self) -> &Mailbox {
+        self.mailbox.get_or_init(Box::default)
     }
 
     pub(super) fn id(&self) -> SeatId {

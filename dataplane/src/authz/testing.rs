@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tracing::Span;
 
 use super::{
-    AuthzOptions, Check, Context, Decision, Facts, Who, hook,
+    AuthzOptions, Check, Context, Decision, Facts, Known, Who, hook,
     message::{Body, Message, Preamble, SessionBytes},
     seat::Seat,
 };
@@ -50,7 +50,7 @@ pub(super) fn message<H>(body: &impl Body<H>) -> Message<H> {
 /// The request of these checks.
 pub(super) fn request<H>(messages: Vec<Message<H>>) -> Bytes {
     let mut request = Preamble::default().request(0);
-    for (mut message, item_id) in messages.into_iter().zip(1..) {
+    for (message, item_id) in messages.into_iter().zip(1..) {
         message.put(item_id, &mut request);
     }
     request.freeze()
@@ -71,6 +71,7 @@ pub(super) fn context(topic: &str, time_limit: Duration) -> Context {
         topic: topic.into(),
         packet_bytes: 0,
         mount: None,
+        known: Known::default(),
     }
 }
 

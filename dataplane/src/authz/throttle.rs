@@ -67,9 +67,14 @@ impl Load {
         }
     }
 
+    /// Whether checks may have to be refused.
+    pub(super) fn is_alarmed(&self) -> bool {
+        self.is_alarmed.load(Ordering::Relaxed)
+    }
+
     /// Whether a check has to be refused.
     fn refuses(&self, hook: HookKind) -> bool {
-        self.is_alarmed.load(Ordering::Relaxed) && self.weigh(hook, fastrand::f64())
+        self.is_alarmed() && self.weigh(hook, fastrand::f64())
     }
 
     fn weigh(&self, hook: HookKind, chance: f64) -> bool {
@@ -105,8 +110,9 @@ impl Load {
         probabilities.into_iter().fold(0.0, f64::max)
     }
 
-    fn decided(&self, hook: HookKind, at: Instant) {
-        if self.window(hook).decided(at) {
+    /// So many checks were decided, the last of them at this time.
+    pub(super) fn decided(&self, hook: HookKind, checks: usize, at: Instant) {
+        if self.window(hook).decided(checks, at) {
             self.tell(hook, 0.0);
         }
     }
@@ -172,7 +178,7 @@ where
     }
 
     fn call(&mut self, check: Check<H>) -> Self::Future {
-        let asked = if self.load.refuses(H::KIND) {
+        let asked = if !check.context.known.is_some() && self.load.refuses(H::KIND) {
             None
         } else {
             Some(self.inner.call(check))
@@ -211,7 +217,7 @@ where
         let outcome = ready!(asked.poll(cx));
         match &outcome {
             Ok(decision) if !matches!(decision.verdict, Verdict::Unavailable(_)) => {
-                this.load.decided(*this.hook, decision.decided_at);
+                this.load.decided(*this.hook, 1, decision.decided_at);
             }
             Err(failure) if is_overload(&failure.cause) => {
                 this.load.overloaded(*this.hook, failure.failed_at);

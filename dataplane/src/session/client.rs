@@ -157,15 +157,15 @@ impl Client {
         }
     }
 
-    pub(super) fn publish_check<H>(
+    pub(super) fn publish_check<'a, H>(
         &self,
         ticket: Ticket,
-        question: PublishQuestion,
+        question: &'a PublishQuestion,
         origin: v1::PublishOrigin,
     ) -> Message<H>
     where
         H: Hook,
-        PublishBody: Body<H>,
+        PublishBody<'a>: Body<H>,
     {
         self.message(ticket, &PublishBody::new(question, origin))
     }

@@ -9,7 +9,7 @@ use std::{
     io,
     pin::Pin,
     sync::Arc,
-    task::{Context as TaskContext, Poll, Waker},
+    task::{Context as TaskContext, Poll},
     time::Duration,
 };
 
@@ -33,7 +33,7 @@ use super::{
     unsettled::Unsettled,
 };
 use crate::{
-    authz::{Asker, Decision, Wait},
+    authz::{Decision, Wait},
     framing::Leg,
     upstream::Dial,
 };
@@ -69,7 +69,6 @@ pub(super) struct Driver<S, D: Dial, U> {
     /// How long its predecessor may keep it from dialling.
     patience: Duration,
     dialling: Option<BoxFuture<'static, io::Result<D::Stream>>>,
-    asker: Asker,
     asks: Asks,
     /// Waits for room in a lane to the service that is full; meanwhile the client is not read.
     lane: Option<Wait>,
@@ -134,8 +133,7 @@ where
             // What is left of the time is for the broker.
             patience: PATIENCE.min(origin.rules.deadlines.broker_connect / 2),
             dialling: None,
-            asker: shared.authz.asker(),
-            asks: Asks::default(),
+            asks: Asks::new(shared.authz.asker()),
             lane: None,
             client,
             origin,
@@ -171,6 +169,7 @@ where
             // A busy session must not starve the others of its worker.
             tokio::task::coop::consume_budget().await;
         };
+        self.asks.leave();
         self.spans.close(reason);
         self.reports.closed(reason);
         self.shared.metrics.sessions.closed(reason);
@@ -323,12 +322,11 @@ where
     /// Brings the decisions that came together with the last one, so that what they let out is written
     /// in one go.
     fn take_burst(&mut self) {
-        let mut cx = TaskContext::from_waker(Waker::noop());
         for _ in 0..DECISIONS_PER_TURN {
             if self.closed.is_some() {
                 return;
             }
-            let Poll::Ready((ticket, decision)) = self.asks.poll_next(&mut cx) else {
+            let Some((ticket, decision)) = self.asks.next_decided() else {
                 return;
             };
             if matches!(decision.verdict, Verdict::Unavailable(_)) {

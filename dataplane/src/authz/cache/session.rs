@@ -5,7 +5,6 @@ use std::{
     sync::Arc,
 };
 
-use bytes::Bytes;
 use gatekeeper::Verdict;
 use tokio::time::Instant;
 
@@ -14,7 +13,7 @@ use crate::authz::{
     check::Check,
     decision::{Decision, Facts},
     hook::{Hook, HookKind},
-    message::SessionBytes,
+    message::{Encoded, SessionBytes},
     seat::Seat,
     single_flight::Follower,
 };
@@ -31,14 +30,14 @@ const ENTRY: usize = 320;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(in crate::authz) struct Key {
     hook: HookKind,
-    body: Bytes,
+    body: Encoded,
 }
 
 impl Key {
     pub(in crate::authz) fn of<H: Hook>(check: &Check<H>) -> Self {
         Self {
             hook: H::KIND,
-            body: check.message.body().clone(),
+            body: check.message.encoded_body().clone(),
         }
     }
 

@@ -35,6 +35,10 @@ pub enum Step {
 }
 
 impl Step {
+    fn is_refusal(&self) -> bool {
+        matches!(self, Self::Reject | Self::Disconnect)
+    }
+
     /// All of them, in the order of their discriminants.
     pub const ALL: [Self; 5] = [
         Self::ServeStale,
@@ -77,6 +81,11 @@ impl Default for FailurePolicy {
 }
 
 impl FailurePolicy {
+    /// Whether a check that failed may be asked again, or allowed.
+    pub(in crate::authz) fn keeps_checks(&self) -> bool {
+        !self.steps.iter().all(Step::is_refusal)
+    }
+
     /// For how long after its deadline a check may still be decided.
     #[must_use]
     pub fn hold(&self) -> Duration {
@@ -111,9 +120,8 @@ impl Policy {
         endpoints: Option<Arc<Endpoints>>,
         counters: Arc<Counters>,
     ) -> Self {
-        let is_refusal = |step: &Step| matches!(step, Step::Reject | Step::Disconnect);
-        let ends = policy.steps.iter().find(|step| is_refusal(step));
-        let chosen = policy.steps.iter().take_while(|step| !is_refusal(step));
+        let ends = policy.steps.iter().find(|step| step.is_refusal());
+        let chosen = policy.steps.iter().take_while(|step| !step.is_refusal());
         // A second line behind the validation of the configuration: nobody is let in undecided, and no will.
         let may = |step: &&Step| match hook {
             HookKind::Connect | HookKind::Will => **step == Step::Hold,

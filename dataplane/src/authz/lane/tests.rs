@@ -434,7 +434,7 @@ async fn serve(scene: &mut Scene, poison: &str) -> Vec<usize> {
 }
 
 /// Checks of another session, given its first one.
-fn of_one_session(seat: &Arc<crate::authz::Seat>, topic: &str) -> Check<hook::Publish> {
+fn of_one_session(seat: &Arc<Seat>, topic: &str) -> Check<hook::Publish> {
     let mut check = publish(topic);
     check.context.seat = Arc::clone(seat);
     check

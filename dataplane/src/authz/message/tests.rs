@@ -113,7 +113,7 @@ fn request<H>(messages: Vec<Message<H>>) -> Bytes {
     let sizes: usize = messages.iter().map(Message::encoded_len).sum();
     let mut request = Preamble::from(&data_plane()).request(sizes);
     let (empty, capacity) = (request.len(), request.capacity());
-    for (mut message, item_id) in messages.into_iter().zip(1_u32..) {
+    for (message, item_id) in messages.into_iter().zip(1_u32..) {
         let before = message.encoded_len();
         let length = request.len();
         message.put(item_id, &mut request);
@@ -162,7 +162,7 @@ proptest! {
                 session: Some(session.clone()),
                 ..publish_check(question.clone(), origin)
             });
-            let body = PublishBody::new(question, origin);
+            let body = PublishBody::new(&question, origin);
             let mut message = Message::<hook::Publish>::new(sequence, received_at, &encoded, &body);
             message.set_traceparent(traceparent);
             messages.push(message);

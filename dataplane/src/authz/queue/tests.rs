@@ -4,7 +4,7 @@ use tokio::sync::oneshot;
 use tokio_test::{assert_pending, assert_ready_eq, task};
 
 use super::*;
-use crate::authz::{Check, hook, testing, wire::Outcome};
+use crate::authz::{Check, hook, item, testing, wire::Outcome};
 
 type Reply = oneshot::Receiver<Outcome>;
 
@@ -37,19 +37,19 @@ impl Scene {
 
     fn push(&mut self, session: char, checks: usize) {
         for _ in 0..checks {
-            let Check { message, context } = testing::publish("t");
+            let Check { message, .. } = testing::publish("t");
             let (reply, answer) = oneshot::channel();
             let item = Item {
                 bytes: message.encoded_len(),
                 message,
                 weight: 0,
-                span: context.span,
+                span: None,
                 queued_at: self.now,
                 deadline: self.now + Duration::from_secs(10),
-                reply,
+                reply: item::Reply::Alone(reply),
             };
             let seat = self.seat(session);
-            self.queue.push(seat, item).unwrap();
+            self.queue.push(&seat, item).unwrap();
             self.replies.push((session, answer));
         }
     }
@@ -151,7 +151,7 @@ fn each_session_keeps_its_own_order() {
     // The replies tell who is who.
     for (index, waiter) in waiters.into_iter().enumerate() {
         let failure = Cause::Timeout.into();
-        waiter.reply.send(Err(failure)).unwrap();
+        waiter.answer(Err(failure), &scene.seat('a'));
         let session = scene
             .replies
             .iter_mut()
@@ -247,12 +247,12 @@ fn a_task_is_woken_when_it_is_worth_it() {
             bytes: message.encoded_len(),
             message,
             weight: 0,
-            span: context.span,
+            span: None,
             queued_at: context.deadline,
             deadline: context.deadline,
-            reply,
+            reply: item::Reply::Alone(reply),
         };
-        queue.push(Arc::clone(session), item).unwrap();
+        queue.push(session, item).unwrap();
         answer
     };
     let seat = scene.seat('a');
@@ -290,5 +290,6 @@ fn a_closed_queue_gives_what_it_has_and_an_abandoned_one_nothing() {
     assert_ready_eq!(poll(&scene.queue, &mut arrival), true);
     scene.queue.abandon();
     assert_ready_eq!(poll(&scene.queue, &mut arrival), false);
-    assert!(scene.replies[0].1.try_recv().is_err());
+    let lost = scene.replies[0].1.try_recv().unwrap().unwrap_err();
+    assert_eq!(lost.cause, Cause::Lost);
 }

@@ -20,7 +20,7 @@ fn load() -> Load {
 impl Load {
     fn note(&self, hook: HookKind, decided: usize, overloaded: usize) {
         let now = Instant::now();
-        (0..decided).for_each(|_| self.decided(hook, now));
+        (0..decided).for_each(|_| self.decided(hook, 1, now));
         (0..overloaded).for_each(|_| self.overloaded(hook, now));
     }
 

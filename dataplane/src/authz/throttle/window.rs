@@ -35,8 +35,8 @@ struct Sums {
 }
 
 impl Window {
-    /// The service decided; `true`: that is the end of an outage, and the past is forgotten.
-    pub(super) fn decided(&mut self, at: Instant) -> bool {
+    /// The service decided so many checks; `true`: that is the end of an outage, and the past is forgotten.
+    pub(super) fn decided(&mut self, checks: usize, at: Instant) -> bool {
         let before = self.decided_at.replace(at);
         let was_out = before.is_none_or(|before| at.saturating_duration_since(before) >= OUTAGE);
         let is_over = was_out && self.sums.overloaded > 0;
@@ -46,8 +46,8 @@ impl Window {
                 ..Self::default()
             };
         }
-        self.step(at).decided += 1;
-        self.sums.decided += 1;
+        self.step(at).decided += checks as u64;
+        self.sums.decided += checks as u64;
         is_over
     }
 

@@ -12,7 +12,7 @@ use tokio::{
 use tracing::{Instrument, Span, debug};
 
 use crate::{
-    authz::{Check, Context, Hook, HookKind, Message, hook},
+    authz::{Check, Context, Hook, HookKind, Known, Message, hook},
     upstream::Dial,
 };
 
@@ -142,7 +142,7 @@ where
                 let topic = will.topic.clone();
                 let origin = v1::PublishOrigin::Will;
                 let bytes = will.payload_size;
-                let message = self.client.publish_check(ticket, will, origin);
+                let message = self.client.publish_check(ticket, &will, origin);
                 self.send::<hook::Will>(ticket, message, span, topic, bytes);
             }
             Question::Publish(publish) => {
@@ -151,7 +151,7 @@ where
                 let topic = publish.topic.clone();
                 let origin = v1::PublishOrigin::Client;
                 let bytes = publish.payload_size;
-                let message = self.client.publish_check(ticket, publish, origin);
+                let message = self.client.publish_check(ticket, &publish, origin);
                 self.send::<hook::Publish>(ticket, message, span, topic, bytes);
             }
             Question::Subscribe(subscribe) => {
@@ -184,13 +184,13 @@ where
             who: Arc::clone(self.client.who()),
             topic,
             packet_bytes: message.body().len() + payload_bytes,
+            known: Known::default(),
             mount: match H::KIND {
                 HookKind::Connect => self.origin.mount.clone(),
                 HookKind::Will | HookKind::Publish | HookKind::Subscribe => None,
             },
         };
-        self.asks
-            .push(ticket, self.asker.ask::<H>(Check { message, context }));
+        self.asks.ask::<H>(ticket, Check { message, context });
     }
 }
 

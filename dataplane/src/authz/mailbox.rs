@@ -1,0 +1,115 @@
+//! Where the decisions of a session wait for it: what comes together costs one lock and one wake.
+//!
+//! The lanes deliver, the session takes. It waits for one of its checks at a time, the oldest; what is
+//! delivered meanwhile lies here until it comes for that one.
+
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Waker},
+};
+
+use tokio::{sync::Notify, time::Instant};
+
+use super::wire::Outcome;
+
+/// How a check ended, with the number of the check.
+pub(super) type Letter = (u64, Ending);
+
+/// How a check ended.
+#[derive(Debug)]
+pub(super) enum Ending {
+    /// Allowed as it is at this time, and nobody wants to know more about it.
+    Allowed(Instant),
+    /// In any other way.
+    Other(Box<Outcome>),
+}
+
+/// The mailbox of one session. It holds one ending for each of its checks that are under way, at most.
+#[derive(Debug, Default)]
+pub(super) struct Mailbox {
+    state: Mutex<State>,
+    has_left: AtomicBool,
+    left: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    letters: Vec<Letter>,
+    /// Who waits, and for the end of which check.
+    waits: Option<(u64, Waker)>,
+}
+
+impl Mailbox {
+    /// Puts these in. Who waits for one of them is woken.
+    pub(super) fn deliver(&self, letters: &mut Vec<Letter>) {
+        let waker = {
+            let mut state = self.lock();
+            let is_awaited = |wanted: u64| letters.iter().any(|(number, _)| *number == wanted);
+            let waits = state.waits.take_if(|(wanted, _)| is_awaited(*wanted));
+            state.letters.append(letters);
+            waits.map(|(_, waker)| waker)
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Takes all that is there; `letters` is empty. Pending: the end of this check is not among it.
+    pub(super) fn poll_take(
+        &self,
+        wanted: u64,
+        letters: &mut Vec<Letter>,
+        cx: &Context<'_>,
+    ) -> Poll<()> {
+        let mut state = self.lock();
+        std::mem::swap(&mut state.letters, letters);
+        if letters.iter().any(|(number, _)| *number == wanted) {
+            return Poll::Ready(());
+        }
+        state.waits = Some((wanted, cx.waker().clone()));
+        Poll::Pending
+    }
+
+    /// Takes all that is there, to wait for nothing; `letters` is empty.
+    pub(super) fn take(&self, letters: &mut Vec<Letter>) {
+        std::mem::swap(&mut self.lock().letters, letters);
+    }
+
+    /// Gives back memory.
+    pub(super) fn rest(&self) {
+        let mut state = self.lock();
+        if state.letters.is_empty() {
+            state.letters = Vec::new();
+        }
+    }
+
+    /// The session has ended: nobody takes anything any more.
+    pub(super) fn leave(&self) {
+        self.has_left.store(true, Ordering::Release);
+        self.left.notify_waiters();
+    }
+
+    /// Whether it has.
+    pub(super) fn has_left(&self) -> bool {
+        self.has_left.load(Ordering::Acquire)
+    }
+
+    /// Waits until it has.
+    pub(super) async fn left(&self) {
+        while !self.has_left() {
+            let left = self.left.notified();
+            // It may have left just before.
+            if !self.has_left() {
+                left.await;
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Letters are put in and taken out as wholes.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
