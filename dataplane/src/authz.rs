@@ -247,7 +247,7 @@ impl Asker {
         if let (Way::Short(asked), Some(express)) = (&ask.0, &mut self.express) {
             match express.poll(asked, cx) {
                 Stand::Pending => return Poll::Pending,
-                Stand::Allowed(decision) => return Poll::Ready(decision),
+                Stand::Allowed(at) => return Poll::Ready(Decision::allowed(at)),
                 Stand::Known(outcome) => self.go_on(ask, outcome),
             }
         }
@@ -266,7 +266,7 @@ impl Asker {
         if let (Way::Short(asked), Some(express)) = (&ask.0, &mut self.express) {
             match express.look(asked) {
                 Stand::Pending => return None,
-                Stand::Allowed(decision) => return Some(decision),
+                Stand::Allowed(at) => return Some(Decision::allowed(at)),
                 Stand::Known(outcome) => self.go_on(ask, outcome),
             }
         }

@@ -11,6 +11,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::question::Version;
 use crate::reason::Sender;
+use crate::shelf::Shelf;
 use crate::violation::Violation;
 use crate::wire::varint;
 
@@ -177,17 +178,10 @@ impl Frame {
         self.kind != PacketType::Publish && self.flags() & kind::DUP != 0
     }
 
-    /// The same, on memory of its own if it is small. A slice keeps the whole block alive that it was
-    /// read into; a packet that has to wait must not.
-    #[must_use]
-    pub fn unpinned(self) -> Self {
-        const SMALL: usize = 4096;
-
-        if self.bytes.len() > SMALL {
-            return self;
-        }
+    /// The same, where it may wait beside packets of `waiting` bytes.
+    pub(crate) fn shelved(self, shelf: &mut Shelf, waiting: usize) -> Self {
         Self {
-            bytes: Bytes::copy_from_slice(&self.bytes),
+            bytes: shelf.keep(self.bytes, waiting),
             ..self
         }
     }

@@ -62,6 +62,7 @@ pub mod reason;
 mod reply;
 mod revocation;
 mod rules;
+mod shelf;
 mod subscriptions;
 pub mod topic;
 mod unasked;

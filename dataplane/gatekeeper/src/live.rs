@@ -41,6 +41,7 @@ use crate::{
     rate::Rate,
     reply,
     rules::Limits,
+    shelf::Shelf,
     subscriptions::Subscriptions,
     verdict::Verdict,
 };
@@ -75,6 +76,7 @@ pub(crate) struct Live {
     resumed: bool,
     offer: Offer,
     queue: Queue,
+    shelf: Shelf,
     inflight: Inflight,
     acks: Acks,
     aliases: AliasTable,
@@ -121,6 +123,7 @@ impl Live {
     /// Gives back the room of packets that have left.
     pub(crate) fn rest(&mut self) {
         self.queue.rest();
+        self.shelf.clear();
     }
 
     /// Whether the session can hold another packet of the client. A broker that acknowledges nothing

@@ -131,6 +131,11 @@ impl Queue {
         self.weight < limits.window_packets && self.bytes < limits.window_bytes
     }
 
+    /// Bytes of the packets that wait.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use bytes::Bytes;
-use gatekeeper::{Verdict, Why};
+use gatekeeper::{Allow, Verdict, Why};
 use tokio::time::Instant;
 
 use super::{cache::Reuse, ladder::Step};
@@ -22,6 +22,16 @@ pub struct Decision {
 }
 
 impl Decision {
+    /// A message that may be published as it is.
+    pub(super) fn allowed(at: Instant) -> Self {
+        Self {
+            verdict: Verdict::Allow(Allow::PUBLISH),
+            identity: None,
+            facts: Facts::default(),
+            decided_at: at,
+        }
+    }
+
     /// The end of a check that nobody decided.
     pub(super) fn unavailable(why: Why, facts: Facts, at: Instant) -> Self {
         Self {

@@ -11,13 +11,11 @@
 use std::{collections::VecDeque, sync::Arc, task::Context as TaskContext, time::Duration};
 
 use bytestring::ByteString;
-use gatekeeper::{Allow, Verdict};
 use tokio::time::Instant;
 use tracing::Span;
 
 use super::{
     check::{Check, Context, Known, Who},
-    decision::{Decision, Facts},
     epoch::Epochs,
     failure::Cause,
     hook::{self, HookKind},
@@ -100,7 +98,7 @@ pub(super) enum Stand {
     /// It is under way.
     Pending,
     /// That was all.
-    Allowed(Decision),
+    Allowed(Instant),
     /// There is something for the layers to do.
     Known(Outcome),
 }
@@ -251,25 +249,15 @@ impl Express {
     }
 
     fn judge(&mut self, asked: &Asked, ending: Ending) -> Stand {
-        let decided_at = match ending {
-            Ending::Allowed(decided_at) => decided_at,
-            Ending::Other(outcome) => return Stand::Known(in_time(*outcome, asked.deadline)),
+        let Ending::Allowed(decided_at) = ending else {
+            return Stand::Known(in_time(ending.into_outcome(), asked.deadline));
         };
-        let decision = Decision {
-            verdict: Verdict::Allow(Allow::PUBLISH),
-            identity: None,
-            facts: Facts::default(),
-            decided_at,
-        };
-        if decided_at > asked.deadline {
-            return Stand::Known(in_time(Ok(decision), asked.deadline));
-        }
-        if self.seat.stamp().outdates(asked.epoch) {
-            return Stand::Known(Ok(decision));
+        if decided_at > asked.deadline || self.seat.stamp().outdates(asked.epoch) {
+            return Stand::Known(in_time(ending.into_outcome(), asked.deadline));
         }
         let waited = self.looked_at.saturating_duration_since(asked.asked_at);
         self.tally.allowed(decided_at, waited);
-        Stand::Allowed(decision)
+        Stand::Allowed(decided_at)
     }
 
     fn sort(&mut self) {
@@ -301,8 +289,8 @@ impl Express {
             counters.allowed.add(allowed);
             self.road.load.decided(HookKind::Publish, allowed, at);
         }
-        for wait in waits.drain(..) {
-            counters.check_duration.record(wait);
+        for (wait, checks) in waits.drain(..) {
+            counters.check_duration.record_many(wait, checks);
         }
     }
 
@@ -336,13 +324,17 @@ struct Tally {
     allowed: usize,
     /// Of the last that was allowed.
     decided_at: Option<Instant>,
-    waits: Vec<Duration>,
+    /// How long they waited, and how many did.
+    waits: Vec<(Duration, u64)>,
 }
 
 impl Tally {
     fn allowed(&mut self, decided_at: Instant, waited: Duration) {
         self.allowed += 1;
         self.decided_at = self.decided_at.max(Some(decided_at));
-        self.waits.push(waited);
+        match self.waits.last_mut() {
+            Some((wait, checks)) if *wait == waited => *checks += 1,
+            _ => self.waits.push((waited, 1)),
+        }
     }
 }

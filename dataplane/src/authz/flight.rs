@@ -80,9 +80,19 @@ impl<H: Hook> Airline<H> {
             is_answered: false,
         };
         let counters = self.counters.hook(H::KIND);
-        for item in &flight.items {
-            let queued = landed.departed_at.saturating_duration_since(item.queued_at);
-            counters.queue_duration.record(queued);
+        // Those that were read together were queued together.
+        for run in flight
+            .items
+            .chunk_by(|one, next| one.queued_at == next.queued_at)
+        {
+            if let [first, ..] = run {
+                let queued = landed
+                    .departed_at
+                    .saturating_duration_since(first.queued_at);
+                counters
+                    .queue_duration
+                    .record_many(queued, run.len() as u64);
+            }
         }
         let mut trips = self.budget.trips(landed.size);
         let mut parts = VecDeque::from([Part {
@@ -134,12 +144,20 @@ impl<H: Hook> Airline<H> {
     }
 
     fn deliver(&self, part: Part<H>, answers: Answers<H::Result>, landed: &Landed) {
-        let mut matched = wire::match_results::<H>(part.items.len(), answers.results, &self.rules);
-        for decision in matched.outcomes.iter_mut().flatten() {
-            if let Some(reuse) = &mut decision.facts.reuse {
+        let keep = |index: usize, mut outcome: Outcome| {
+            let reply = part.items.get(index).map(|item| &item.reply);
+            if let (Some(Reply::Mailbox), Some(at)) = (reply, plain_allow(&outcome)) {
+                return Ending::Allowed(at);
+            }
+            if let Ok(decision) = &mut outcome
+                && let Some(reuse) = &mut decision.facts.reuse
+            {
                 reuse.maker.clone_from(&answers.maker);
             }
-        }
+            Ending::Other(Box::new(outcome))
+        };
+        let matched =
+            wire::match_results::<H, _>(part.items.len(), answers.results, &self.rules, keep);
         if matched.unknown_items > 0 {
             let count = matched.unknown_items;
             self.counters.protocol_errors.unknown_item.add(count);
@@ -190,35 +208,20 @@ fn blame<H: Hook>(seats: &[(Arc<Seat>, usize)], mut index: usize) {
     }
 }
 
-/// Tells everybody who waits their outcome, or the cause for having none.
+/// Tells everybody who waits how their check ended, or the cause for its having no end.
 ///
 /// The last comes first: a session waits for the first of its checks, and when that wakes it, all that
 /// came with it is to be there.
-fn answer<H>(part: Part<H>, mut outcomes: Vec<Outcome>, without: &Cause, landed: &Landed) {
+fn answer<H>(part: Part<H>, mut endings: Vec<Option<Ending>>, without: &Cause, landed: &Landed) {
     let checks = part.items.len();
-    outcomes.resize_with(checks, || Err(without.clone().into()));
-    let mut ended = part.items.into_iter().zip(outcomes).rev();
+    endings.resize_with(checks, || None);
+    let mut ended = part.items.into_iter().zip(endings).rev();
     let mut letters = Vec::new();
     for (seat, count) in runs(&landed.seats, part.first, checks).into_iter().rev() {
-        for (item, mut outcome) in ended.by_ref().take(count) {
-            if let (Reply::Mailbox, Some(at)) = (&item.reply, plain_allow(&outcome)) {
-                letters.push((item.message.sequence(), Ending::Allowed(at)));
-                continue;
-            }
-            let facts = match &mut outcome {
-                Ok(decision) => &mut decision.facts,
-                Err(failure) => &mut failure.facts,
-            };
-            facts.queued = landed.departed_at.saturating_duration_since(item.queued_at);
-            facts.batch_size = landed.size;
-            match item.reply {
-                // Err: its owner dropped it meanwhile.
-                Reply::Alone(reply) => drop(reply.send(outcome)),
-                Reply::Mailbox => {
-                    let ending = Ending::Other(Box::new(outcome));
-                    letters.push((item.message.sequence(), ending));
-                }
-            }
+        for (item, ending) in ended.by_ref().take(count) {
+            let ending = ending.unwrap_or_else(|| Ending::of(Err(without.clone().into())));
+            let queued = landed.departed_at.saturating_duration_since(item.queued_at);
+            item.end(ending.after(queued, landed.size), &mut letters);
         }
         if !letters.is_empty() {
             seat.mailbox().deliver(&mut letters);

@@ -7,7 +7,7 @@ use tracing::Span;
 
 use super::{
     failure::{Cause, Failure},
-    mailbox::Ending,
+    mailbox::{Ending, Letter},
     message::Message,
     seat::Seat,
     wire::Outcome,
@@ -68,16 +68,19 @@ impl<H> Item<H> {
 
     /// Tells its outcome.
     pub(super) fn answer(self, outcome: Outcome, seat: &Seat) {
+        let mut letters = Vec::new();
+        self.end(Ending::of(outcome), &mut letters);
+        if !letters.is_empty() {
+            seat.mailbox().deliver(&mut letters);
+        }
+    }
+
+    /// Tells how it ended; a letter for the mailbox is left to be delivered.
+    pub(super) fn end(self, ending: Ending, letters: &mut Vec<Letter>) {
         match self.reply {
-            Reply::Alone(reply) => {
-                // Err: it was dropped by its owner. Then nobody has to be told.
-                let _ = reply.send(outcome);
-            }
-            Reply::Mailbox => {
-                let ending = Ending::Other(Box::new(outcome));
-                seat.mailbox()
-                    .deliver(&mut vec![(self.message.sequence(), ending)]);
-            }
+            // Err: it was dropped by its owner. Then nobody has to be told.
+            Reply::Alone(reply) => drop(reply.send(ending.into_outcome())),
+            Reply::Mailbox => letters.push((self.message.sequence(), ending)),
         }
     }
 }

@@ -9,11 +9,12 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use tokio::{sync::Notify, time::Instant};
 
-use super::wire::Outcome;
+use super::{decision::Decision, wire::Outcome};
 
 /// How a check ended, with the number of the check.
 pub(super) type Letter = (u64, Ending);
@@ -25,6 +26,34 @@ pub(super) enum Ending {
     Allowed(Instant),
     /// In any other way.
     Other(Box<Outcome>),
+}
+
+impl Ending {
+    /// How a check ended with this outcome.
+    pub(super) fn of(outcome: Outcome) -> Self {
+        Self::Other(Box::new(outcome))
+    }
+
+    /// The same, for a check that waited for so long and travelled with so many.
+    pub(super) fn after(mut self, queued: Duration, batch_size: usize) -> Self {
+        if let Self::Other(outcome) = &mut self {
+            let facts = match &mut **outcome {
+                Ok(decision) => &mut decision.facts,
+                Err(failure) => &mut failure.facts,
+            };
+            facts.queued = queued;
+            facts.batch_size = batch_size;
+        }
+        self
+    }
+
+    /// The outcome, of somebody who does not wait by a mailbox.
+    pub(super) fn into_outcome(self) -> Outcome {
+        match self {
+            Self::Other(outcome) => *outcome,
+            Self::Allowed(at) => Ok(Decision::allowed(at)),
+        }
+    }
 }
 
 /// The mailbox of one session. It holds one ending for each of its checks that are under way, at most.

@@ -7,6 +7,8 @@
 
 mod body;
 mod encoded;
+mod field;
+mod metadata;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +23,7 @@ use tidegate_proto::v1;
 
 pub use self::body::{Body, PublishBody};
 pub(super) use self::encoded::Encoded;
+use self::metadata::Metadata;
 
 /// Fields of every request message.
 const DATA_PLANE: u32 = 1;
@@ -141,7 +144,7 @@ impl<H> Message<H> {
 
     /// Bytes that it adds to a request, give or take what the number of its item takes.
     pub(super) fn encoded_len(&self) -> usize {
-        let len = self.check_len(&self.metadata(0));
+        let len = self.check_len(self.metadata(0).len());
         encoding::key_len(CHECKS) + encoded_len_varint(len as u64) + len
     }
 
@@ -153,28 +156,32 @@ impl<H> Message<H> {
     /// Writes it into a request, as the item with this id.
     pub(super) fn put(&self, item_id: u32, request: &mut BytesMut) {
         let metadata = self.metadata(item_id);
+        let metadata_len = metadata.len();
         encode_key(CHECKS, WireType::LengthDelimited, request);
-        encode_varint(self.check_len(&metadata) as u64, request);
-        encoding::message::encode(METADATA, &metadata, request);
+        encode_varint(self.check_len(metadata_len) as u64, request);
+        encode_key(METADATA, WireType::LengthDelimited, request);
+        encode_varint(metadata_len as u64, request);
+        metadata.put(request);
         encode_key(SESSION, WireType::LengthDelimited, request);
         encode_varint(self.session.0.len() as u64, request);
         request.put_slice(&self.session.0);
         request.put_slice(&self.body);
     }
 
-    fn metadata(&self, item_id: u32) -> v1::CheckMetadata {
-        v1::CheckMetadata {
+    fn metadata(&self, item_id: u32) -> Metadata<'_> {
+        Metadata {
             item_id,
             sequence: self.sequence,
-            received_at: Some(self.received_at.into()),
-            traceparent: self.traceparent.as_deref().unwrap_or_default().to_owned(),
-            tracestate: String::new(),
+            received_at: self.received_at,
+            traceparent: self.traceparent.as_deref().unwrap_or_default(),
         }
     }
 
-    fn check_len(&self, metadata: &v1::CheckMetadata) -> usize {
+    fn check_len(&self, metadata: usize) -> usize {
         let session = self.session.0.len();
-        encoding::message::encoded_len(METADATA, metadata)
+        encoding::key_len(METADATA)
+            + encoded_len_varint(metadata as u64)
+            + metadata
             + encoding::key_len(SESSION)
             + encoded_len_varint(session as u64)
             + session

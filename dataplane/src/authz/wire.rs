@@ -74,36 +74,37 @@ pub enum Answer<A> {
 
 /// The ends of `expected` checks, whose ids are 1 to `expected`, in that order.
 #[derive(Debug)]
-pub(super) struct Matched {
-    /// One for each check.
-    pub(super) outcomes: Vec<Outcome>,
+pub(super) struct Matched<T = Outcome> {
+    /// One for each check. `None`: there is no result for it.
+    pub(super) outcomes: Vec<Option<T>>,
     /// Results whose id belongs to no check.
     pub(super) unknown_items: usize,
 }
 
-/// Matches results with checks by id, in whatever order they came.
-pub(super) fn match_results<H: Hook>(
+/// Matches results with checks by id, in whatever order they came. `keep` makes of an outcome, and of the
+/// index of its check, what is to be kept of it.
+pub(super) fn match_results<H: Hook, T>(
     expected: usize,
     results: Vec<H::Result>,
     rules: &Rules,
-) -> Matched {
-    let mut outcomes: Vec<Option<Outcome>> = Vec::new();
+    keep: impl Fn(usize, Outcome) -> T,
+) -> Matched<T> {
+    let mut outcomes = Vec::new();
     outcomes.resize_with(expected, || None);
     let mut unknown_items = 0;
     let now = tokio::time::Instant::now();
     for result in results {
         let (metadata, answer) = H::open(result);
-        match item_index(metadata.item_id).and_then(|index| outcomes.get_mut(index)) {
-            Some(slot @ None) => *slot = Some(read::<H>(metadata, answer, rules, now)),
+        let index = item_index(metadata.item_id);
+        match index.and_then(|index| Some((index, outcomes.get_mut(index)?))) {
+            Some((index, slot @ None)) => {
+                *slot = Some(keep(index, read::<H>(metadata, answer, rules, now)));
+            }
             // Two answers to one question: neither can be trusted.
-            Some(slot) => *slot = Some(Err(Cause::DuplicateResult.into())),
+            Some((index, slot)) => *slot = Some(keep(index, Err(Cause::DuplicateResult.into()))),
             None => unknown_items += 1,
         }
     }
-    let outcomes = outcomes
-        .into_iter()
-        .map(|outcome| outcome.unwrap_or_else(|| Err(Cause::MissingResult.into())))
-        .collect();
     Matched {
         outcomes,
         unknown_items,

@@ -55,9 +55,9 @@ impl Packets {
         );
     }
 
-    /// A packet of this kind has met its fate.
-    pub(crate) fn count(&self, kind: HookKind, fate: Fate) {
-        self.handles[kind as usize][place(fate)].inc();
+    /// So many packets of this kind have met this fate.
+    pub(crate) fn count(&self, kind: HookKind, fate: Fate, packets: u64) {
+        self.handles[kind as usize][place(fate)].inc_by(packets);
     }
 }
 

@@ -158,6 +158,7 @@ where
             if let Some(reason) = self.closed {
                 break reason;
             }
+            self.unsettled.flush();
             self.set_timer();
             let event = poll_fn(|cx| self.poll_event(cx, more)).await;
             self.handle(event);

@@ -10,6 +10,9 @@ use crate::{authz::HookKind, metrics::Packets};
 #[derive(Debug)]
 pub(super) struct Unsettled {
     packets: VecDeque<(Ticket, HookKind)>,
+    /// The fate of the last ones, if it was the same, and their number: counted when it is another, or when
+    /// the session waits.
+    tally: Option<(HookKind, Fate, u64)>,
     metrics: Arc<Packets>,
 }
 
@@ -17,6 +20,7 @@ impl Unsettled {
     pub(super) fn new(metrics: Arc<Packets>) -> Self {
         Self {
             packets: VecDeque::new(),
+            tally: None,
             metrics,
         }
     }
@@ -28,12 +32,34 @@ impl Unsettled {
 
     /// Its fate is known.
     pub(super) fn settle(&mut self, ticket: Ticket, fate: Fate) {
-        if let Ok(index) = self
-            .packets
-            .binary_search_by_key(&ticket, |(ticket, _)| *ticket)
+        let index = match self.packets.front() {
+            Some((first, _)) if *first == ticket => Ok(0),
+            _ => self
+                .packets
+                .binary_search_by_key(&ticket, |(ticket, _)| *ticket),
+        };
+        if let Ok(index) = index
             && let Some((_, kind)) = self.packets.remove(index)
         {
-            self.metrics.count(kind, fate);
+            self.count(kind, fate);
+        }
+    }
+
+    fn count(&mut self, kind: HookKind, fate: Fate) {
+        match &mut self.tally {
+            Some((last, same, packets)) if (*last, *same) == (kind, fate) => *packets += 1,
+            _ => {
+                self.flush();
+                self.tally = Some((kind, fate, 1));
+            }
+        }
+    }
+
+    /// Counts what is not counted yet. All processors share the counters, so they are touched once for the
+    /// packets that leave together.
+    pub(super) fn flush(&mut self) {
+        if let Some((kind, fate, packets)) = self.tally.take() {
+            self.metrics.count(kind, fate, packets);
         }
     }
 
@@ -55,8 +81,9 @@ impl Unsettled {
 impl Drop for Unsettled {
     /// With the session all that still waited has come to nothing.
     fn drop(&mut self) {
-        for (_, kind) in self.packets.drain(..) {
-            self.metrics.count(kind, Fate::Closed);
+        for (_, kind) in std::mem::take(&mut self.packets) {
+            self.count(kind, Fate::Closed);
         }
+        self.flush();
     }
 }

@@ -42,7 +42,7 @@ impl Live {
             // Nothing follows a DISCONNECT [MQTT-3.14.4-1].
             return Ok(());
         }
-        let frame = frame.unpinned();
+        let frame = frame.shelved(&mut self.shelf, self.queue.bytes());
         match frame.kind() {
             PacketType::Publish => self.take_publish(frame, cx),
             PacketType::Subscribe => self.take_subscribe(frame, cx),

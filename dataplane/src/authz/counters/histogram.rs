@@ -79,18 +79,31 @@ impl<S> Default for Histogram<S> {
 impl Histogram<Durations> {
     /// Adds a duration.
     pub(in crate::authz) fn record(&self, duration: Duration) {
-        self.add(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
+        self.record_many(duration, 1);
+    }
+
+    /// Adds a duration so many times, for the price of one.
+    pub(in crate::authz) fn record_many(&self, duration: Duration, times: u64) {
+        self.add_many(
+            u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
+            times,
+        );
     }
 }
 
 impl<S: Scale> Histogram<S> {
     /// Adds one, in the unit of the bounds.
     pub(in crate::authz) fn add(&self, measure: u64) {
+        self.add_many(measure, 1);
+    }
+
+    fn add_many(&self, measure: u64, times: u64) {
         let index = S::BOUNDS.partition_point(|bound| *bound < measure);
         if let Some(bucket) = self.buckets.get(index) {
-            bucket.fetch_add(1, Ordering::Relaxed);
+            bucket.fetch_add(times, Ordering::Relaxed);
         }
-        self.sum.fetch_add(measure, Ordering::Relaxed);
+        self.sum
+            .fetch_add(measure.saturating_mul(times), Ordering::Relaxed);
     }
 
     /// Upper bound (in seconds, checks or bytes) and count of each bucket, not cumulated; the last bound

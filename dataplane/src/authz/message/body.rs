@@ -5,11 +5,14 @@ use bytestring::ByteString;
 use gatekeeper::{PublishQuestion, UserProperty};
 use prost::{
     Message as _,
-    encoding::{self, WireType, encode_key, encode_varint, encoded_len_varint, key_len},
+    encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len},
 };
 use tidegate_proto::v1;
 
-use super::super::hook;
+use super::{
+    super::hook,
+    field::{number_len, put_number, put_text, text_len},
+};
 
 /// What can be the body of a check of this kind.
 pub trait Body<H> {
@@ -148,34 +151,4 @@ fn pair_len(property: &UserProperty) -> usize {
 fn property_len(property: &UserProperty) -> usize {
     let len = pair_len(property);
     key_len(USER_PROPERTIES) + encoded_len_varint(len as u64) + len
-}
-
-// What has its default value is not there, as proto3 wants it.
-
-fn text_len(tag: u32, text: &str) -> usize {
-    match text.len() {
-        0 => 0,
-        len => key_len(tag) + encoded_len_varint(len as u64) + len,
-    }
-}
-
-fn put_text(tag: u32, text: &str, buffer: &mut impl BufMut) {
-    if !text.is_empty() {
-        encode_key(tag, WireType::LengthDelimited, buffer);
-        encode_varint(text.len() as u64, buffer);
-        buffer.put_slice(text.as_bytes());
-    }
-}
-
-fn number_len(tag: u32, number: u64) -> usize {
-    match number {
-        0 => 0,
-        number => encoding::uint64::encoded_len(tag, &number),
-    }
-}
-
-fn put_number(tag: u32, number: u64, buffer: &mut impl BufMut) {
-    if number > 0 {
-        encoding::uint64::encode(tag, &number, buffer);
-    }
 }

@@ -40,8 +40,17 @@ fn first() -> v1::ResultMetadata {
 }
 
 fn one<H: Hook>(result: H::Result) -> Outcome {
-    let mut matched = match_results::<H>(1, vec![result], &rules());
-    matched.outcomes.remove(0)
+    let (mut outcomes, _) = all::<H>(1, vec![result]);
+    outcomes.remove(0)
+}
+
+/// The outcomes, and the number of results for nobody.
+fn all<H: Hook>(expected: usize, results: Vec<H::Result>) -> (Vec<Outcome>, usize) {
+    let matched = match_results::<H, _>(expected, results, &rules(), |_, outcome| outcome);
+    let missing = || Err(Cause::MissingResult.into());
+    let outcomes = matched.outcomes.into_iter();
+    let outcomes = outcomes.map(|outcome| outcome.unwrap_or_else(missing));
+    (outcomes.collect(), matched.unknown_items)
 }
 
 #[track_caller]
@@ -55,16 +64,16 @@ fn assert_fails(outcome: &Outcome, why: Why) {
 #[test]
 fn nothing_set_is_no_decision() {
     assert_fails(&one::<hook::Publish>(result(1, None)), Why::InvalidResult);
-    let empty = match_results::<hook::Publish>(1, vec![v1::PublishResult::default()], &rules());
-    assert_fails(&empty.outcomes[0], Why::MissingResult);
-    assert_eq!(empty.unknown_items, 1);
+    let (empty, unknown_items) = all::<hook::Publish>(1, vec![v1::PublishResult::default()]);
+    assert_fails(&empty[0], Why::MissingResult);
+    assert_eq!(unknown_items, 1);
 }
 
 #[test]
 fn results_are_matched_in_any_order() {
     let results = vec![result(3, no()), result(1, yes()), result(2, None)];
-    let matched = match_results::<hook::Publish>(3, results, &rules());
-    let [first, second, third] = &matched.outcomes[..] else {
+    let (outcomes, _) = all::<hook::Publish>(3, results);
+    let [first, second, third] = &outcomes[..] else {
         panic!("one outcome for each check");
     };
     assert_eq!(
@@ -80,8 +89,8 @@ fn two_results_are_none_even_if_both_say_yes() {
     for others in [vec![yes()], vec![no()], vec![yes(), yes()]] {
         let mut results = vec![result(1, yes())];
         results.extend(others.into_iter().map(|decision| result(1, decision)));
-        let matched = match_results::<hook::Publish>(1, results, &rules());
-        assert_fails(&matched.outcomes[0], Why::InvalidResult);
+        let (outcomes, _) = all::<hook::Publish>(1, results);
+        assert_fails(&outcomes[0], Why::InvalidResult);
     }
 }
 
@@ -233,9 +242,9 @@ proptest! {
             said_of.entry(*id).or_default().push(said.clone());
         }
         let results = results.into_iter().map(|(id, said)| result(id, said)).collect();
-        let matched = match_results::<hook::Publish>(expected, results, &rules());
-        prop_assert_eq!(matched.outcomes.len(), expected);
-        for (index, outcome) in matched.outcomes.iter().enumerate() {
+        let (outcomes, _) = all::<hook::Publish>(expected, results);
+        prop_assert_eq!(outcomes.len(), expected);
+        for (index, outcome) in outcomes.iter().enumerate() {
             let said = said_of.get(&item_id(index)).map_or(&[][..], Vec::as_slice);
             let is_plain_allow = said == [Some(yes())];
             let allows = matches!(
@@ -250,7 +259,7 @@ proptest! {
     #[test]
     fn no_answer_panics(bytes in vec(any::<u8>(), 0..300)) {
         fn read_all<H: Hook>(results: Vec<H::Result>) -> impl Debug {
-            match_results::<H>(3, results, &rules())
+            all::<H>(3, results)
         }
         use prost::Message as _;
         if let Ok(response) = v1::AuthorizeConnectResponse::decode(&bytes[..]) {

@@ -139,20 +139,18 @@ where
             }
             Question::Will(will) => {
                 self.unsettled.asked(ticket, HookKind::Will);
-                let topic = will.topic.clone();
                 let origin = v1::PublishOrigin::Will;
                 let bytes = will.payload_size;
                 let message = self.client.publish_check(ticket, &will, origin);
-                self.send::<hook::Will>(ticket, message, span, topic, bytes);
+                self.send::<hook::Will>(ticket, message, span, will.topic, bytes);
             }
             Question::Publish(publish) => {
                 self.unsettled.asked(ticket, HookKind::Publish);
                 self.reports.asked(ticket, &publish);
-                let topic = publish.topic.clone();
                 let origin = v1::PublishOrigin::Client;
                 let bytes = publish.payload_size;
                 let message = self.client.publish_check(ticket, &publish, origin);
-                self.send::<hook::Publish>(ticket, message, span, topic, bytes);
+                self.send::<hook::Publish>(ticket, message, span, publish.topic, bytes);
             }
             Question::Subscribe(subscribe) => {
                 if !subscribe.recheck {

@@ -11,7 +11,7 @@ use crate::{framing::Leg, upstream::Dial};
 use super::{Driver, now};
 
 /// Frames of one side that are taken before the other side, and other tasks, get their turn.
-const FRAMES_PER_TURN: usize = 20;
+const FRAMES_PER_TURN: usize = 64;
 
 impl<S, D, U> Driver<S, D, U>
 where
@@ -54,6 +54,8 @@ where
     /// Takes what this side has sent, as far as there is room for what it may cause for the client.
     /// Tells whether more may be there.
     fn take_frames_of(&mut self, side: Side) -> bool {
+        // What is there has come, whenever its turn is: its time begins now.
+        let read_at = Instant::now();
         for _ in 0..FRAMES_PER_TURN {
             if !self.gate.wants_read(side) || !self.client_leg.takes_more() {
                 return false;
@@ -69,7 +71,7 @@ where
             };
             match next {
                 Ok(Some(frame)) => {
-                    let at = self.tell(Instant::now());
+                    let at = self.tell(read_at);
                     self.gate.handle_frame(side, frame, at);
                 }
                 Ok(None) => return false,
