@@ -1,36 +1,34 @@
 //! A gRPC codec for requests that are encoded already.
 
-use std::marker::PhantomData;
-
 use bytes::{Buf, BufMut, Bytes};
-use prost::Message;
+use prost::DecodeError;
 use tonic::{
     Status,
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
 };
 
-/// Sends bytes as they are, and reads messages of type `R`.
+/// Sends bytes as they are, and reads messages as this function does.
 #[derive(Debug)]
-pub(super) struct Raw<R>(PhantomData<fn() -> R>);
+pub(super) struct Raw<R>(pub(super) fn(Bytes) -> Result<R, DecodeError>);
 
-impl<R> Default for Raw<R> {
-    fn default() -> Self {
-        Self(PhantomData)
+impl<R> Clone for Raw<R> {
+    fn clone(&self) -> Self {
+        Self(self.0)
     }
 }
 
-impl<R: Message + Default + 'static> Codec for Raw<R> {
+impl<R: Send + 'static> Codec for Raw<R> {
     type Encode = Bytes;
     type Decode = R;
     type Encoder = Self;
     type Decoder = Self;
 
     fn encoder(&mut self) -> Self {
-        Self::default()
+        self.clone()
     }
 
     fn decoder(&mut self) -> Self {
-        Self::default()
+        self.clone()
     }
 }
 
@@ -44,13 +42,13 @@ impl<R> Encoder for Raw<R> {
     }
 }
 
-impl<R: Message + Default> Decoder for Raw<R> {
+impl<R> Decoder for Raw<R> {
     type Item = R;
     type Error = Status;
 
     fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<R>, Status> {
         // All of it is there: tonic waits for the whole message.
-        match R::decode(source.copy_to_bytes(source.remaining())) {
+        match self.0(source.copy_to_bytes(source.remaining())) {
             Ok(message) => Ok(Some(message)),
             Err(error) => Err(Status::internal(error.to_string())),
         }

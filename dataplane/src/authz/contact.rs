@@ -83,7 +83,7 @@ impl Contact {
             let mut request = Request::new(request);
             request.set_timeout(within);
             let path = PathAndQuery::from_static(path);
-            let answer = client.unary(request, path, Raw::<R>::default()).await;
+            let answer = client.unary(request, path, Raw(R::decode)).await;
             reached.heard();
             answer
         };

@@ -6,7 +6,6 @@
 
 use std::{collections::VecDeque, marker::PhantomData, pin::pin, sync::Arc};
 
-use gatekeeper::{Allow, Verdict};
 use tokio::{select, time::Instant};
 use tonic::Code;
 use tower::{Service, ServiceExt};
@@ -25,7 +24,7 @@ use super::{
     mailbox::Ending,
     message::Preamble,
     seat::Seat,
-    wire::{self, Answers, Outcome, Rules},
+    wire::{self, Answers, Rules},
 };
 
 /// What the flights of a lane share.
@@ -144,20 +143,17 @@ impl<H: Hook> Airline<H> {
     }
 
     fn deliver(&self, part: Part<H>, answers: Answers<H::Result>, landed: &Landed) {
-        let keep = |index: usize, mut outcome: Outcome| {
-            let reply = part.items.get(index).map(|item| &item.reply);
-            if let (Some(Reply::Mailbox), Some(at)) = (reply, plain_allow(&outcome)) {
-                return Ending::Allowed(at);
-            }
-            if let Ok(decision) = &mut outcome
-                && let Some(reuse) = &mut decision.facts.reuse
-            {
-                reuse.maker.clone_from(&answers.maker);
-            }
-            Ending::Other(Box::new(outcome))
+        let is_curious = |index: usize| {
+            let item = part.items.get(index);
+            item.is_none_or(|item| matches!(item.reply, Reply::Alone(_)))
         };
-        let matched =
-            wire::match_results::<H, _>(part.items.len(), answers.results, &self.rules, keep);
+        let (checks, results) = (part.items.len(), answers.results);
+        let mut matched = wire::match_results::<H>(checks, results, &self.rules, is_curious);
+        if let Some(maker) = &answers.maker {
+            for ending in matched.endings.iter_mut().flatten() {
+                ending.name_maker(maker);
+            }
+        }
         if matched.unknown_items > 0 {
             let count = matched.unknown_items;
             self.counters.protocol_errors.unknown_item.add(count);
@@ -171,7 +167,7 @@ impl<H: Hook> Airline<H> {
             }
         }
         let missing = Cause::MissingResult;
-        answer(part, matched.outcomes, &missing, landed);
+        answer(part, matched.endings, &missing, landed);
     }
 }
 
@@ -219,23 +215,13 @@ fn answer<H>(part: Part<H>, mut endings: Vec<Option<Ending>>, without: &Cause, l
     let mut letters = Vec::new();
     for (seat, count) in runs(&landed.seats, part.first, checks).into_iter().rev() {
         for (item, ending) in ended.by_ref().take(count) {
-            let ending = ending.unwrap_or_else(|| Ending::of(Err(without.clone().into())));
+            let ending = ending.unwrap_or_else(|| Ending::failed(without.clone()));
             let queued = landed.departed_at.saturating_duration_since(item.queued_at);
             item.end(ending.after(queued, landed.size), &mut letters);
         }
         if !letters.is_empty() {
             seat.mailbox().deliver(&mut letters);
         }
-    }
-}
-
-/// When the message was allowed as it is, if it was.
-fn plain_allow(outcome: &Outcome) -> Option<Instant> {
-    match outcome {
-        Ok(decision) if decision.verdict == Verdict::Allow(Allow::PUBLISH) => {
-            Some(decision.decided_at)
-        }
-        _ => None,
     }
 }
 

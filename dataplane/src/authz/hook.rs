@@ -68,15 +68,15 @@ pub trait Hook: sealed::Sealed + Send + Sync + Sized + 'static {
     const SPAN_NAME: &'static str;
     /// Whether a denial may be acknowledged as a success ([`v1::DenyAction::Drop`]).
     const MAY_DROP: bool;
-    /// The response message.
-    type Response: Message + Default + 'static;
     /// The result of one check.
-    type Result: Send + 'static;
+    type Result: Message + Default + 'static;
     /// The permission inside a result.
     type Allow;
 
-    /// What is in a response.
-    fn results(response: Self::Response) -> Answers<Self::Result>;
+    /// The item id of an encoded result that is a plain yes, if it is known as one.
+    fn plain(_result: &[u8]) -> Option<u32> {
+        None
+    }
 
     /// Makes the call with an encoded request.
     #[doc(hidden)]
@@ -92,14 +92,14 @@ pub trait Hook: sealed::Sealed + Send + Sync + Sized + 'static {
                 .map_err(|error| Status::from_error(error.into()))?;
             let path = PathAndQuery::from_static(Self::PATH);
             let response = client
-                .server_streaming(request, path, Raw::<Self::Response>::default())
+                .server_streaming(request, path, Raw(Answers::decode::<Self>))
                 .await?;
             let mut messages = response.into_inner();
             let message = messages.message().await?;
             let message = message.ok_or_else(|| Status::internal("no message"))?;
             // tonic's unary calls pass over what follows, which might say something else.
             match messages.message().await? {
-                None => Ok(Self::results(message)),
+                None => Ok(message),
                 Some(_) => Err(Status::internal("more than one message")),
             }
         }
@@ -173,16 +173,8 @@ impl Hook for Connect {
     const PATH: &'static str = "/tidegate.authz.v1.AuthorizationService/AuthorizeConnect";
     const SPAN_NAME: &'static str = "tidegate.authz.v1.AuthorizationService/AuthorizeConnect";
     const MAY_DROP: bool = false;
-    type Response = v1::AuthorizeConnectResponse;
     type Result = v1::ConnectResult;
     type Allow = v1::ConnectAllow;
-
-    fn results(response: Self::Response) -> Answers<Self::Result> {
-        Answers {
-            policy_revision: response.policy_revision,
-            ..response.results.into()
-        }
-    }
 
     fn open(result: Self::Result) -> (v1::ResultMetadata, Option<Answer<Self::Allow>>) {
         open!(result, connect_result)
@@ -203,16 +195,8 @@ impl Hook for Will {
     const PATH: &'static str = "/tidegate.authz.v1.AuthorizationService/AuthorizePublish";
     const SPAN_NAME: &'static str = "tidegate.authz.v1.AuthorizationService/AuthorizePublish";
     const MAY_DROP: bool = true;
-    type Response = v1::AuthorizePublishResponse;
     type Result = v1::PublishResult;
     type Allow = v1::PublishAllow;
-
-    fn results(response: Self::Response) -> Answers<Self::Result> {
-        Answers {
-            policy_revision: response.policy_revision,
-            ..response.results.into()
-        }
-    }
 
     fn open(result: Self::Result) -> (v1::ResultMetadata, Option<Answer<Self::Allow>>) {
         open!(result, publish_result)
@@ -233,16 +217,8 @@ impl Hook for Publish {
     const PATH: &'static str = Will::PATH;
     const SPAN_NAME: &'static str = Will::SPAN_NAME;
     const MAY_DROP: bool = true;
-    type Response = v1::AuthorizePublishResponse;
     type Result = v1::PublishResult;
     type Allow = v1::PublishAllow;
-
-    fn results(response: Self::Response) -> Answers<Self::Result> {
-        Answers {
-            policy_revision: response.policy_revision,
-            ..response.results.into()
-        }
-    }
 
     fn open(result: Self::Result) -> (v1::ResultMetadata, Option<Answer<Self::Allow>>) {
         open!(result, publish_result)
@@ -256,6 +232,10 @@ impl Hook for Publish {
         &stacks.publish
     }
 
+    fn plain(result: &[u8]) -> Option<u32> {
+        wire::plain_publish(result)
+    }
+
     fn put(asker: &mut Asker, check: Check<Self>) -> Ask {
         asker.put_publish(check)
     }
@@ -267,16 +247,8 @@ impl Hook for Subscribe {
     const PATH: &'static str = "/tidegate.authz.v1.AuthorizationService/AuthorizeSubscribe";
     const SPAN_NAME: &'static str = "tidegate.authz.v1.AuthorizationService/AuthorizeSubscribe";
     const MAY_DROP: bool = false;
-    type Response = v1::AuthorizeSubscribeResponse;
     type Result = v1::SubscribeResult;
     type Allow = v1::SubscribeAllow;
-
-    fn results(response: Self::Response) -> Answers<Self::Result> {
-        Answers {
-            policy_revision: response.policy_revision,
-            ..response.results.into()
-        }
-    }
 
     fn open(result: Self::Result) -> (v1::ResultMetadata, Option<Answer<Self::Allow>>) {
         open!(result, subscribe_result)

@@ -6,7 +6,7 @@ use tokio::{sync::oneshot, time::Instant};
 use tracing::Span;
 
 use super::{
-    failure::{Cause, Failure},
+    failure::Cause,
     mailbox::{Ending, Letter},
     message::Message,
     seat::Seat,
@@ -61,21 +61,20 @@ impl<H> Item<H> {
 
     /// Its time is up before it was sent.
     pub(super) fn expire(self, now: Instant, seat: &Seat) {
-        let mut failure = Failure::from(Cause::ExpiredInQueue);
-        failure.facts.queued = now.saturating_duration_since(self.queued_at);
-        self.answer(Err(Box::new(failure)), seat);
+        let queued = now.saturating_duration_since(self.queued_at);
+        self.answer(Ending::failed(Cause::ExpiredInQueue).after(queued, 0), seat);
     }
 
-    /// Tells its outcome.
-    pub(super) fn answer(self, outcome: Outcome, seat: &Seat) {
+    /// Tells how it ended.
+    pub(super) fn answer(self, ending: Ending, seat: &Seat) {
         let mut letters = Vec::new();
-        self.end(Ending::of(outcome), &mut letters);
+        self.end(ending, &mut letters);
         if !letters.is_empty() {
             seat.mailbox().deliver(&mut letters);
         }
     }
 
-    /// Tells how it ended; a letter for the mailbox is left to be delivered.
+    /// The same; a letter for the mailbox is left to be delivered.
     pub(super) fn end(self, ending: Ending, letters: &mut Vec<Letter>) {
         match self.reply {
             // Err: it was dropped by its owner. Then nobody has to be told.

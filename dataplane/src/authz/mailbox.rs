@@ -14,7 +14,8 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
-use super::{decision::Decision, wire::Outcome};
+use super::{cache::Maker, decision::Decision, failure::Cause, wire::Outcome};
+use gatekeeper::{Allow, Verdict};
 
 /// How a check ended, with the number of the check.
 pub(super) type Letter = (u64, Ending);
@@ -29,9 +30,20 @@ pub(super) enum Ending {
 }
 
 impl Ending {
-    /// How a check ended with this outcome.
-    pub(super) fn of(outcome: Outcome) -> Self {
-        Self::Other(Box::new(outcome))
+    /// How a check ended with this outcome. `is_curious`: somebody wants to know more of a message that is
+    /// allowed as it is.
+    pub(super) fn of(outcome: Outcome, is_curious: bool) -> Self {
+        match &outcome {
+            Ok(decision) if !is_curious && decision.verdict == Verdict::Allow(Allow::PUBLISH) => {
+                Self::Allowed(decision.decided_at)
+            }
+            _ => Self::Other(Box::new(outcome)),
+        }
+    }
+
+    /// How a check ended that nobody decided.
+    pub(super) fn failed(cause: Cause) -> Self {
+        Self::Other(Box::new(Err(cause.into())))
     }
 
     /// The same, for a check that waited for so long and travelled with so many.
@@ -45,6 +57,16 @@ impl Ending {
             facts.batch_size = batch_size;
         }
         self
+    }
+
+    /// Remembers whose decision it is, if it may be used again.
+    pub(super) fn name_maker(&mut self, maker: &Maker) {
+        if let Self::Other(outcome) = self
+            && let Ok(decision) = &mut **outcome
+            && let Some(reuse) = &mut decision.facts.reuse
+        {
+            reuse.maker = Some(maker.clone());
+        }
     }
 
     /// The outcome, of somebody who does not wait by a mailbox.

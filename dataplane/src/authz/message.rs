@@ -14,7 +14,7 @@ mod tests;
 
 use std::{fmt, marker::PhantomData, time::SystemTime};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 use prost::{
     Message as _,
     encoding::{self, WireType, encode_key, encode_varint, encoded_len_varint},
@@ -23,7 +23,7 @@ use tidegate_proto::v1;
 
 pub use self::body::{Body, PublishBody};
 pub(super) use self::encoded::Encoded;
-use self::metadata::Metadata;
+use self::metadata::{Metadata, Received};
 
 /// Fields of every request message.
 const DATA_PLANE: u32 = 1;
@@ -63,7 +63,7 @@ impl fmt::Debug for SessionBytes {
 /// A check on its way.
 pub struct Message<H> {
     sequence: u64,
-    received_at: SystemTime,
+    received_at: Received,
     /// W3C trace context of the check's span, if it is traced.
     traceparent: Option<Box<str>>,
     session: SessionBytes,
@@ -83,7 +83,7 @@ impl<H> Message<H> {
     ) -> Self {
         Self {
             sequence,
-            received_at,
+            received_at: received_at.into(),
             traceparent: None,
             session: session.clone(),
             body: Encoded::of(body),
@@ -96,7 +96,7 @@ impl<H> Message<H> {
     pub(super) fn blank(sequence: u64) -> Self {
         Self {
             sequence,
-            received_at: SystemTime::UNIX_EPOCH,
+            received_at: Received::default(),
             traceparent: None,
             session: SessionBytes::default(),
             body: Encoded::default(),
@@ -154,7 +154,7 @@ impl<H> Message<H> {
     }
 
     /// Writes it into a request, as the item with this id.
-    pub(super) fn put(&self, item_id: u32, request: &mut BytesMut) {
+    pub(super) fn put(&self, item_id: u32, request: &mut Vec<u8>) {
         let metadata = self.metadata(item_id);
         let metadata_len = metadata.len();
         encode_key(CHECKS, WireType::LengthDelimited, request);
@@ -233,9 +233,9 @@ impl From<&v1::DataPlane> for Preamble {
 
 impl Preamble {
     /// A request without checks, with room for so many bytes of them.
-    pub(super) fn request(&self, room: usize) -> BytesMut {
+    pub(super) fn request(&self, room: usize) -> Vec<u8> {
         // A few bytes more for each item id above 0, and for lengths that grow with it.
-        let mut request = BytesMut::with_capacity(self.0.len() + room + room / 8);
+        let mut request = Vec::with_capacity(self.0.len() + room + room / 8);
         request.put_slice(&self.0);
         request
     }

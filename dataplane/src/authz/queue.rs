@@ -25,6 +25,7 @@ use super::{
     failure::Cause,
     hook::Hook,
     item::Item,
+    mailbox::Ending,
     room::Room,
     seat::{Account, ById, Seat, SeatId},
 };
@@ -197,7 +198,7 @@ impl<H: Hook> Queue<H> {
         };
         for flow in flows.into_values() {
             for item in flow.items {
-                item.answer(Err(Cause::Lost.into()), &flow.seat);
+                item.answer(Ending::failed(Cause::Lost), &flow.seat);
             }
         }
         wakers.into_iter().for_each(Waker::wake);

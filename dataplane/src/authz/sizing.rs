@@ -12,6 +12,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// The size to begin with, if it may be so large. Above it, services gain little, and who shares a batch with a
+/// slow check is held up by it; so it is left only if that pays.
+const START: usize = 64;
 /// Calls this quick are never worth dividing.
 const QUICK: Duration = Duration::from_millis(2);
 /// A measurement takes at least this many calls, and this long.
@@ -60,7 +63,7 @@ impl Sizing {
     pub(super) fn new(max_items: usize) -> Self {
         Self {
             max_items,
-            limit: max_items,
+            limit: max_items.min(START),
             changed_at: None,
             epoch: Epoch::default(),
             trial: None,

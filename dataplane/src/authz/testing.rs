@@ -53,7 +53,7 @@ pub(super) fn request<H>(messages: Vec<Message<H>>) -> Bytes {
     for (message, item_id) in messages.into_iter().zip(1..) {
         message.put(item_id, &mut request);
     }
-    request.freeze()
+    request.into()
 }
 
 pub(super) fn context(topic: &str, time_limit: Duration) -> Context {

@@ -1,22 +1,29 @@
 //! Reads the answers of the service. What it sends is as hostile as what a client sends: nothing here
 //! panics, everything is bounded, and whatever is not clearly a yes is none.
 
+mod answers;
 mod grant;
 
 use bytestring::ByteString;
 use gatekeeper::{Deny, DenyAction, ReasonCode, Verdict};
 use tidegate_proto::v1;
+use tokio::time::Instant;
 
 use super::{
-    cache::{Maker, Reuse},
+    cache::Reuse,
     decision::{Decision, Facts, MAX_ANNOTATIONS},
     failure::{Cause, Failure, shortened},
     hook::Hook,
+    mailbox::Ending,
     mutations::Mutations,
     options::AuthzOptions,
 };
 
-pub(super) use self::grant::{grant_connect, grant_publish, grant_subscribe};
+pub(super) use self::answers::{Answers, Said};
+pub(super) use self::{
+    answers::plain_publish,
+    grant::{grant_connect, grant_publish, grant_subscribe},
+};
 
 /// The end of one check, as far as the service has a say in it.
 pub(super) type Outcome = Result<Decision, Box<Failure>>;
@@ -28,27 +35,6 @@ pub struct Rules {
     max_session_state: usize,
     /// Whether somebody wants to know what may be used again.
     keeps_hints: bool,
-}
-
-/// What one call brought.
-#[derive(Debug)]
-pub struct Answers<R> {
-    /// The results, in whatever order they came.
-    pub(super) results: Vec<R>,
-    /// The version of the policy by which they were made.
-    pub(super) policy_revision: String,
-    /// Whose they are, if somebody wants to know.
-    pub(super) maker: Option<Maker>,
-}
-
-impl<R> From<Vec<R>> for Answers<R> {
-    fn from(results: Vec<R>) -> Self {
-        Self {
-            results,
-            policy_revision: String::new(),
-            maker: None,
-        }
-    }
 }
 
 impl From<&AuthzOptions> for Rules {
@@ -74,39 +60,52 @@ pub enum Answer<A> {
 
 /// The ends of `expected` checks, whose ids are 1 to `expected`, in that order.
 #[derive(Debug)]
-pub(super) struct Matched<T = Outcome> {
+pub(super) struct Matched {
     /// One for each check. `None`: there is no result for it.
-    pub(super) outcomes: Vec<Option<T>>,
+    pub(super) endings: Vec<Option<Ending>>,
     /// Results whose id belongs to no check.
     pub(super) unknown_items: usize,
 }
 
-/// Matches results with checks by id, in whatever order they came. `keep` makes of an outcome, and of the
-/// index of its check, what is to be kept of it.
-pub(super) fn match_results<H: Hook, T>(
+/// Matches results with checks by id, in whatever order they came. `is_curious` tells by the index of a check
+/// whether somebody wants to know more about it than that it is allowed as it is, if it is.
+pub(super) fn match_results<H: Hook>(
     expected: usize,
-    results: Vec<H::Result>,
+    results: Vec<Said<H::Result>>,
     rules: &Rules,
-    keep: impl Fn(usize, Outcome) -> T,
-) -> Matched<T> {
-    let mut outcomes = Vec::new();
-    outcomes.resize_with(expected, || None);
+    is_curious: impl Fn(usize) -> bool,
+) -> Matched {
+    let mut endings = Vec::new();
+    endings.resize_with(expected, || None);
     let mut unknown_items = 0;
-    let now = tokio::time::Instant::now();
+    let now = Instant::now();
     for result in results {
-        let (metadata, answer) = H::open(result);
-        let index = item_index(metadata.item_id);
-        match index.and_then(|index| Some((index, outcomes.get_mut(index)?))) {
+        let (item_id, said) = match result {
+            Said::Plain(item_id) => (item_id, None),
+            Said::Full(result) => {
+                let (metadata, answer) = H::open(*result);
+                (metadata.item_id, Some((metadata, answer)))
+            }
+        };
+        let index = item_index(item_id);
+        match index.and_then(|index| Some((index, endings.get_mut(index)?))) {
             Some((index, slot @ None)) => {
-                *slot = Some(keep(index, read::<H>(metadata, answer, rules, now)));
+                let is_curious = is_curious(index);
+                *slot = Some(match said {
+                    None if !is_curious => Ending::Allowed(now),
+                    None => Ending::of(Ok(Decision::allowed(now)), is_curious),
+                    Some((metadata, answer)) => {
+                        Ending::of(read::<H>(metadata, answer, rules, now), is_curious)
+                    }
+                });
             }
             // Two answers to one question: neither can be trusted.
-            Some((index, slot)) => *slot = Some(keep(index, Err(Cause::DuplicateResult.into()))),
+            Some((_, slot)) => *slot = Some(Ending::failed(Cause::DuplicateResult)),
             None => unknown_items += 1,
         }
     }
     Matched {
-        outcomes,
+        endings,
         unknown_items,
     }
 }
@@ -124,7 +123,7 @@ fn read<H: Hook>(
     metadata: v1::ResultMetadata,
     answer: Option<Answer<H::Allow>>,
     rules: &Rules,
-    now: tokio::time::Instant,
+    now: Instant,
 ) -> Outcome {
     let ending = match answer {
         Some(Answer::Allow(allow)) => {

@@ -174,7 +174,7 @@ impl Default for PublishHook {
             hold_max: None,
             mode: HookMode::Enforce,
             off_action: OffAction::Deny,
-            max_batch: 64,
+            max_batch: 256,
         }
     }
 }

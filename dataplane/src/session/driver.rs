@@ -297,7 +297,8 @@ where
                     self.gate.handle_stall(Side::Client, now());
                 } else if stalled(self.broker_leg.as_ref().and_then(Leg::stalled_since)) {
                     self.gate.handle_stall(Side::Broker, now());
-                } else {
+                } else if self.gate.poll_timeout().is_some_and(|due| due <= now()) {
+                    // Not for any timer: what is fetched before its turn does not hear of directives any more.
                     self.catch_up();
                     self.gate.handle_timeout(now());
                 }

@@ -15,12 +15,29 @@ const TRACEPARENT: u32 = 4;
 const SECONDS: u32 = 1;
 const NANOS: u32 = 2;
 
+/// A time since 1970. A clock before that says 1970.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Received {
+    seconds: u64,
+    nanos: u32,
+}
+
+impl From<SystemTime> for Received {
+    fn from(time: SystemTime) -> Self {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            seconds: since.as_secs(),
+            nanos: since.subsec_nanos(),
+        }
+    }
+}
+
 /// Written from where its parts are: there is one for each check, on the way of every message.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Metadata<'a> {
     pub(super) item_id: u32,
     pub(super) sequence: u64,
-    pub(super) received_at: SystemTime,
+    pub(super) received_at: Received,
     pub(super) traceparent: &'a str,
 }
 
@@ -51,12 +68,7 @@ impl Metadata<'_> {
         number_len(SECONDS, seconds) + number_len(NANOS, nanos)
     }
 
-    /// Seconds and nanoseconds. A clock before 1970 says 1970.
     fn time(&self) -> (u64, u64) {
-        let since = self
-            .received_at
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        (since.as_secs(), since.subsec_nanos().into())
+        (self.received_at.seconds, self.received_at.nanos.into())
     }
 }

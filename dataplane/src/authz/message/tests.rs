@@ -125,7 +125,7 @@ fn request<H>(messages: Vec<Message<H>>) -> Bytes {
         request.capacity() == capacity || sizes < 256,
         "it has moved"
     );
-    request.freeze()
+    request.into()
 }
 
 fn metadata(

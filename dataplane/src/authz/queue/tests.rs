@@ -150,8 +150,8 @@ fn each_session_keeps_its_own_order() {
     let (waiters, _) = batch.into_parts();
     // The replies tell who is who.
     for (index, waiter) in waiters.into_iter().enumerate() {
-        let failure = Cause::Timeout.into();
-        waiter.answer(Err(failure), &scene.seat('a'));
+        let failure = Ending::failed(Cause::Timeout);
+        waiter.answer(failure, &scene.seat('a'));
         let session = scene
             .replies
             .iter_mut()

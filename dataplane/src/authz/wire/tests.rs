@@ -46,10 +46,11 @@ fn one<H: Hook>(result: H::Result) -> Outcome {
 
 /// The outcomes, and the number of results for nobody.
 fn all<H: Hook>(expected: usize, results: Vec<H::Result>) -> (Vec<Outcome>, usize) {
-    let matched = match_results::<H, _>(expected, results, &rules(), |_, outcome| outcome);
-    let missing = || Err(Cause::MissingResult.into());
-    let outcomes = matched.outcomes.into_iter();
-    let outcomes = outcomes.map(|outcome| outcome.unwrap_or_else(missing));
+    let results = Answers::from(results).results;
+    let matched = match_results::<H>(expected, results, &rules(), |_| true);
+    let missing = || Ending::failed(Cause::MissingResult);
+    let endings = matched.endings.into_iter();
+    let outcomes = endings.map(|ending| ending.unwrap_or_else(missing).into_outcome());
     (outcomes.collect(), matched.unknown_items)
 }
 
