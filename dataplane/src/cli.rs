@@ -103,6 +103,7 @@ fn run(config: Config) -> ExitCode {
 
 fn serve(config: &Config, tracing_enabled: bool) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(config.runtime.workers())
         .enable_all()
         .build()
         .context("cannot start the runtime")?;

@@ -13,6 +13,7 @@ mod limits;
 mod listener;
 mod on_failure;
 mod permit;
+mod runtime;
 mod telemetry;
 mod validate;
 
@@ -30,6 +31,7 @@ pub use self::{
     listener::{Listener, Listeners, Resume, Transport},
     on_failure::{Cache, HookMode, OffAction, OnFailure},
     permit::Permit,
+    runtime::Runtime,
     telemetry::{Log, Metrics, SampleRatio, Telemetry},
 };
 
@@ -51,6 +53,8 @@ pub struct Config {
     pub drain: Drain,
     /// How this instance introduces itself to the service.
     pub instance: Instance,
+    /// What the process takes of its machine.
+    pub runtime: Runtime,
     /// Traces.
     pub telemetry: Telemetry,
     /// Metrics.

@@ -19,8 +19,10 @@ use tidegate_proto::v1::{
     connect_result, publish_result, subscribe_result,
 };
 use tokio::{net::TcpListener, runtime::Builder, time::sleep};
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Request, Response, Status, async_trait, transport::Server};
+use tonic::{
+    Request, Response, Status, async_trait,
+    transport::{Server, server::TcpIncoming},
+};
 
 use super::{POISON, SLOW, control};
 
@@ -66,12 +68,13 @@ pub(super) fn run(spec: Spec) -> anyhow::Result<()> {
                 calls: reported.calls.load(Relaxed),
                 checks: reported.checks.load(Relaxed),
             })?;
+            // Not the builder's option, which does not hold for sockets that come from elsewhere.
+            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
             Server::builder()
-                .tcp_nodelay(true)
                 .initial_stream_window_size(STREAM_WINDOW)
                 .initial_connection_window_size(CONNECTION_WINDOW)
                 .add_service(AuthorizationServiceServer::new(Service { spec, counts }))
-                .serve_with_incoming(TcpListenerStream::new(listener))
+                .serve_with_incoming(incoming)
                 .await?;
             Ok(())
         })
