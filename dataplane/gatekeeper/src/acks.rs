@@ -104,6 +104,12 @@ impl Acks {
         advance(&mut self.pubrec, outlet);
     }
 
+    /// Gives back the room of those that have left.
+    pub(crate) fn rest(&mut self) {
+        self.puback.rest();
+        self.pubrec.rest();
+    }
+
     /// How many are outstanding.
     pub(crate) fn len(&self) -> usize {
         self.puback.len() + self.pubrec.len()

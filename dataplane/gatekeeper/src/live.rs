@@ -124,6 +124,7 @@ impl Live {
     pub(crate) fn rest(&mut self) {
         self.queue.rest();
         self.shelf.clear();
+        self.acks.rest();
     }
 
     /// Whether the session can hold another packet of the client. A broker that acknowledges nothing
