@@ -248,7 +248,7 @@ impl Asker {
             match express.poll(asked, cx) {
                 Stand::Pending => return Poll::Pending,
                 Stand::Allowed(at) => return Poll::Ready(Decision::allowed(at)),
-                Stand::Known(outcome) => self.go_on(ask, outcome),
+                Stand::Known(outcome) => self.go_on(ask, *outcome),
             }
         }
         ask.poll_long(cx)
@@ -267,7 +267,7 @@ impl Asker {
             match express.look(asked) {
                 Stand::Pending => return None,
                 Stand::Allowed(at) => return Some(Decision::allowed(at)),
-                Stand::Known(outcome) => self.go_on(ask, outcome),
+                Stand::Known(outcome) => self.go_on(ask, *outcome),
             }
         }
         let mut cx = TaskContext::from_waker(Waker::noop());

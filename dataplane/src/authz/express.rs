@@ -100,7 +100,7 @@ pub(super) enum Stand {
     /// That was all.
     Allowed(Instant),
     /// There is something for the layers to do.
-    Known(Outcome),
+    Known(Box<Outcome>),
 }
 
 impl Express {
@@ -232,7 +232,9 @@ impl Express {
     fn stand(&mut self, asked: &Asked) -> Stand {
         match self.find(asked.number) {
             Some(ending) => self.judge(asked, ending),
-            None if self.looked_at >= asked.deadline => Stand::Known(Err(Cause::Timeout.into())),
+            None if self.looked_at >= asked.deadline => {
+                Stand::Known(Box::new(Err(Cause::Timeout.into())))
+            }
             None => Stand::Pending,
         }
     }
@@ -250,10 +252,10 @@ impl Express {
 
     fn judge(&mut self, asked: &Asked, ending: Ending) -> Stand {
         let Ending::Allowed(decided_at) = ending else {
-            return Stand::Known(in_time(ending.into_outcome(), asked.deadline));
+            return Stand::Known(Box::new(in_time(ending.into_outcome(), asked.deadline)));
         };
         if decided_at > asked.deadline || self.seat.stamp().outdates(asked.epoch) {
-            return Stand::Known(in_time(ending.into_outcome(), asked.deadline));
+            return Stand::Known(Box::new(in_time(ending.into_outcome(), asked.deadline)));
         }
         let waited = self.looked_at.saturating_duration_since(asked.asked_at);
         self.tally.allowed(decided_at, waited);

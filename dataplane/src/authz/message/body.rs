@@ -17,7 +17,7 @@ use super::{
 /// What can be the body of a check of this kind.
 pub trait Body<H> {
     /// Bytes that it takes.
-    fn len(&self) -> usize;
+    fn size(&self) -> usize;
 
     /// Writes as many.
     fn write(&self, buffer: &mut impl BufMut);
@@ -26,7 +26,7 @@ pub trait Body<H> {
 macro_rules! generated {
     ($hook:ty, $body:ty) => {
         impl Body<$hook> for $body {
-            fn len(&self) -> usize {
+            fn size(&self) -> usize {
                 self.encoded_len()
             }
 
@@ -100,7 +100,7 @@ impl<'a> PublishBody<'a> {
 macro_rules! publish {
     ($hook:ty) => {
         impl Body<$hook> for PublishBody<'_> {
-            fn len(&self) -> usize {
+            fn size(&self) -> usize {
                 self.publish_len()
             }
 

@@ -24,7 +24,7 @@ pub(in crate::authz) enum Encoded {
 
 impl Encoded {
     pub(super) fn of<H>(body: &impl Body<H>) -> Self {
-        let len = body.len();
+        let len = body.size();
         match u8::try_from(len) {
             Ok(short) if len <= SHORT => {
                 let mut bytes = [0; SHORT];
