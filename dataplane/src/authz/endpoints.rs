@@ -16,6 +16,7 @@ mod address;
 mod backoff;
 mod capabilities;
 mod connection;
+mod cork;
 mod dial;
 mod endpoint;
 mod health;

@@ -20,6 +20,7 @@ use tower::ServiceExt;
 use super::{
     address::{Address, Socket},
     connection::{Connection, Origin},
+    cork::Cork,
     tls::Tls,
 };
 use crate::authz::{failure::shortened, options::AuthzOptions};
@@ -90,7 +91,7 @@ impl Dialer {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(MAX_HEADER_LIST)
             .max_concurrent_reset_streams(MAX_RESET_STREAMS)
-            .handshake(TokioIo::new(stream))
+            .handshake(TokioIo::new(Cork::new(stream)))
             .await?;
         let origin = Origin::new(address.is_tls, address.authority.clone());
         Ok(Dialled {
