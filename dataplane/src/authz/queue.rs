@@ -31,7 +31,7 @@ use super::{
 };
 
 /// Checks of one session that are taken before it is the next one's turn.
-const TURN: usize = 64;
+const TURN: usize = 32;
 
 /// Empty lines that are kept: about a megabyte of them.
 const SPARE: usize = 64;
