@@ -1,6 +1,7 @@
 //! A small HTTP/1.1 server for those who run the gate: one request a connection, few at once, none for long.
 
 use std::{
+    collections::VecDeque,
     convert::Infallible,
     fs, io,
     net::SocketAddr,
@@ -17,7 +18,7 @@ use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, UnixListener, UnixStream},
-    sync::Semaphore,
+    task::{AbortHandle, JoinHandle},
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -26,8 +27,8 @@ use tracing::error;
 /// For one request, from accept to the last byte of its answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Requests at once. Scrapers and administrators come one at a time.
-const MAX_REQUESTS: usize = 16;
+/// Connections at once. Scrapers and administrators come one at a time.
+const MAX_REQUESTS: usize = 32;
 
 /// Largest body of a request in bytes.
 const MAX_BODY: usize = 4096;
@@ -125,25 +126,40 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 /// Answers until it is stopped.
 pub(crate) async fn serve<H: Handler>(socket: Socket, handler: Arc<H>, stop: CancellationToken) {
-    let permits = Arc::new(Semaphore::new(MAX_REQUESTS));
+    let mut open = Open::default();
     while let Some(accepted) = stop.run_until_cancelled(socket.accept()).await {
         match accepted {
             Ok(stream) => {
-                // Beyond the bound it is closed at once.
-                if let Ok(permit) = Arc::clone(&permits).try_acquire_owned() {
-                    let handler = Arc::clone(&handler);
-                    tokio::spawn(async move {
-                        // Late or broken: the loss of who asked.
-                        let _ = timeout(PATIENCE, converse(stream, &*handler)).await;
-                        drop(permit);
-                    });
-                }
+                let handler = Arc::clone(&handler);
+                open.add(tokio::spawn(async move {
+                    // Late or broken: the loss of who asked.
+                    let _ = timeout(PATIENCE, converse(stream, &*handler)).await;
+                }));
             }
             Err(error) => {
                 error!(%error, "cannot accept an HTTP connection");
                 let _ = stop.run_until_cancelled(sleep(BACK_OFF)).await;
             }
         }
+    }
+}
+
+/// The connections that are open, the oldest first.
+///
+/// Beyond the bound the oldest is closed and not the new one: else whoever opens some and says nothing would keep
+/// out a kubelet, which then restarts a gate that is well.
+#[derive(Debug, Default)]
+struct Open(VecDeque<AbortHandle>);
+
+impl Open {
+    fn add(&mut self, connection: JoinHandle<()>) {
+        self.0.retain(|open| !open.is_finished());
+        if self.0.len() >= MAX_REQUESTS
+            && let Some(oldest) = self.0.pop_front()
+        {
+            oldest.abort();
+        }
+        self.0.push_back(connection.abort_handle());
     }
 }
 

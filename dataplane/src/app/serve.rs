@@ -76,6 +76,7 @@ impl Bound {
             accepting.spawn(listener.serve(self.gate.clone(), self.shared.clone()));
         }
         // They answer as long as there is something to be seen, the drain included.
+        let is_asked = self.probes.is_some() || self.admin.is_some();
         let served = CancellationToken::new();
         let _served = served.clone().drop_guard();
         if let Some((socket, probes)) = self.probes {
@@ -88,8 +89,10 @@ impl Bound {
         }
         let companions = CancellationToken::new();
         let _companions = companions.clone().drop_guard();
-        let looking = self.readiness.watch(Arc::clone(&self.counters));
-        tokio::spawn(companions.clone().run_until_cancelled_owned(looking));
+        if is_asked {
+            let looking = self.readiness.watch(Arc::clone(&self.counters));
+            tokio::spawn(companions.clone().run_until_cancelled_owned(looking));
+        }
         let alive = self.notifier.clone().keep_alive();
         tokio::spawn(companions.run_until_cancelled_owned(alive));
         self.notifier.ready("serving");

@@ -52,7 +52,11 @@ pub(super) fn run(source: Source) -> ExitCode {
         Ok(Host {
             tracing_enabled: telemetry.tracing_enabled(),
             log: Some(telemetry.log_filter()),
-            notifier: Notifier::from_env().context("NOTIFY_SOCKET cannot be used")?,
+            // A manager that cannot be told has its own opinion of that.
+            notifier: Notifier::from_env().unwrap_or_else(|error| {
+                warn!(%error, "NOTIFY_SOCKET cannot be used");
+                Notifier::default()
+            }),
             sockets: sockets?,
         })
     };

@@ -32,6 +32,18 @@ fn ready_is_who_had_an_answer_once_and_an_outage_changes_nothing() {
 }
 
 #[test]
+fn who_connects_and_says_nothing_keeps_nobody_out() {
+    let topology = Topology::scripted()
+        .set("probes.bind", "127.0.0.1:0")
+        .start();
+    let probes = topology.gate().probes();
+    let _silent: Vec<_> = (0..100)
+        .map(|_| std::net::TcpStream::connect(probes).unwrap())
+        .collect();
+    assert_eq!(get(probes, "/healthz").status, 200);
+}
+
+#[test]
 fn they_are_only_to_be_read_and_nothing_else_is_there() {
     let topology = Topology::scripted()
         .set("probes.bind", "127.0.0.1:0")
