@@ -79,13 +79,14 @@ impl Bound {
         let is_asked = self.probes.is_some() || self.admin.is_some();
         let served = CancellationToken::new();
         let _served = served.clone().drop_guard();
+        let serving = TaskTracker::new();
         if let Some((socket, probes)) = self.probes {
             info!(address = socket.address(), "serving probes and metrics");
-            tokio::spawn(web::serve(socket, probes, served.clone()));
+            serving.spawn(web::serve(socket, probes, served.clone()));
         }
         if let Some((socket, admin)) = self.admin {
             info!(address = socket.address(), "serving the administrator");
-            tokio::spawn(web::serve(socket, admin, served.clone()));
+            serving.spawn(web::serve(socket, admin, served.clone()));
         }
         let companions = CancellationToken::new();
         let _companions = companions.clone().drop_guard();
@@ -119,5 +120,9 @@ impl Bound {
         if let Some(reporter) = self.reporter {
             reporter.finish(LAST_REPORTS).await;
         }
+        // They take the files of their sockets with them.
+        served.cancel();
+        serving.close();
+        serving.wait().await;
     }
 }
