@@ -1,74 +1,51 @@
 //! From a configuration to a running gate. The same two calls serve the program and every test.
 
 mod authz;
+mod error;
 mod rules;
+mod serve;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::SystemTime};
 
-use thiserror::Error;
-use tidegate_telemetry::Sampler;
-use tokio::{sync::Semaphore, time::timeout};
+use tidegate_settings::{Loaded, Tree};
+use tidegate_telemetry::{LogFilter, Sampler};
+use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{info, warn};
 
+pub use self::{error::StartError, serve::Bound};
 use crate::{
+    admin::{Admin, Dump},
     admission::Undecided,
-    authz::{Authz, Contact, Epochs},
-    config::{self, Config, SampleRatio},
+    authz::{Authz, AuthzOptions, Contact, Epochs},
+    config::{self, AdminAddress, Config, SampleRatio},
     control::{Control, ControlParts},
-    events::Reporter,
-    listener::{Gate, Listener},
-    metrics::{Metrics, Overseen, Server},
+    drain::{Stop, Waves},
+    listener::{Gate, Listener, Terms},
+    live::Live,
+    metrics::{Metrics, Overseen},
     mount::{Template, TemplateError},
+    probes::{Probes, Readiness},
+    reload::{Parts, Reloader},
     session::{Oversight, Sampling, SessionLog, Shared, Succession},
+    systemd::{Notifier, Sockets},
     upstream::{Target, TcpUpstream},
+    web::Socket,
 };
 
-/// For the last events to be reported.
-const LAST_REPORTS: Duration = Duration::from_secs(2);
+/// The way to the broker.
+pub(crate) type BrokerLeg = TcpUpstream;
 
-/// Why a gate could not be started.
-#[derive(Debug, Error)]
-pub enum StartError {
-    /// An address could not be bound.
-    #[error("listener {name:?} cannot bind {address}")]
-    Bind {
-        /// Name of the listener.
-        name: String,
-        /// The address.
-        address: SocketAddr,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The address of `/metrics` could not be bound.
-    #[error("metrics.bind: cannot bind {address}")]
-    Metrics {
-        /// The address.
-        address: SocketAddr,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A value that should have been refused with the configuration.
-    #[error("{key} is not usable: {reason}")]
-    Value {
-        /// The key.
-        key: &'static str,
-        /// What is wrong with it.
-        reason: String,
-    },
-}
-
-/// A gate whose listeners are bound and not yet served.
-#[derive(Debug)]
-pub struct Bound {
-    listeners: Vec<Listener>,
-    addresses: Vec<(String, SocketAddr)>,
-    metrics: Option<Server>,
-    gate: Gate,
-    shared: Arc<Shared<TcpUpstream>>,
-    drain_timeout: Duration,
-    watch: Option<Control>,
-    reporter: Option<Reporter>,
+/// What the process has for a gate. The default has nothing.
+#[derive(Debug, Default)]
+pub struct Host {
+    /// Whether spans are exported.
+    pub tracing_enabled: bool,
+    /// The filter of the logs, to be replaced.
+    pub log: Option<LogFilter>,
+    /// The manager of the process.
+    pub notifier: Notifier,
+    /// Sockets that the manager has opened.
+    pub sockets: Sockets,
 }
 
 /// Reads the files that the configuration names, as [`bind`] will.
@@ -80,23 +57,38 @@ pub fn check(config: &Config) -> Result<(), StartError> {
     authz::options(config).map(drop)
 }
 
-/// Binds all listeners. Nothing is accepted, dialled or asked yet; but directives are watched for from here
-/// on, if they are wanted.
+/// As [`bind_in`], for a configuration that comes from nowhere, and a process that has nothing.
+///
+/// # Errors
+///
+/// As [`bind_in`].
+pub async fn bind(config: &Config, tracing_enabled: bool) -> Result<Bound, StartError> {
+    let tree = Tree::of_defaults(config).map_err(|error| StartError::Value {
+        key: "the configuration",
+        reason: error.to_string(),
+    })?;
+    let loaded = Loaded {
+        value: config.clone(),
+        tree,
+    };
+    let host = Host {
+        tracing_enabled,
+        ..Host::default()
+    };
+    bind_in(loaded, host).await
+}
+
+/// Binds all listeners. Nothing is accepted or dialled yet, and no client's question asked; but directives are
+/// watched for from here on, if they are wanted.
 ///
 /// # Errors
 ///
 /// An address that can't be bound.
-pub async fn bind(config: &Config, tracing_enabled: bool) -> Result<Bound, StartError> {
+pub async fn bind_in(loaded: Loaded<Config>, mut host: Host) -> Result<Bound, StartError> {
+    let config = &loaded.value;
     let upstream = upstream(config)?;
-    let sampling = if tracing_enabled {
-        sampling(&config.telemetry.trace_sample_ratio)?
-    } else {
-        Sampling::default()
-    };
-    let mut options = authz::options(config)?;
-    if !tracing_enabled {
-        options.retroactive_spans_per_second = 0;
-    }
+    let sampling = sampling_if(host.tracing_enabled, config)?;
+    let options = pipeline(config, host.tracing_enabled)?;
     let data_plane = authz::data_plane(config);
     let control = &config.authz.control;
     let epochs = Arc::new(match control.enabled {
@@ -108,22 +100,27 @@ pub async fn bind(config: &Config, tracing_enabled: bool) -> Result<Bound, Start
         config.authz.failure_closes_per_second,
         control.terminations_per_second,
     );
+    let oversight = match config.admin.bind {
+        Some(_) => oversight.listing(),
+        None => oversight,
+    };
     let (reporter, events) = authz::reporter(config, &options, &data_plane)?.unzip();
     let events = events.unwrap_or_default();
     let authz = Authz::start_with(&options, data_plane.clone(), &epochs);
+    let counters = Arc::clone(authz.counters());
     let overseen = Overseen {
-        epochs,
+        epochs: Arc::clone(&epochs),
         failure_closes: Arc::clone(&oversight.failure_closes),
         terminations: Arc::clone(&oversight.terminations),
         events: events.clone(),
     };
-    let (metrics, registry) = Metrics::registered(authz.counters(), overseen);
+    let (metrics, registry) = Metrics::registered(&counters, overseen);
     let watch = match control.enabled {
         true => {
             let options = authz::companion(config, &options, control.endpoint.as_ref())?;
             Some(Control::start(
                 Contact::new(&options, data_plane.clone()),
-                data_plane,
+                data_plane.clone(),
                 control.silence,
                 ControlParts {
                     registry: Arc::clone(&oversight.registry),
@@ -144,102 +141,169 @@ pub async fn bind(config: &Config, tracing_enabled: bool) -> Result<Bound, Start
             address: listener.bind,
             source,
         };
-        let mount = mount(listener)?;
-        let rules = rules::rules(config, listener);
-        let bound = Listener::bind(listener, rules, mount, &metrics)
+        let inherited = host.sockets.take_tcp(&listener.name, listener.bind);
+        let inherited = inherited.map_err(refused)?;
+        let bound = Listener::bind(listener, terms(config, listener)?, inherited, &metrics)
             .await
             .map_err(refused)?;
         addresses.push((listener.name.clone(), bound.local_addr().map_err(refused)?));
         listeners.push(bound);
     }
+    let probes_socket = probes_socket(config, &mut host.sockets).await?;
+    let admin_socket = admin_socket(config, &mut host.sockets).await?;
+    host.sockets.expect_none()?;
 
-    let metrics_server = match config.metrics.bind {
-        Some(address) => Some(
-            Server::bind(address, registry)
-                .await
-                .map_err(|source| StartError::Metrics { address, source })?,
-        ),
-        None => None,
+    let stop = Stop::default();
+    let readiness = Readiness::new(stop.clone());
+    let gate = Gate {
+        permits: Arc::new(Semaphore::new(config.limits.max_connections)),
+        undecided: Undecided::new(config.limits.max_undecided_per_address),
+        sessions: TaskTracker::new(),
+        drain: CancellationToken::new(),
+        waves: Waves::default(),
     };
+    let dump = Live::new(Dump {
+        tree: loaded.tree,
+        since: SystemTime::now(),
+    });
+    let admin = admin_socket.map(|socket| {
+        let admin = Admin {
+            readiness: readiness.clone(),
+            stop: stop.clone(),
+            registry: Arc::clone(&oversight.registry),
+            sessions: gate.sessions.clone(),
+            counters: Arc::clone(&counters),
+            dump: dump.clone(),
+            log: host.log.clone(),
+            listeners: addresses
+                .iter()
+                .map(|(name, address)| (name.clone(), address.to_string()))
+                .collect(),
+            started_at: Instant::now(),
+            is_file: matches!(socket, Socket::Unix(..)),
+        };
+        (socket, Arc::new(admin))
+    });
+    let warms_up = probes_socket.is_some();
+    let probes = probes_socket.map(|socket| {
+        let readiness = readiness.clone();
+        (
+            socket,
+            Arc::new(Probes {
+                readiness,
+                registry,
+            }),
+        )
+    });
+    if warms_up {
+        authz.warm_up();
+    }
 
+    let drain = Live::new(config.drain.clone());
+    let shared = Live::new(Shared {
+        authz,
+        upstream,
+        succession: Succession::default(),
+        oversight,
+        events,
+        sampling,
+        write_stall: config.limits.write_stall,
+        packet_deadline: config.limits.packet_deadline,
+        metrics: metrics.clone(),
+        log: SessionLog::default(),
+    });
+    let reloader = Reloader::new(Parts {
+        shared: shared.clone(),
+        terms: listeners
+            .iter()
+            .map(|bound| bound.terms().clone())
+            .collect(),
+        drain: drain.clone(),
+        dump,
+        epochs,
+        data_plane,
+        log: host.log,
+        tracing_enabled: host.tracing_enabled,
+        metrics: metrics.reload,
+        warms_up,
+        config: loaded.value,
+    });
     Ok(Bound {
         listeners,
         addresses,
-        metrics: metrics_server,
-        gate: Gate {
-            permits: Arc::new(Semaphore::new(config.limits.max_connections)),
-            undecided: Undecided::new(config.limits.max_undecided_per_address),
-            sessions: TaskTracker::new(),
-            drain: CancellationToken::new(),
-        },
-        shared: Arc::new(Shared {
-            authz,
-            upstream,
-            succession: Succession::default(),
-            oversight,
-            events,
-            sampling,
-            write_stall: config.limits.write_stall,
-            packet_deadline: config.limits.packet_deadline,
-            metrics,
-            log: SessionLog::default(),
-        }),
-        drain_timeout: config.drain.timeout,
+        probes,
+        admin,
+        gate,
+        shared,
+        drain,
+        stop,
+        readiness,
+        counters,
+        reloader,
+        notifier: host.notifier,
         watch,
         reporter,
     })
 }
 
-impl Bound {
-    /// Name and address of each listener, with the port that was taken.
-    #[must_use]
-    pub fn addresses(&self) -> &[(String, SocketAddr)] {
-        &self.addresses
-    }
+async fn probes_socket(
+    config: &Config,
+    sockets: &mut Sockets,
+) -> Result<Option<Socket>, StartError> {
+    let Some(address) = config.probes_bind() else {
+        return Ok(None);
+    };
+    let refused = |source| StartError::Probes { address, source };
+    let inherited = sockets.take_tcp("probes", address).map_err(refused)?;
+    let socket = match inherited {
+        Some(socket) => Socket::Tcp(socket),
+        None => Socket::tcp(address).await.map_err(refused)?,
+    };
+    Ok(Some(socket))
+}
 
-    /// Address of `/metrics`, with the port that was taken. `None`: it is not served.
-    #[must_use]
-    pub fn metrics_address(&self) -> Option<SocketAddr> {
-        self.metrics.as_ref()?.local_addr().ok()
+async fn admin_socket(
+    config: &Config,
+    sockets: &mut Sockets,
+) -> Result<Option<Socket>, StartError> {
+    let Some(address) = &config.admin.bind else {
+        return Ok(None);
+    };
+    let refused = |source| StartError::Admin {
+        address: address.clone(),
+        source,
+    };
+    let inherited = match address {
+        AdminAddress::Tcp(address) => sockets
+            .take_tcp("admin", *address)
+            .map(|socket| socket.map(Socket::Tcp)),
+        AdminAddress::Unix(_) => sockets
+            .take_unix("admin")
+            .map(|socket| socket.map(|socket| Socket::Unix(socket, None))),
+    };
+    if let Some(socket) = inherited.map_err(refused)? {
+        return Ok(Some(socket));
     }
+    let bound = match address {
+        AdminAddress::Tcp(address) => Socket::tcp(*address).await,
+        AdminAddress::Unix(path) => Socket::unix(path).await,
+    };
+    bound.map(Some).map_err(refused)
+}
 
-    /// Serves until `stop` is done, then ends all sessions and returns.
-    pub async fn serve(self, stop: impl Future<Output = ()>) {
-        let accepting = TaskTracker::new();
-        for listener in self.listeners {
-            info!(
-                listener = listener.name(),
-                address = %listener.local_addr().map_or_else(|_| String::new(), |at| at.to_string()),
-                "listening"
-            );
-            accepting.spawn(listener.serve(self.gate.clone(), Arc::clone(&self.shared)));
-        }
-        // It answers as long as there is something to be seen, the drain included.
-        let served = CancellationToken::new();
-        let _served = served.clone().drop_guard();
-        if let Some(metrics) = self.metrics {
-            tokio::spawn(metrics.serve(served));
-        }
-        stop.await;
+/// What holds for the clients of a listener.
+pub(crate) fn terms(config: &Config, listener: &config::Listener) -> Result<Terms, StartError> {
+    let mount = mount(listener)?;
+    Ok(Terms::new(listener, rules::rules(config, listener), mount))
+}
 
-        let sessions = &self.gate.sessions;
-        info!(sessions = sessions.len(), "draining");
-        self.gate.drain.cancel();
-        accepting.close();
-        accepting.wait().await;
-        sessions.close();
-        if timeout(self.drain_timeout, sessions.wait()).await.is_err() {
-            warn!(
-                sessions = sessions.len(),
-                "cutting the sessions that did not end in time"
-            );
-        }
-        // Directives count up to the end of the last session.
-        drop(self.watch);
-        if let Some(reporter) = self.reporter {
-            reporter.finish(LAST_REPORTS).await;
-        }
+/// The settings of the pipeline.
+pub(crate) fn pipeline(config: &Config, tracing_enabled: bool) -> Result<AuthzOptions, StartError> {
+    let mut options = authz::options(config)?;
+    if !tracing_enabled {
+        options.retroactive_spans_per_second = 0;
     }
+    Ok(options)
 }
 
 fn mount(listener: &config::Listener) -> Result<Option<Template>, StartError> {
@@ -250,7 +314,8 @@ fn mount(listener: &config::Listener) -> Result<Option<Template>, StartError> {
     })
 }
 
-fn upstream(config: &Config) -> Result<TcpUpstream, StartError> {
+/// The way to the broker.
+pub(crate) fn upstream(config: &Config) -> Result<BrokerLeg, StartError> {
     let target: Target = config
         .broker
         .url
@@ -260,6 +325,14 @@ fn upstream(config: &Config) -> Result<TcpUpstream, StartError> {
             reason: format!("expected {error}"),
         })?;
     Ok(TcpUpstream::new(target))
+}
+
+/// How many packets are traced, if any are.
+pub(crate) fn sampling_if(tracing_enabled: bool, config: &Config) -> Result<Sampling, StartError> {
+    match tracing_enabled {
+        true => sampling(&config.telemetry.trace_sample_ratio),
+        false => Ok(Sampling::default()),
+    }
 }
 
 fn sampling(ratio: &SampleRatio) -> Result<Sampling, StartError> {

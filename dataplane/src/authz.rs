@@ -82,9 +82,10 @@ mod throttle;
 mod wire;
 
 use std::{
+    any::Any,
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Weak},
     task::{Context as TaskContext, Poll, Waker, ready},
     time::Duration,
 };
@@ -147,7 +148,12 @@ impl Authz {
     #[must_use]
     pub fn start(options: &AuthzOptions, data_plane: v1::DataPlane) -> Self {
         Self {
-            stacks: Arc::new(Stacks::build(options, &data_plane, &Arc::default())),
+            stacks: Arc::new(Stacks::build(
+                options,
+                &data_plane,
+                &Arc::default(),
+                Arc::default(),
+            )),
         }
     }
 
@@ -159,8 +165,34 @@ impl Authz {
         epochs: &Arc<Epochs>,
     ) -> Self {
         Self {
-            stacks: Arc::new(Stacks::build(options, &data_plane, epochs)),
+            stacks: Arc::new(Stacks::build(options, &data_plane, epochs, Arc::default())),
         }
+    }
+
+    /// Starts the one that follows this one after a reload: it counts in the same place. Sessions of this one
+    /// keep it to their end.
+    #[must_use]
+    pub fn succeed(
+        &self,
+        options: &AuthzOptions,
+        data_plane: v1::DataPlane,
+        epochs: &Arc<Epochs>,
+    ) -> Self {
+        let counters = Arc::clone(&self.stacks.counters);
+        Self {
+            stacks: Arc::new(Stacks::build(options, &data_plane, epochs, counters)),
+        }
+    }
+
+    /// Connects to the service for CONNECT, before there is one. Must be called inside a runtime.
+    pub fn warm_up(&self) {
+        self.stacks.connecting.activate();
+    }
+
+    /// What tells whether somebody still uses this pipeline, without using it.
+    pub(crate) fn trace_of_life(&self) -> Weak<dyn Any + Send + Sync> {
+        let stacks: Weak<Stacks> = Arc::downgrade(&self.stacks);
+        stacks
     }
 
     /// A session's own way in.
@@ -411,6 +443,7 @@ pub struct Stacks {
     publish_queue: Arc<Queue<hook::Publish>>,
     subscribe_queue: Arc<Queue<hook::Subscribe>>,
     capabilities: [Arc<Capabilities>; HookKind::ALL.len()],
+    connecting: Arc<Endpoints>,
     counters: Arc<Counters>,
     options: AuthzOptions,
 }
@@ -421,8 +454,12 @@ impl Stacks {
         self.options.hook(hook).mode.of(hook) == Mode::Enforce
     }
 
-    fn build(options: &AuthzOptions, data_plane: &v1::DataPlane, epochs: &Arc<Epochs>) -> Self {
-        let counters = Arc::<Counters>::default();
+    fn build(
+        options: &AuthzOptions,
+        data_plane: &v1::DataPlane,
+        epochs: &Arc<Epochs>,
+        counters: Arc<Counters>,
+    ) -> Self {
         let observer = Arc::new(Observer {
             counters: Arc::clone(&counters),
             log: decision_log::DecisionLog::new(&options.decision_log),
@@ -501,6 +538,7 @@ impl Stacks {
             will: parts.stack(will, &connecting),
             publish: parts.stack(publish, &publishing),
             subscribe: parts.stack(subscribe, &subscribing),
+            connecting,
             counters,
             options: options.clone(),
         }

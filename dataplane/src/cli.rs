@@ -1,14 +1,20 @@
 //! The command line.
 
+mod health;
+mod mproxy;
+mod run;
+mod show;
+
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
-use anyhow::Context as _;
-use clap::{Parser, Subcommand};
-use tidegate_telemetry::{LogOptions, Options};
-use tokio::signal::unix::{SignalKind, signal};
-use tracing::{error, info, warn};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
+use tidegate_settings::Loaded;
 
-use crate::{app, config::Config};
+use crate::{
+    app,
+    config::{Config, Source},
+};
 
 /// Exit code for a configuration that can't be used (`EX_CONFIG` of sysexits).
 const BAD_CONFIGURATION: u8 = 78;
@@ -20,35 +26,80 @@ struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    run: Source,
+    run: Place,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the gate (the default).
-    Run(Source),
+    Run(Place),
     /// Read and check the configuration, and end.
-    Check(Source),
+    Check(Place),
+    /// Show configurations.
+    #[command(subcommand)]
+    Config(Show),
+    /// Ask a running gate on this machine whether it is ready: 0 if it is, else 1.
+    Health(health::Arguments),
+    /// Print a script that completes the command line in a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Print the manual page, or that of a command.
+    Man {
+        /// The command.
+        command: Option<String>,
+    },
 }
 
+#[derive(Debug, Subcommand)]
+enum Show {
+    /// Print every key with its default, as a configuration file.
+    Defaults,
+    /// Print the JSON Schema of the configuration file.
+    Schema,
+    /// Print what is in force, and where each value comes from, without secrets.
+    #[command(name = "show")]
+    InForce(Place),
+    /// Print the configuration that does what the variables MPROXY_* and MGATE_* of the environment did.
+    FromMproxyEnv,
+}
+
+/// Where the configuration comes from.
 #[derive(Debug, clap::Args)]
-struct Source {
+struct Place {
     /// The configuration file. Without it, defaults and environment decide.
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Set one key, such as `broker.url=mqtt://broker:1883`, above file and environment.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = assignment)]
+    set: Vec<(String, String)>,
 }
 
-impl Source {
-    fn load(&self) -> Result<Config, ExitCode> {
-        let refuse = |error: &dyn std::error::Error| {
-            eprintln!("tidegate: {error}");
-            ExitCode::from(BAD_CONFIGURATION)
-        };
-        let config = Config::load(self.config.as_deref(), std::env::vars_os())
-            .map_err(|error| refuse(&error))?;
-        app::check(&config).map_err(|error| refuse(&error))?;
-        Ok(config)
+fn assignment(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text
+        .split_once('=')
+        .ok_or("expected a key, `=` and a value")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+impl Place {
+    fn source(self) -> Source {
+        let source = Source::new(self.config.as_deref(), std::env::vars_os());
+        let flags = self.set.into_iter();
+        flags.fold(source, |source, (key, value)| source.flag(key, value))
     }
+}
+
+/// Reads a configuration and the files that it names; an error is told.
+fn load(source: &Source) -> Result<Loaded<Config>, ExitCode> {
+    let refuse = |error: &dyn std::error::Error| {
+        eprintln!("tidegate: {error}");
+        ExitCode::from(BAD_CONFIGURATION)
+    };
+    let loaded = source.load().map_err(|error| refuse(&error))?;
+    app::check(&loaded.value).map_err(|error| refuse(&error))?;
+    Ok(loaded)
 }
 
 /// Runs the program with these arguments, the name of the program among them. Exit codes: 0 clean,
@@ -61,83 +112,67 @@ pub fn cli(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    let result = match arguments.command {
-        None => arguments.run.load().map(run),
-        Some(Command::Run(source)) => source.load().map(run),
-        Some(Command::Check(source)) => source.load().map(|_| {
-            println!("the configuration is good");
-            ExitCode::SUCCESS
-        }),
-    };
-    result.unwrap_or_else(|code| code)
-}
-
-fn run(config: Config) -> ExitCode {
-    let telemetry = tidegate_telemetry::init(Options {
-        service_name: "tidegate",
-        service_version: env!("CARGO_PKG_VERSION"),
-        otlp_endpoint: config.telemetry.otlp_endpoint.clone(),
-        log: LogOptions {
-            format: config.log.format,
-            filter: config.log.filter.clone(),
+    match arguments.command {
+        None => run::run(arguments.run.source()),
+        Some(Command::Run(place)) => run::run(place.source()),
+        Some(Command::Check(place)) => match load(&place.source()) {
+            Ok(_) => print("the configuration is good\n"),
+            Err(code) => code,
         },
-    });
-    let telemetry = match telemetry {
-        Ok(telemetry) => telemetry,
-        Err(error) => {
-            eprintln!("tidegate: {error}");
-            return ExitCode::from(BAD_CONFIGURATION);
+        Some(Command::Config(what)) => config(what),
+        Some(Command::Health(arguments)) => health::ask(arguments),
+        Some(Command::Completions { shell }) => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "tidegate", &mut script);
+            print(&String::from_utf8_lossy(&script))
         }
-    };
-    let served = serve(&config, telemetry.tracing_enabled());
-    // After the runtime has ended: it blocks until the last spans are out, for a few seconds at most.
-    telemetry.shutdown();
-    match served {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            error!("{error:#}");
-            ExitCode::FAILURE
-        }
+        Some(Command::Man { command }) => manual(command.as_deref()),
     }
 }
 
-fn serve(config: &Config, tracing_enabled: bool) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(config.runtime.workers())
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")?;
-    let served = runtime.block_on(async {
-        let stop = stop_signal()?;
-        let bound = app::bind(config, tracing_enabled).await?;
-        bound.serve(stop).await;
-        info!("stopped");
-        Ok(())
-    });
-    // Whatever still runs has had its time.
-    runtime.shutdown_background();
-    served
+fn config(what: Show) -> ExitCode {
+    match what {
+        Show::Defaults => print(&show::defaults()),
+        Show::Schema => print(&show::schema()),
+        Show::InForce(place) => match load(&place.source()) {
+            Ok(loaded) => print(&show::in_force(&loaded.tree)),
+            Err(code) => code,
+        },
+        Show::FromMproxyEnv => match mproxy::translate(std::env::vars_os()) {
+            Ok(text) => print(&text),
+            Err(error) => {
+                eprintln!("tidegate: {error}");
+                ExitCode::from(BAD_CONFIGURATION)
+            }
+        },
+    }
 }
 
-/// Done at the first SIGTERM or SIGINT; the second one ends the process at once.
-fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
-    let (first, stopped) = tokio::sync::oneshot::channel();
-    tokio::spawn(async move {
-        let mut next = async || {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        };
-        next().await;
-        let _ = first.send(());
-        next().await;
-        warn!("stopped by a second signal");
-        std::process::exit(1);
-    });
-    Ok(async move {
-        let _ = stopped.await;
-    })
+fn manual(command: Option<&str>) -> ExitCode {
+    let mut whole = Arguments::command();
+    whole.build();
+    let command = match command {
+        None => Some(&whole),
+        Some(name) => whole.find_subcommand(name),
+    };
+    let Some(command) = command else {
+        eprintln!("tidegate: there is no such command");
+        return ExitCode::from(2);
+    };
+    let mut page = Vec::new();
+    match clap_mangen::Man::new(command.clone()).render(&mut page) {
+        Ok(()) => print(&String::from_utf8_lossy(&page)),
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// Prints; whoever reads may have read enough.
+fn print(text: &str) -> ExitCode {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
 }

@@ -12,15 +12,22 @@ mod events;
 mod limits;
 mod listener;
 mod on_failure;
+mod operations;
 mod permit;
 mod runtime;
+mod schema;
 mod telemetry;
 mod validate;
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
-use tidegate_settings::{Error, Loader, text};
+use tidegate_settings::{Error, Loaded, Loader};
 
 pub use self::{
     authz::{Authz, AuthzTls, ConnectHook, OnDeny, OnDenyV3, PublishHook, SubscribeHook},
@@ -30,13 +37,14 @@ pub use self::{
     limits::Limits,
     listener::{Listener, Listeners, Resume, Transport},
     on_failure::{Cache, HookMode, OffAction, OnFailure},
+    operations::{Admin, AdminAddress, Drain, Probes, Reload},
     permit::Permit,
     runtime::Runtime,
     telemetry::{Log, Metrics, SampleRatio, Telemetry},
 };
 
 /// All that can be configured.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(schemars::JsonSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Where clients come in. At least one.
@@ -51,6 +59,12 @@ pub struct Config {
     pub limits: Limits,
     /// How sessions end when the gate is told to stop.
     pub drain: Drain,
+    /// How a new configuration is taken.
+    pub reload: Reload,
+    /// Probes and metrics.
+    pub probes: Probes,
+    /// The administrator's listener.
+    pub admin: Admin,
     /// How this instance introduces itself to the service.
     pub instance: Instance,
     /// What the process takes of its machine.
@@ -63,25 +77,8 @@ pub struct Config {
     pub log: Log,
 }
 
-/// How sessions end when the gate is told to stop.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Drain {
-    /// For all sessions to end; what remains is cut.
-    #[serde(with = "text::duration")]
-    pub timeout: Duration,
-}
-
-impl Default for Drain {
-    fn default() -> Self {
-        Self {
-            timeout: Duration::from_secs(10),
-        }
-    }
-}
-
 /// How this instance introduces itself to the service.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(schemars::JsonSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Instance {
     /// Stable name, for example the pod's. Empty: the host name.
@@ -91,6 +88,12 @@ pub struct Instance {
 }
 
 impl Config {
+    /// The JSON Schema of the configuration file.
+    #[must_use]
+    pub fn schema() -> serde_json::Value {
+        schema::of_file()
+    }
+
     /// Reads defaults, the file if there is one, and the environment, in this order.
     ///
     /// # Errors
@@ -98,14 +101,65 @@ impl Config {
     /// Names the key, what was found, what was expected, and the place it came from.
     pub fn load(
         file: Option<&Path>,
-        environment: impl IntoIterator<Item = (std::ffi::OsString, std::ffi::OsString)>,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, Error> {
+        Source::new(file, environment)
+            .load()
+            .map(|loaded| loaded.value)
+    }
+
+    /// Where probes and metrics are served.
+    #[must_use]
+    pub fn probes_bind(&self) -> Option<SocketAddr> {
+        self.probes.bind.or(self.metrics.bind)
+    }
+}
+
+/// Where a configuration comes from. It can be read more than once: the file is opened anew each time.
+#[derive(Debug, Clone)]
+pub struct Source {
+    file: Option<PathBuf>,
+    loader: Loader,
+}
+
+impl Source {
+    /// The file, if there is one, and these variables of the environment above it.
+    #[must_use]
+    pub fn new(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Self {
         let mut loader = Loader::new("TIDEGATE").environment(environment);
         if let Some(file) = file {
             loader = loader.file(file);
         }
-        let loaded = loader.load::<Self>()?;
+        Self {
+            file: file.map(Path::to_owned),
+            loader,
+        }
+    }
+
+    /// Sets one key above all else.
+    #[must_use]
+    pub fn flag(mut self, key: String, value: String) -> Self {
+        self.loader = self.loader.flag(key, value);
+        self
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    /// Reads it, and checks it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::load`].
+    pub fn load(&self) -> Result<Loaded<Config>, Error> {
+        let loaded = self.loader.load::<Config>()?;
         validate::check(&loaded.value, &loaded.tree)?;
-        Ok(loaded.value)
+        Ok(loaded)
     }
 }

@@ -19,26 +19,35 @@
 //! * [`authz`] brings its questions to the authorization service, and an answer back in any case.
 //! * `control` carries out what the service wants of sessions, and [`events`] tells it what happened.
 //! * [`upstream`] dials the broker, once the CONNECT is allowed.
+//! * `probes` and `admin` are two HTTP listeners (`web`) for those who run it; `reload` takes a new
+//!   configuration, `drain` is the end, [`systemd`] hears of both.
 //!
 //! `ARCHITECTURE.md` beside the sources is the map: a packet's way, what fails closed where, and how
 //! to change what.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod admin;
 mod admission;
 pub mod app;
 pub mod authz;
 mod cli;
 pub mod config;
 mod control;
+mod drain;
 pub mod events;
 mod framing;
 mod listener;
+mod live;
 mod log_limit;
 pub mod metrics;
 pub mod mount;
+mod probes;
+pub mod reload;
 pub mod session;
 mod socket;
+pub mod systemd;
 pub mod upstream;
+mod web;
 
 pub use self::cli::cli;

@@ -15,6 +15,8 @@ use tracing::{debug, error, warn};
 use crate::{
     admission::Undecided,
     config,
+    drain::Waves,
+    live::Live,
     log_limit::LogLimit,
     metrics::{ListenerMetrics, Metrics, Refusal},
     mount::Template,
@@ -36,12 +38,28 @@ const COMPLAINTS_PER_SECOND: u32 = 5;
 pub(crate) struct Listener {
     socket: TcpListener,
     name: Arc<str>,
-    attributes: Arc<HashMap<String, String>>,
-    rules: Arc<Rules>,
-    mount: Option<Arc<Template>>,
+    terms: Live<Terms>,
     permits: Arc<Semaphore>,
     complaints: LogLimit,
     metrics: ListenerMetrics,
+}
+
+/// What holds for those who come in; a reload replaces it for those who come later.
+#[derive(Debug)]
+pub(crate) struct Terms {
+    attributes: Arc<HashMap<String, String>>,
+    rules: Arc<Rules>,
+    mount: Option<Arc<Template>>,
+}
+
+impl Terms {
+    pub(crate) fn new(config: &config::Listener, rules: Rules, mount: Option<Template>) -> Self {
+        Self {
+            attributes: Arc::new(config.attributes.clone().into_iter().collect()),
+            rules: Arc::new(rules),
+            mount: mount.map(Arc::new),
+        }
+    }
 }
 
 /// What bounds and ends the connections of all listeners.
@@ -53,26 +71,29 @@ pub(crate) struct Gate {
     pub(crate) undecided: Undecided,
     /// The sessions.
     pub(crate) sessions: TaskTracker,
-    /// Cancelled when the program is told to stop.
+    /// Cancelled when nobody is to come in any more.
     pub(crate) drain: CancellationToken,
+    /// What tells the sessions to go.
+    pub(crate) waves: Waves,
 }
 
 impl Listener {
-    /// Binds the address.
+    /// Binds the address, unless there is a socket already.
     pub(crate) async fn bind(
         config: &config::Listener,
-        rules: Rules,
-        mount: Option<Template>,
+        terms: Terms,
+        inherited: Option<TcpListener>,
         metrics: &Metrics,
     ) -> io::Result<Self> {
         let name = config.name.as_str().into();
         Ok(Self {
-            socket: TcpListener::bind(config.bind).await?,
+            socket: match inherited {
+                Some(socket) => socket,
+                None => TcpListener::bind(config.bind).await?,
+            },
             metrics: metrics.sessions.listener(&name),
             name,
-            attributes: Arc::new(config.attributes.clone().into_iter().collect()),
-            rules: Arc::new(rules),
-            mount: mount.map(Arc::new),
+            terms: Live::new(terms),
             permits: Arc::new(Semaphore::new(config.max_connections)),
             complaints: LogLimit::new(COMPLAINTS_PER_SECOND),
         })
@@ -82,12 +103,17 @@ impl Listener {
         &self.name
     }
 
+    /// What holds for those who come in.
+    pub(crate) fn terms(&self) -> &Live<Terms> {
+        &self.terms
+    }
+
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
 
     /// Accepts until the drain begins.
-    pub(crate) async fn serve<D: Dial>(self, gate: Gate, shared: Arc<Shared<D>>) {
+    pub(crate) async fn serve<D: Dial>(self, gate: Gate, shared: Live<Shared<D>>) {
         let mut back_off = BACK_OFF.0;
         loop {
             let accepted = tokio::select! {
@@ -120,7 +146,7 @@ impl Listener {
         stream: TcpStream,
         peer: SocketAddr,
         gate: &Gate,
-        shared: &Arc<Shared<D>>,
+        shared: &Live<Shared<D>>,
     ) {
         let Ok(own) = Arc::clone(&self.permits).try_acquire_owned() else {
             return self.refuse(peer, Refusal::ListenerConnections);
@@ -136,21 +162,16 @@ impl Listener {
             debug!(listener = &*self.name, %peer, %error, "the connection ended at once");
             return;
         }
+        let terms = self.terms.get();
         let origin = Origin {
             listener: Arc::clone(&self.name),
-            attributes: Arc::clone(&self.attributes),
+            attributes: Arc::clone(&terms.attributes),
             transport: v1::Transport::Tcp,
-            rules: Arc::clone(&self.rules),
-            mount: self.mount.clone(),
+            rules: Arc::clone(&terms.rules),
+            mount: terms.mount.clone(),
             peer,
         };
-        let session = session::serve(
-            stream,
-            origin,
-            Arc::clone(shared),
-            undecided,
-            gate.drain.clone(),
-        );
+        let session = session::serve(stream, origin, shared.get(), undecided, gate.waves.next());
         gate.sessions.spawn(async move {
             session.await;
             drop((own, all, open));

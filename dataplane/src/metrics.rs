@@ -14,7 +14,8 @@ mod authz;
 mod classic;
 mod control;
 mod packets;
-mod server;
+mod page;
+mod reload;
 mod sessions;
 mod unasked;
 
@@ -30,7 +31,8 @@ use crate::authz::Counters;
 pub(crate) use self::{
     control::{ControlMetrics, Overseen},
     packets::{Packets, fate_word},
-    server::Server,
+    page::page,
+    reload::ReloadMetrics,
     sessions::{ListenerMetrics, Refusal, Sessions},
     unasked::RefusedUnasked,
 };
@@ -44,6 +46,7 @@ pub struct Metrics {
     /// Deliveries of the broker that did not reach the client, and were acknowledged all the same.
     pub(crate) deliveries_dropped: Counter,
     pub(crate) control: ControlMetrics,
+    pub(crate) reload: ReloadMetrics,
 }
 
 impl Metrics {
@@ -65,6 +68,7 @@ impl Metrics {
             metrics.deliveries_dropped.clone(),
         );
         metrics.control.register(&mut registry);
+        metrics.reload.register(&mut registry);
         registry.register_collector(Box::new(authz::Collected(Arc::clone(authz))));
         registry.register_collector(Box::new(overseen));
         (metrics, registry)

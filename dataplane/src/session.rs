@@ -27,7 +27,7 @@ use self::driver::Driver;
 
 pub(crate) use self::{
     budget::Budget,
-    registry::{Farewell, Registry, Selector, Slot},
+    registry::{Farewell, Listed, Registry, Selector, Slot},
 };
 pub use self::{
     client::Origin, duties::Oversight, log::SessionLog, succession::Succession, trace::Sampling,

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt, fs,
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Output},
 };
 
@@ -14,7 +14,7 @@ use toml::{Table, Value};
 use crate::{
     binaries,
     metrics::Metrics,
-    process::Program,
+    process::{Program, Signal},
     wait::{PATIENCE, poll_for},
 };
 
@@ -103,7 +103,7 @@ fn enter<'a>(table: &'a mut Table, steps: &[&str]) -> Option<&'a mut Table> {
 pub struct Gate {
     program: Program,
     address: SocketAddr,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Gate {
@@ -124,7 +124,7 @@ impl Gate {
         Self {
             program,
             address,
-            _folder: folder,
+            folder,
         }
     }
 
@@ -140,12 +140,46 @@ impl Gate {
         &mut self.program
     }
 
-    /// What it has counted, if `metrics.bind` is set.
+    /// What it has counted, if `probes.bind` (or `metrics.bind`) is set.
     #[must_use]
     #[track_caller]
     pub fn metrics(&self) -> Metrics {
-        let address = |line: &str| address_in(line, "serving metrics");
-        Metrics::at(self.program.wait_for("it serves metrics", address))
+        Metrics::at(self.probes())
+    }
+
+    /// Where its probes are, if `probes.bind` is set.
+    #[must_use]
+    #[track_caller]
+    pub fn probes(&self) -> SocketAddr {
+        let address = |line: &str| address_in(line, "serving probes and metrics");
+        self.program.wait_for("it serves probes", address)
+    }
+
+    /// Where its administrator's listener is, if `admin.bind` is a TCP address.
+    #[must_use]
+    #[track_caller]
+    pub fn admin(&self) -> SocketAddr {
+        let address = |line: &str| address_in(line, "serving the administrator");
+        self.program
+            .wait_for("it serves the administrator", address)
+    }
+
+    /// Sends it a signal.
+    #[track_caller]
+    pub fn signal(&self, signal: Signal) {
+        self.program.signal(signal);
+    }
+
+    /// The folder of its configuration.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Its configuration file.
+    #[must_use]
+    pub fn configuration(&self) -> PathBuf {
+        self.folder().join("tidegate.toml")
     }
 
     /// Everything that it has logged so far.

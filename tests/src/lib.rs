@@ -19,7 +19,7 @@
 //! * [`gate`] and [`mod@reference`] run the two programs, found by [`binaries`], as a [`process`];
 //! * [`mosquitto`] and [`recorder`] are the brokers;
 //! * [`service`], [`framed`] (frame by frame) [`rogue`] and [`black_hole`] are the services that do as they are told;
-//! * [`collector`] receives the traces, and [`metrics`] asks for what was counted;
+//! * [`collector`] receives the traces, and [`metrics`] and [`http`] ask for what was counted and more;
 //! * [`wait`] and [`background`] are how a test waits, and where the servers live.
 //!
 //! `cargo test -p tidegate-tests` builds the programs that it needs. To test others instead, name
@@ -46,6 +46,7 @@ pub mod client;
 pub mod collector;
 pub mod framed;
 pub mod gate;
+pub mod http;
 pub mod metrics;
 pub mod mosquitto;
 pub mod packet;

@@ -14,16 +14,34 @@ use toml::{
 /// Parses a document that stands for the file `path`.
 pub(crate) fn parse(path: &Path, text: &str) -> Result<Node, Error> {
     let lines = Lines::new(path, text);
-    let table = DeTable::parse(text).map_err(|error| Error::Syntax {
-        origin: lines.origin(error.span().map_or(0, |span| span.start)),
+    let table = DeTable::parse(text).map_err(|error| {
+        let offset = error.span().map_or(0, |span| span.start);
         // The error's Display would quote the line, and the line may hold a secret.
-        message: error.message().to_owned(),
+        let message = error.message();
+        Error::Syntax {
+            origin: lines.origin(offset),
+            message: match key_at(text, offset) {
+                Some(key) => format!("`{key}`: {message}"),
+                None => message.to_owned(),
+            },
+        }
     })?;
     let at = |offset| lines.origin(offset);
     table_node(table.get_ref(), at(0), &at).map_err(|OutOfRange(origin)| Error::Syntax {
         origin,
         message: OUT_OF_RANGE.to_owned(),
     })
+}
+
+/// The key in the line of an offset, if there is one.
+fn key_at(text: &str, offset: usize) -> Option<&str> {
+    let offset = text.floor_char_boundary(offset.min(text.len()));
+    let begin = text[..offset].rfind('\n').map_or(0, |end| end + 1);
+    let line = text[begin..].lines().next()?;
+    let key = line.split_once('=')?.0.trim();
+    // What is no name that a program would have may be a piece of a secret of several lines.
+    let is_of_keys = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-.".contains(c);
+    ((1..=40).contains(&key.len()) && key.chars().all(is_of_keys)).then_some(key)
 }
 
 /// Parses one value, as it would stand right of a `=`. All of it comes from `origin`.

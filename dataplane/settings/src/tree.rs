@@ -52,6 +52,15 @@ impl Tree {
         Ok(tree)
     }
 
+    /// The same for a value that no layer has set.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Show`] if the type does not serialize.
+    pub fn of_defaults(value: &impl Serialize) -> Result<Self, Error> {
+        Self::new(&Node::empty_table(Origin::Default), value)
+    }
+
     /// All keys, whether they were set or are defaults.
     pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
         self.entries

@@ -5,7 +5,7 @@ mod histogram;
 mod room;
 
 use std::sync::{
-    Arc, Mutex, OnceLock, PoisonError, Weak,
+    Arc, Mutex, PoisonError, Weak,
     atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
@@ -122,6 +122,15 @@ impl Counters {
         endpoints.iter().filter_map(Weak::upgrade).collect()
     }
 
+    /// Whether the service has decided something, or an endpoint that wants calls has said what it can do.
+    #[must_use]
+    pub fn has_answered(&self) -> bool {
+        let decided = |hook: &HookCounters| hook.allowed.get() + hook.denied.get() > 0;
+        let answers =
+            |endpoint: &Arc<EndpointCounters>| endpoint.has_answered() && endpoint.is_healthy();
+        self.hooks.iter().any(decided) || self.endpoints().iter().any(answers)
+    }
+
     /// The counts of a new endpoint; they are forgotten with it. Should it come back while a call of its
     /// former life is under way, they go on.
     pub(super) fn endpoint(&self, hook: HookKind, address: String) -> Arc<EndpointCounters> {
@@ -161,7 +170,7 @@ pub struct HookCounters {
     failed: [Count; WHYS.len()],
     /// Allows that were not used because a directive had overtaken them.
     pub outdated: Count,
-    mode: OnceLock<&'static str>,
+    mode: Mutex<Option<&'static str>>,
     /// From the arrival of a check to the moment when its session takes the outcome.
     pub check_duration: Histogram,
     /// From the arrival of a check to its departure; those that never departed are not in it.
@@ -220,12 +229,13 @@ impl HookCounters {
     /// What decisions are good for: `enforce`, unless another word was set.
     #[must_use]
     pub fn mode(&self) -> &'static str {
-        self.mode.get().copied().unwrap_or("enforce")
+        let mode = self.mode.lock().unwrap_or_else(PoisonError::into_inner);
+        mode.unwrap_or("enforce")
     }
 
-    /// Says what decisions are good for. Once; later words are ignored.
+    /// Says what decisions are good for. After a reload that is what they are good for to new sessions.
     pub(super) fn set_mode(&self, mode: &'static str) {
-        let _ = self.mode.set(mode);
+        *self.mode.lock().unwrap_or_else(PoisonError::into_inner) = Some(mode);
     }
 
     /// A call departs; it is under way as long as this lives.

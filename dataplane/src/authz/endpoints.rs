@@ -177,8 +177,8 @@ impl Endpoints {
         list.iter().any(is_up)
     }
 
-    /// Starts the tasks, at the first call.
-    fn activate(&self) {
+    /// Starts the tasks: at the first call, if nobody wants it earlier.
+    pub(super) fn activate(&self) {
         if self.is_active.swap(true, Ordering::Relaxed) {
             return;
         }

@@ -9,7 +9,7 @@ use super::{Cache, Control, Events, HookMode, OffAction, OnFailure, Permit};
 use crate::authz::{Step, Target};
 
 /// The authorization service.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(schemars::JsonSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Authz {
     /// Where the service is: `http://host:port`, `https://host:port`, `dns:host:port` (all addresses of
@@ -22,6 +22,7 @@ pub struct Authz {
     pub tls: AuthzTls,
     /// For one attempt to connect to one of them, name resolution and TLS included.
     #[serde(with = "text::duration")]
+    #[schemars(with = "super::schema::Duration")]
     pub connect_timeout: Duration,
     /// Whether endpoints are asked for their health (`grpc.health.v1`). One that says it does not serve
     /// is avoided, as long as there is another.
@@ -39,11 +40,13 @@ pub struct Authz {
     pub acknowledge_fail_open: bool,
     /// Bytes of packets that may be held (`on_failure`), over all sessions.
     #[serde(with = "text::size")]
+    #[schemars(with = "super::schema::Size")]
     pub hold_bytes: usize,
     /// What the service may change on the way. Any other change makes its answer a failure.
     pub permit: Permit,
     /// Largest session state that the service may give to a session, at most 4 KiB.
     #[serde(with = "text::size")]
+    #[schemars(with = "super::schema::Size")]
     pub max_session_state: usize,
     /// Directives: sessions that the service ends, and the like.
     pub control: Control,
@@ -56,6 +59,7 @@ pub struct Authz {
     pub queue_checks: usize,
     /// Bytes of checks that may wait for the service, per hook.
     #[serde(with = "text::size")]
+    #[schemars(with = "super::schema::Size")]
     pub queue_bytes: usize,
 }
 
@@ -98,7 +102,7 @@ impl Authz {
 }
 
 /// TLS towards the service. Files are PEM, and read at start.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(schemars::JsonSchema, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuthzTls {
     /// Certificates of the authorities to believe. Absent: those of the system.
@@ -113,17 +117,19 @@ pub struct AuthzTls {
 }
 
 /// Decisions about CONNECT and wills.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(schemars::JsonSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ConnectHook {
     /// From the packet to the decision; the will has as much again.
     #[serde(with = "text::duration")]
+    #[schemars(with = "super::schema::Duration")]
     pub deadline: Duration,
     /// A CONNECT that nobody decided about, or a will: `hold` and `reject`.
     pub on_failure: OnFailure,
     /// Longest time for which it is held after its first failure; never longer than half the keep alive.
     /// Absent: as long as `deadline`.
     #[serde(with = "text::duration::option")]
+    #[schemars(with = "Option<super::schema::Duration>")]
     pub hold_max: Option<Duration>,
 }
 
@@ -138,11 +144,12 @@ impl Default for ConnectHook {
 }
 
 /// Decisions about PUBLISH.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(schemars::JsonSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PublishHook {
     /// From the packet to the decision.
     #[serde(with = "text::duration")]
+    #[schemars(with = "super::schema::Duration")]
     pub deadline: Duration,
     /// A denied message, unless the service asks for something else.
     pub on_deny: OnDeny,
@@ -155,6 +162,7 @@ pub struct PublishHook {
     /// Longest time for which it is held after its first failure; never longer than half the keep alive.
     /// Absent: as long as `deadline`.
     #[serde(with = "text::duration::option")]
+    #[schemars(with = "Option<super::schema::Duration>")]
     pub hold_max: Option<Duration>,
     /// Whether decisions count.
     pub mode: HookMode,
@@ -180,11 +188,12 @@ impl Default for PublishHook {
 }
 
 /// Decisions about SUBSCRIBE.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(schemars::JsonSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SubscribeHook {
     /// From the packet to the decision.
     #[serde(with = "text::duration")]
+    #[schemars(with = "super::schema::Duration")]
     pub deadline: Duration,
     /// A packet with a denied filter, unless the service asks for something else.
     pub on_deny: OnDeny,
@@ -194,6 +203,7 @@ pub struct SubscribeHook {
     /// Longest time for which it is held after its first failure; never longer than half the keep alive.
     /// Absent: as long as `deadline`.
     #[serde(with = "text::duration::option")]
+    #[schemars(with = "Option<super::schema::Duration>")]
     pub hold_max: Option<Duration>,
     /// Whether decisions count.
     pub mode: HookMode,
@@ -218,7 +228,7 @@ impl Default for SubscribeHook {
 }
 
 /// What a denial does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(schemars::JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnDeny {
     /// Refuse the packet, keep the connection.
@@ -228,7 +238,7 @@ pub enum OnDeny {
 }
 
 /// What a denial does to a PUBLISH with QoS above 0 on MQTT 3.1.1 [3.1.1: MQTT-3.3.5-2].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(schemars::JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnDenyV3 {
     /// Acknowledge as a success and forward nothing.

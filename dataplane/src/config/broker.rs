@@ -6,16 +6,18 @@ use serde::{Deserialize, Serialize};
 use tidegate_settings::text;
 
 /// The broker behind the gate.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(schemars::JsonSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Broker {
     /// `mqtt://host:port`.
     pub url: String,
     /// From dialling to CONNACK.
     #[serde(with = "text::duration")]
+    #[schemars(with = "super::schema::Duration")]
     pub connect_timeout: Duration,
     /// For a PINGRESP.
     #[serde(with = "text::duration")]
+    #[schemars(with = "super::schema::Duration")]
     pub ping_timeout: Duration,
     /// Whether clients see its Server Reference. It is a private name, most often.
     pub pass_server_reference: bool,
@@ -42,7 +44,7 @@ impl Default for Broker {
 }
 
 /// What becomes of wills.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(schemars::JsonSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Will {
     /// Endings, by their word in the log (`reason`), after which the broker is told not to publish the
@@ -52,5 +54,6 @@ pub struct Will {
     pub dollar_topics: bool,
     /// Longest Will Delay Interval, in whole seconds; a longer one is shortened. `"none"`: no bound.
     #[serde(with = "text::duration::or_none")]
+    #[schemars(with = "super::schema::DurationOrNone")]
     pub max_delay: Option<Duration>,
 }

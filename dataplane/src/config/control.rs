@@ -8,7 +8,7 @@ use tidegate_settings::text;
 use crate::authz::Target;
 
 /// Directives of the service (`ControlService`): revocation.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(schemars::JsonSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Control {
     /// Whether directives are watched for.
@@ -18,6 +18,7 @@ pub struct Control {
     /// How long nothing may be heard, heartbeats included, before the watch is opened anew and no cached
     /// allow is used; 1s to 1h. The service sends something every 30 s at least.
     #[serde(with = "text::duration")]
+    #[schemars(with = "super::schema::Duration")]
     pub silence: Duration,
     /// Sessions that end because the service wants it, per second and at once; the others wait, silenced.
     pub terminations_per_second: u32,

@@ -7,7 +7,7 @@ use tidegate_settings::text;
 use crate::authz::Target;
 
 /// What the service is told after it happened (`EventService`).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(schemars::JsonSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Events {
     /// Whether anything is told.
@@ -21,6 +21,7 @@ pub struct Events {
     pub queue_events: usize,
     /// Bytes of events that may wait.
     #[serde(with = "text::size")]
+    #[schemars(with = "super::schema::Size")]
     pub queue_bytes: usize,
 }
 
@@ -43,7 +44,7 @@ impl Default for Events {
 }
 
 /// What can be told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(schemars::JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
     /// The broker has accepted a session.

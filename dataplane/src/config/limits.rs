@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 use tidegate_settings::text;
 
 /// Bounds on what peers may make the gate hold.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(schemars::JsonSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// From accept to a complete CONNECT.
     #[serde(with = "text::duration")]
+    #[schemars(with = "super::schema::Duration")]
     pub handshake_deadline: Duration,
     /// Connections at once, over all listeners.
     pub max_connections: usize,
@@ -18,12 +19,15 @@ pub struct Limits {
     pub max_undecided_per_address: usize,
     /// Largest CONNECT.
     #[serde(with = "text::size")]
+    #[schemars(with = "super::schema::Size")]
     pub max_connect_size: usize,
     /// Largest packet of a client; at most `window_bytes`.
     #[serde(with = "text::size")]
+    #[schemars(with = "super::schema::Size")]
     pub max_packet_size: usize,
     /// Largest packet of the broker. A larger one ends the session, unless the broker knows the limit.
     #[serde(with = "text::size")]
+    #[schemars(with = "super::schema::Size")]
     pub max_downlink_packet_size: usize,
     /// Whether an MQTT 5 broker is told that limit in the CONNECT: then it drops what is larger. MQTT 3.x
     /// has no word for it.
@@ -32,6 +36,7 @@ pub struct Limits {
     pub window_packets: usize,
     /// Bytes of one session that may wait for their decisions.
     #[serde(with = "text::size")]
+    #[schemars(with = "super::schema::Size")]
     pub window_bytes: usize,
     /// Topic aliases that a client may set; 0 is none.
     pub topic_alias_maximum: u16,
@@ -45,11 +50,13 @@ pub struct Limits {
     pub max_subscriptions: usize,
     /// Bytes of the filters of these subscriptions: the gate remembers them, to ask about them again.
     #[serde(with = "text::size")]
+    #[schemars(with = "super::schema::Size")]
     pub max_subscription_bytes: usize,
     /// User properties in one packet of a client.
     pub max_user_properties: usize,
     /// Bytes of the user properties in one packet of a client.
     #[serde(with = "text::size")]
+    #[schemars(with = "super::schema::Size")]
     pub max_user_property_bytes: usize,
     /// PUBLISH packets with QoS above 0 that an MQTT 5 client may have unacknowledged, 1 to 65535.
     pub receive_maximum: u16,
@@ -60,19 +67,23 @@ pub struct Limits {
     /// Longest keep alive in whole seconds, at most 65535s: an MQTT 5 client that asks for more, or for
     /// none, gets this one. `"0s"`: no bound. MQTT 3.1.1 has no word for it.
     #[serde(with = "text::duration")]
+    #[schemars(with = "super::schema::Duration")]
     pub max_keep_alive: Duration,
     /// Longest Session Expiry Interval in whole seconds; a longer one is shortened. `"none"`: no bound.
     /// With `"0s"` sessions end with their connections, on MQTT 3.1.1 too.
     #[serde(with = "text::duration::or_none")]
+    #[schemars(with = "super::schema::DurationOrNone")]
     pub max_session_expiry: Option<Duration>,
     /// Whether a payload that is said to be UTF-8 has to be.
     pub check_payload_format: bool,
     /// From the first byte of a client's packet to its last, and one second more for each 64 KiB that
     /// the packet announces. The CONNECT has `handshake_deadline`.
     #[serde(with = "text::duration")]
+    #[schemars(with = "super::schema::Duration")]
     pub packet_deadline: Duration,
     /// How long a peer may take nothing of what is written to it.
     #[serde(with = "text::duration")]
+    #[schemars(with = "super::schema::Duration")]
     pub write_stall: Duration,
 }
 

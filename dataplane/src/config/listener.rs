@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::address;
 
 /// The listeners, in the order of the file. The default is one on 127.0.0.1:1883.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(schemars::JsonSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Listeners(pub Vec<Listener>);
 
@@ -18,13 +18,14 @@ impl Default for Listeners {
 }
 
 /// One place where clients come in.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(schemars::JsonSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Listener {
     /// Name for checks, logs and metrics; unique.
     pub name: String,
     /// Address and port; port 0 takes a free one.
     #[serde(with = "address")]
+    #[schemars(with = "super::schema::Address")]
     pub bind: SocketAddr,
     /// What the clients speak.
     pub transport: Transport,
@@ -57,7 +58,7 @@ impl Default for Listener {
 }
 
 /// What clients of a listener speak.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(schemars::JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
     /// MQTT over TCP.
@@ -65,7 +66,7 @@ pub enum Transport {
 }
 
 /// What becomes of a CONNECT that wants to resume a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(schemars::JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Resume {
     /// The service decides: the check says that the client may resume.

@@ -78,7 +78,7 @@ fn step<E: Error>(word: &str) -> Result<Step, E> {
 }
 
 /// Whether the decisions about a hook count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(schemars::JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HookMode {
     /// They do.
@@ -92,7 +92,7 @@ pub enum HookMode {
 }
 
 /// What becomes of packets while a hook is off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(schemars::JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OffAction {
     /// They are denied.
@@ -115,22 +115,25 @@ impl HookMode {
 
 /// Decisions that are used again within their session: only those for which the service says so
 /// (`CacheHint`), and never an answer to a CONNECT or a will.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(schemars::JsonSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cache {
     /// Whether any is.
     pub enabled: bool,
     /// Longest time for which one is used, whatever the service says.
     #[serde(with = "text::duration")]
+    #[schemars(with = "super::schema::Duration")]
     pub max_ttl: Duration,
     /// Longest time after that for which an allow is used while the service fails, whatever the service
     /// says. Needs `serve_stale` among the steps of `on_failure`.
     #[serde(with = "text::duration")]
+    #[schemars(with = "super::schema::Duration")]
     pub max_stale: Duration,
     /// Decisions that are kept of one session.
     pub max_entries_per_session: usize,
     /// Bytes that the decisions of all sessions take, about.
     #[serde(with = "text::size")]
+    #[schemars(with = "super::schema::Size")]
     pub max_bytes: usize,
 }
 

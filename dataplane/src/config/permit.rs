@@ -6,7 +6,7 @@ use crate::authz::Mutations;
 
 /// What the service may change on the way: nothing by default. A change that is not permitted makes
 /// its allow a failure.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(schemars::JsonSchema, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Permit {
     /// The client identifier towards the broker. It keeps users out of each other's sessions.

@@ -5,7 +5,7 @@ use std::{num::NonZeroUsize, thread::available_parallelism};
 use serde::{Deserialize, Serialize};
 
 /// What the process takes of its machine.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(schemars::JsonSchema, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Runtime {
     /// Threads that serve clients. Absent: half of the processors that the process may use (its cgroup's

@@ -8,7 +8,7 @@ use tidegate_telemetry::LogFormat;
 use super::address;
 
 /// Traces.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(schemars::JsonSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Telemetry {
     /// OTLP over gRPC, `http://host:port`. Absent: `OTEL_EXPORTER_OTLP_ENDPOINT` decides, and
@@ -32,7 +32,7 @@ impl Default for Telemetry {
 }
 
 /// The share of packets that are traced, 0 to 1.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(schemars::JsonSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SampleRatio {
     /// CONNECT.
@@ -53,21 +53,22 @@ impl Default for SampleRatio {
     }
 }
 
-/// Metrics.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The former place of `probes.bind`.
+#[derive(schemars::JsonSchema, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Metrics {
-    /// Address and port of `GET /metrics` in the OpenMetrics format, such as `"127.0.0.1:9464"`. It asks
-    /// nobody who they are. Absent: nothing is served.
+    /// The same as `probes.bind`, by its former name. Never both.
     #[serde(with = "address::option")]
+    #[schemars(with = "Option<super::schema::Address>")]
     pub bind: Option<SocketAddr>,
 }
 
 /// Logs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(schemars::JsonSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
     /// Text on a terminal and JSON elsewhere, or always one of them.
+    #[schemars(with = "String", extend("enum" = ["auto", "text", "json"]))]
     pub format: LogFormat,
     /// Level, or levels by target: `info,tidegate::session=debug`. `RUST_LOG` wins.
     pub filter: String,

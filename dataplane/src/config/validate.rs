@@ -1,6 +1,7 @@
 //! What no single value can tell: rules over several keys, and over the meaning of one.
 
 mod failing;
+mod operations;
 mod ranges;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub(super) fn check(config: &Config, tree: &Tree) -> Result<(), Error> {
     checks.failing()?;
     checks.times()?;
     checks.ranges()?;
+    checks.operations()?;
     checks.sampling()
 }
 
@@ -193,9 +195,9 @@ impl Checks<'_> {
             ("subscribe", ratio.subscribe),
             ("publish", ratio.publish),
         ] {
-            if let Err(error) = Sampler::ratio(value) {
+            if Sampler::ratio(value).is_err() {
                 let key = format!("telemetry.trace_sample_ratio.{hook}");
-                return self.refuse(&key, &value, &error.to_string());
+                return self.refuse(&key, &value, "a ratio from 0.0 to 1.0");
             }
         }
         Ok(())

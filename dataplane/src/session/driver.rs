@@ -124,7 +124,7 @@ where
         let spare_client_id = ByteString::from(format!("auto-{session_id}"));
         let client = Client::new(session_id, &origin);
         Self {
-            duties: Duties::new(&shared.oversight, client.seat(), client.who()),
+            duties: Duties::new(&shared.oversight, client.seat(), client.who(), &origin),
             reports: Reports::new(&shared.events),
             gate: Gatekeeper::new(Arc::clone(&origin.rules), spare_client_id, now.into_std()),
             client_leg: Leg::new(Side::Client, stream),

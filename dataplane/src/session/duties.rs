@@ -13,8 +13,9 @@ use gatekeeper::CloseReason;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
+    Origin,
     budget::{Budget, Turn},
-    registry::{Farewell, Orders, Registration, Registry},
+    registry::{Arrival, Farewell, Orders, Registration, Registry},
 };
 use crate::{
     authz::{Epochs, Seat, Who},
@@ -31,10 +32,10 @@ const TERMINATIONS: u32 = 100;
 /// the lane.
 const RECHECKS: usize = 64;
 
-/// What all sessions share of it.
-#[derive(Debug)]
+/// What all sessions share of it. Clones are the same.
+#[derive(Debug, Clone)]
 pub struct Oversight {
-    /// The sessions. They are in it only while somebody watches for directives.
+    /// The sessions. They are in it only if somebody watches for directives, or may list them.
     pub(crate) registry: Arc<Registry>,
     /// Ends because nobody decided.
     pub(crate) failure_closes: Arc<Budget>,
@@ -60,6 +61,14 @@ impl Oversight {
             terminations: Arc::new(Budget::new(terminations)),
             rechecks: Arc::new(Semaphore::new(RECHECKS)),
         }
+    }
+
+    /// The same for a gate that tells who is connected. To be called before there is any session.
+    #[must_use]
+    pub(crate) fn listing(mut self) -> Self {
+        let epochs = Arc::clone(self.registry.epochs());
+        self.registry = Arc::new(Registry::new(epochs).listing());
+        self
     }
 }
 
@@ -109,11 +118,17 @@ impl std::fmt::Debug for Recheck {
 }
 
 impl Duties {
-    pub(super) fn new(oversight: &Oversight, seat: &Arc<Seat>, who: &Arc<Who>) -> Self {
+    pub(super) fn new(
+        oversight: &Oversight,
+        seat: &Arc<Seat>,
+        who: &Arc<Who>,
+        origin: &Origin,
+    ) -> Self {
         let registry = &oversight.registry;
-        let is_watched = registry.epochs().is_watched();
         Self {
-            registration: is_watched.then(|| registry.enter(seat, who)),
+            registration: registry
+                .is_wanted()
+                .then(|| registry.enter(seat, who, Some(Arrival::of(origin)))),
             busy: None,
         }
     }

@@ -1,6 +1,6 @@
 //! Log lines about sessions, at a bounded rate: whoever can cause one can cause any number.
 
-use std::io;
+use std::{io, sync::Arc};
 
 use gatekeeper::{CloseReason, Unasked};
 use tracing::{debug, info};
@@ -18,15 +18,18 @@ const UNASKED_PER_SECOND: u32 = 100;
 /// Lines about brokers that can't be reached: all sessions see the same one.
 const UNREACHABLE_PER_SECOND: u32 = 5;
 
-/// What sessions have to tell the operator.
+/// What sessions have to tell the operator. Clones have their bounds in common.
+#[derive(Debug, Clone, Default)]
+pub struct SessionLog(Arc<Bounds>);
+
 #[derive(Debug)]
-pub struct SessionLog {
+struct Bounds {
     endings: LogLimit,
     unasked: LogLimit,
     unreachable: LogLimit,
 }
 
-impl Default for SessionLog {
+impl Default for Bounds {
     fn default() -> Self {
         Self {
             endings: LogLimit::new(ENDINGS_PER_SECOND),
@@ -39,14 +42,14 @@ impl Default for SessionLog {
 impl SessionLog {
     /// The broker could not be dialled.
     pub(super) fn broker_unreachable(&self, error: &io::Error) {
-        if let Some(suppressed) = self.unreachable.permit() {
+        if let Some(suppressed) = self.0.unreachable.permit() {
             info!(%error, suppressed, "the broker cannot be reached");
         }
     }
 
     /// A packet, or one filter of it, was refused. No decision tells of it.
     pub(super) fn unasked(&self, who: &Who, unasked: Unasked) {
-        if let Some(suppressed) = self.unasked.permit() {
+        if let Some(suppressed) = self.0.unasked.permit() {
             info!(
                 session = who.session_id,
                 client_id = who.client_id,
@@ -85,7 +88,7 @@ impl SessionLog {
             | CloseReason::NotMqtt
             | CloseReason::HandshakeTimeout => closed!(debug,),
             _ => {
-                if let Some(suppressed) = self.endings.permit() {
+                if let Some(suppressed) = self.0.endings.permit() {
                     closed!(info, suppressed);
                 }
             }

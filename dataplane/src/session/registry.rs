@@ -5,6 +5,7 @@
 //! kept for it. What a session is to do is put into its [`Slot`]; there is no task per session, and orders
 //! that nobody has taken yet become one.
 
+mod list;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,8 @@ use crate::{
     authz::{Epochs, Seat, Who},
     control::Carrying,
 };
+
+pub(crate) use self::list::{Arrival, Listed};
 
 /// Parts of the registry, so that a directive does not stop all that come and go at once.
 const SHARDS: usize = 16;
@@ -70,6 +73,8 @@ pub(crate) struct Registry {
     next: AtomicU64,
     hashes: RandomState,
     epochs: Arc<Epochs>,
+    /// Whether somebody may list the sessions.
+    is_listed: bool,
 }
 
 /// One session, as a directive looks at it.
@@ -93,6 +98,7 @@ struct Names {
 pub(crate) struct Slot {
     seat: Arc<Seat>,
     who: Mutex<Arc<Who>>,
+    arrival: Option<Arrival>,
     orders: Mutex<Orders>,
     has_orders: AtomicBool,
     waker: AtomicWaker,
@@ -105,7 +111,21 @@ impl Registry {
             next: AtomicU64::new(0),
             hashes: RandomState::new(),
             epochs,
+            is_listed: false,
         }
+    }
+
+    /// The same, whose sessions may be listed.
+    pub(super) fn listing(self) -> Self {
+        Self {
+            is_listed: true,
+            ..self
+        }
+    }
+
+    /// Whether sessions have to be in it.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.is_listed || self.epochs.is_watched()
     }
 
     /// The directives so far.
@@ -114,10 +134,16 @@ impl Registry {
     }
 
     /// A session has begun.
-    pub(super) fn enter(self: &Arc<Self>, seat: &Arc<Seat>, who: &Arc<Who>) -> Registration {
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        seat: &Arc<Seat>,
+        who: &Arc<Who>,
+        arrival: Option<Arrival>,
+    ) -> Registration {
         let slot = Arc::new(Slot {
             seat: Arc::clone(seat),
             who: Mutex::new(Arc::clone(who)),
+            arrival: arrival.filter(|_| self.is_listed),
             orders: Mutex::default(),
             has_orders: AtomicBool::new(false),
             waker: AtomicWaker::new(),

@@ -19,7 +19,7 @@ pub(crate) struct Session {
 
 pub(crate) fn enter(registry: &Arc<Registry>, seat: Arc<Seat>, who: Arc<Who>) -> Session {
     Session {
-        registration: registry.enter(&seat, &who),
+        registration: registry.enter(&seat, &who, None),
         seat,
     }
 }

@@ -56,7 +56,7 @@ mod traceparent;
 pub use error::Error;
 pub use export::counters::{Counters, Stats};
 pub use export::endpoint::check_endpoint;
-pub use log::{LogFormat, LogOptions};
+pub use log::{LogFilter, LogFormat, LogOptions};
 pub use propagation::{
     extract_parent, inject, is_sampled, link, link_traceparent, set_parent_traceparent, trace_id,
     traceparent,
@@ -105,7 +105,8 @@ pub struct Options {
 /// A log filter or an endpoint that makes no sense, a failure to start the exporter's threads, or
 /// a subscriber that is installed already.
 pub fn init(options: Options) -> Result<Telemetry, Error> {
-    let mut layers = vec![log::layer(&options.log)?.boxed()];
+    let (log, log_filter) = log::layer(&options.log)?;
+    let mut layers = vec![log.boxed()];
     let exporting = Exporting::start(&options)?;
     // A list, not an `Option`: a layer that is `None` has no filter, and a subscriber with one
     // unfiltered layer enables every span there is.
@@ -113,7 +114,10 @@ pub fn init(options: Options) -> Result<Telemetry, Error> {
 
     tracing::subscriber::set_global_default(Registry::default().with(layers))
         .map_err(|_| Error::AlreadyInstalled)?;
-    Ok(Telemetry { exporting })
+    Ok(Telemetry {
+        exporting,
+        log_filter,
+    })
 }
 
 /// The running telemetry of a process. Dropping it is the same as [`Telemetry::shutdown`].
@@ -121,6 +125,7 @@ pub fn init(options: Options) -> Result<Telemetry, Error> {
 #[must_use = "dropping it ends the export of spans"]
 pub struct Telemetry {
     exporting: Option<Exporting>,
+    log_filter: LogFilter,
 }
 
 impl Telemetry {
@@ -128,6 +133,12 @@ impl Telemetry {
     #[must_use]
     pub fn tracing_enabled(&self) -> bool {
         self.exporting.is_some()
+    }
+
+    /// The filter of the logs, to be replaced while the program runs.
+    #[must_use]
+    pub fn log_filter(&self) -> LogFilter {
+        self.log_filter.clone()
     }
 
     /// What became of the spans so far.

@@ -14,13 +14,15 @@ use serde::{Deserialize, Serialize};
 use std::{
     env,
     io::{self, IsTerminal},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use tracing::{Metadata, Subscriber, level_filters::LevelFilter};
+use tracing::{Metadata, level_filters::LevelFilter};
 use tracing_subscriber::{
     Layer,
     filter::{FilterExt, Targets, filter_fn},
     fmt::MakeWriter,
-    registry::LookupSpan,
+    registry::Registry,
+    reload,
 };
 
 /// What is logged, and how. Fit to be a `[log]` table of a configuration.
@@ -67,26 +69,82 @@ pub enum LogFormat {
     Json,
 }
 
-/// The layer that writes the logs of this process.
-pub(crate) fn layer<S>(options: &LogOptions) -> Result<impl Layer<S> + use<S>, Error>
-where
-    S: Subscriber + for<'span> LookupSpan<'span>,
-{
-    let targets = match env::var("RUST_LOG") {
-        Ok(filter) if !filter.is_empty() => targets(&filter, "RUST_LOG")?,
-        _ => targets(&options.filter, "the configuration")?,
+/// The filter of the logs, which can be replaced while the program runs. Clones are the same one.
+#[derive(Debug, Clone)]
+pub struct LogFilter {
+    targets: reload::Handle<Targets, Registry>,
+    text: Arc<Mutex<String>>,
+    is_from_environment: bool,
+}
+
+impl LogFilter {
+    /// What is in force, as it was written.
+    #[must_use]
+    pub fn text(&self) -> String {
+        lock(&self.text).clone()
+    }
+
+    /// Whether it came from `RUST_LOG`, which wins over the configuration.
+    #[must_use]
+    pub fn is_from_environment(&self) -> bool {
+        self.is_from_environment
+    }
+
+    /// Puts another one in force.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Filter`] if it cannot be read; the old one stays.
+    pub fn set(&self, filter: &str) -> Result<(), Error> {
+        let refused = |reason| Error::Filter {
+            filter: filter.to_owned(),
+            origin: "a request",
+            reason,
+        };
+        let targets = targets(filter, "a request")?;
+        let mut text = lock(&self.text);
+        self.targets
+            .reload(targets)
+            .map_err(|error| refused(error.to_string()))?;
+        filter.clone_into(&mut text);
+        Ok(())
+    }
+}
+
+fn lock(text: &Mutex<String>) -> MutexGuard<'_, String> {
+    text.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The layer that writes the logs of this process, and the way to its filter.
+pub(crate) fn layer(
+    options: &LogOptions,
+) -> Result<(impl Layer<Registry> + use<>, LogFilter), Error> {
+    let (text, is_from_environment) = match env::var("RUST_LOG") {
+        Ok(filter) if !filter.is_empty() => (filter, true),
+        _ => (options.filter.clone(), false),
+    };
+    let origin = match is_from_environment {
+        true => "RUST_LOG",
+        false => "the configuration",
+    };
+    let (targets, handle) = reload::Layer::new(targets(&text, origin)?);
+    let filter = LogFilter {
+        targets: handle,
+        text: Arc::new(Mutex::new(text)),
+        is_from_environment,
     };
     // Spans are no lines; refusing them here keeps them free of cost when nothing is exported.
-    let filter = targets.and(filter_fn(|metadata| metadata.is_event()));
+    let targets = targets.and(filter_fn(|metadata| metadata.is_event()));
 
     let lines = Lines {
         decisions: style(options.format, &io::stdout()),
         others: style(options.format, &io::stderr()),
     };
-    Ok(tracing_subscriber::fmt::layer()
+    let layer = tracing_subscriber::fmt::layer()
         .event_format(lines)
         .with_writer(StandardStreams)
-        .with_filter(filter))
+        .with_filter(targets);
+    Ok((layer, filter))
 }
 
 /// Reads a filter and adds what is the default where it says nothing.
@@ -172,6 +230,17 @@ mod tests {
         assert!(!loud.would_enable("opentelemetry_sdk", &Level::ERROR));
         let named = targets("info,opentelemetry_sdk=debug", "a test").unwrap();
         assert!(named.would_enable("opentelemetry_sdk", &Level::DEBUG));
+    }
+
+    #[test]
+    fn a_filter_can_be_replaced_by_one_that_makes_sense() {
+        let (_layer, filter) = layer(&LogOptions::default()).unwrap();
+        filter.set("info,tidegate=lots").unwrap_err();
+        assert_eq!(filter.text(), "info");
+        // The layer lives as long as the program, which this test is not.
+        drop(_layer);
+        filter.set("debug").unwrap_err();
+        assert_eq!(filter.text(), "info");
     }
 
     #[test]

@@ -76,6 +76,7 @@ trace_sample_ratio = {{ connect = 1.0, subscribe = 1.0, publish = 1.0 }}
 allows = true
 
 [drain]
+duration = "0s"
 timeout = "2s"
 "#
         );

@@ -22,6 +22,7 @@ pub struct EndpointCounters {
     pub address: String,
     is_up: AtomicBool,
     is_serving: AtomicBool,
+    has_answered: AtomicBool,
     ejected_until: Mutex<Option<Instant>>,
     calls: Mutex<BTreeMap<(&'static str, &'static str), Arc<Histogram>>>,
 }
@@ -33,6 +34,7 @@ impl EndpointCounters {
             address,
             is_up: AtomicBool::new(false),
             is_serving: AtomicBool::new(true),
+            has_answered: AtomicBool::new(false),
             ejected_until: Mutex::default(),
             calls: Mutex::default(),
         }
@@ -42,6 +44,12 @@ impl EndpointCounters {
     #[must_use]
     pub fn is_healthy(&self) -> bool {
         self.is_up.load(Ordering::Relaxed) && self.is_serving.load(Ordering::Relaxed)
+    }
+
+    /// Whether the service behind it has answered since the connection was made.
+    #[must_use]
+    pub fn has_answered(&self) -> bool {
+        self.has_answered.load(Ordering::Relaxed)
     }
 
     /// Whether it is left alone for having failed call after call.
@@ -79,6 +87,11 @@ impl EndpointCounters {
 
     pub(in crate::authz) fn set_up(&self, is_up: bool) {
         self.is_up.store(is_up, Ordering::Relaxed);
+        self.has_answered.store(false, Ordering::Relaxed);
+    }
+
+    pub(in crate::authz) fn answered(&self) {
+        self.has_answered.store(true, Ordering::Relaxed);
     }
 
     pub(in crate::authz) fn set_serving(&self, is_serving: bool) {

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, OnceLock, Weak},
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 
 /// Where checks wait.
@@ -13,20 +13,22 @@ pub(in crate::authz) trait Roomy: Send + Sync {
 
 /// The room of one hook. Not there before its lane is, and none is left when the lane is gone.
 #[derive(Default)]
-pub struct RoomLeft(OnceLock<Weak<dyn Roomy>>);
+pub struct RoomLeft(Mutex<Option<Weak<dyn Roomy>>>);
 
 impl RoomLeft {
     /// How many more checks may wait; fewer if they are large.
     #[must_use]
     pub fn get(&self) -> u64 {
-        let room = self.0.get().and_then(Weak::upgrade);
+        let told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = told.as_ref().and_then(Weak::upgrade);
+        drop(told);
         room.map_or(0, |room| room.remaining() as u64)
     }
 
     pub(in crate::authz) fn of<R: Roomy + 'static>(&self, room: &Arc<R>) {
         let room: Weak<R> = Arc::downgrade(room);
-        // Err: it was told before; there is one lane for each hook.
-        let _ = self.0.set(room);
+        // After a reload the room is that of new sessions.
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(room);
     }
 }
 

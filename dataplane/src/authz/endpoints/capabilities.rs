@@ -11,6 +11,7 @@ use std::{
 
 use tidegate_proto::v1::{self, authorization_service_client::AuthorizationServiceClient};
 use tokio::time::timeout;
+use tonic::Code;
 use tracing::{debug, info};
 
 use super::connection::Connection;
@@ -104,13 +105,13 @@ impl Capabilities {
         self.note(address, None);
     }
 
-    /// Asks an endpoint, once. Whoever does not implement it has no wishes.
+    /// Asks an endpoint, once. Whoever does not implement it has no wishes. `false`: nobody answered.
     pub(super) async fn ask(
         &self,
         address: &str,
         connection: Connection,
         data_plane: v1::DataPlane,
-    ) {
+    ) -> bool {
         let mut client =
             AuthorizationServiceClient::new(connection).max_decoding_message_size(MAX_ANSWER);
         let request = v1::GetCapabilitiesRequest {
@@ -121,9 +122,13 @@ impl Capabilities {
             Ok(Ok(answer)) => answer.into_inner(),
             Ok(Err(status)) => {
                 debug!(address, code = ?status.code(), "the service tells no capabilities");
-                return self.note(address, None);
+                self.note(address, None);
+                return is_said(status.code());
             }
-            Err(_) => return self.note(address, None),
+            Err(_) => {
+                self.note(address, None);
+                return false;
+            }
         };
         let wish = Wish::from(&answer);
         info!(
@@ -136,7 +141,20 @@ impl Capabilities {
             "connected to the authorization service"
         );
         self.note(address, Some(wish));
+        true
     }
+}
+
+/// Whether a service says so, and not only something on the way to it.
+fn is_said(code: Code) -> bool {
+    !matches!(
+        code,
+        Code::Cancelled
+            | Code::Unknown
+            | Code::DeadlineExceeded
+            | Code::Internal
+            | Code::Unavailable
+    )
 }
 
 impl From<&v1::GetCapabilitiesResponse> for Wish {

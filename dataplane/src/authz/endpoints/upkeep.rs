@@ -97,12 +97,19 @@ async fn attend(
 async fn courtesies(endpoint: &Endpoint, upkeep: &Upkeep, connection: Connection) -> Infallible {
     let address = endpoint.address.to_string();
     let data_plane = upkeep.data_plane.clone();
-    let asking = upkeep
-        .capabilities
-        .ask(&address, connection.clone(), data_plane);
+    let asking = async {
+        let capabilities = &upkeep.capabilities;
+        let asked = capabilities.ask(&address, connection.clone(), data_plane);
+        if asked.await {
+            endpoint.counters().answered();
+        }
+    };
     let watching = async {
         if upkeep.watches_health {
-            match health::watch(connection, |is_serving| endpoint.serving(is_serving)).await {}
+            match health::watch(connection.clone(), |is_serving| {
+                endpoint.serving(is_serving)
+            })
+            .await {}
         }
     };
     join(asking, watching).await;

@@ -20,7 +20,7 @@ fn who(session: &str, client: &str, username: Option<&str>, principal: &str) -> 
 
 fn enter(registry: &Arc<Registry>, who: &Arc<Who>) -> (Registration, Arc<Seat>) {
     let seat = Arc::new(Seat::new(Ipv4Addr::LOCALHOST.into()));
-    (registry.enter(&seat, who), seat)
+    (registry.enter(&seat, who, None), seat)
 }
 
 fn farewell(code: ReasonCode) -> Farewell {

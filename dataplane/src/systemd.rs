@@ -1,0 +1,263 @@
+//! The manager that started the process, if it is systemd: it is told how the gate is, and may hand sockets
+//! over (`sd_notify(3)`, `sd_listen_fds(3)`).
+
+use std::{
+    env, io,
+    net::{SocketAddr, TcpListener},
+    os::{
+        linux::net::SocketAddrExt as _,
+        unix::net::{SocketAddr as UnixAddr, UnixDatagram, UnixListener},
+    },
+    sync::Arc,
+    time::Duration,
+};
+
+use listenfd::ListenFd;
+use rustix::time::{ClockId, clock_gettime};
+use thiserror::Error;
+
+/// Tells the manager; clones tell the same one. The default tells nobody.
+#[derive(Debug, Clone, Default)]
+pub struct Notifier(Option<Arc<Inner>>);
+
+#[derive(Debug)]
+struct Inner {
+    socket: UnixDatagram,
+    /// How often it wants to hear that the gate is alive.
+    watchdog: Option<Duration>,
+}
+
+impl Notifier {
+    /// What the environment says: `NOTIFY_SOCKET`, `WATCHDOG_USEC`, `WATCHDOG_PID`.
+    ///
+    /// # Errors
+    ///
+    /// The socket that it names is none.
+    pub fn from_env() -> io::Result<Self> {
+        let Some(path) = env::var_os("NOTIFY_SOCKET") else {
+            return Ok(Self(None));
+        };
+        let address = match path.as_encoded_bytes() {
+            [b'@', name @ ..] => UnixAddr::from_abstract_name(name)?,
+            _ => UnixAddr::from_pathname(&path)?,
+        };
+        let socket = UnixDatagram::unbound()?;
+        socket.connect_addr(&address)?;
+        // The manager's slowness must not be ours.
+        socket.set_nonblocking(true)?;
+        let watchdog = watchdog(
+            env::var("WATCHDOG_USEC").ok().as_deref(),
+            env::var("WATCHDOG_PID").ok().as_deref(),
+        );
+        Ok(Self(Some(Arc::new(Inner { socket, watchdog }))))
+    }
+
+    /// The listeners are open, or the configuration has been read again.
+    pub(crate) fn ready(&self, status: &str) {
+        self.tell(&format!("READY=1\nSTATUS={}", status.replace('\n', " ")));
+    }
+
+    /// The configuration is read again; [`ready`](Self::ready) is to follow, whatever comes of it.
+    pub(crate) fn reloading(&self) {
+        let now = clock_gettime(ClockId::Monotonic);
+        let micros = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1000;
+        self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={micros}"));
+    }
+
+    /// The end has begun. It may take this long.
+    pub(crate) fn stopping(&self, within: Duration) {
+        let micros = within.as_micros();
+        self.tell(&format!(
+            "STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC={micros}"
+        ));
+    }
+
+    /// Tells for ever that the gate is alive, if the manager wants to hear it: a runtime that is stuck does not.
+    pub(crate) async fn keep_alive(self) {
+        let watchdog = self.0.as_ref().and_then(|inner| inner.watchdog);
+        let Some(every) = watchdog else {
+            return std::future::pending().await;
+        };
+        // Half of it, as the manual advises.
+        let mut ticks = tokio::time::interval(every / 2);
+        loop {
+            ticks.tick().await;
+            self.tell("WATCHDOG=1");
+        }
+    }
+
+    fn tell(&self, state: &str) {
+        if let Some(inner) = &self.0 {
+            // A manager that does not listen is not told.
+            let _ = inner.socket.send(state.as_bytes());
+        }
+    }
+}
+
+/// How often the manager wants to hear of this process.
+fn watchdog(micros: Option<&str>, pid: Option<&str>) -> Option<Duration> {
+    let is_ours = pid.is_none_or(|pid| pid.parse() == Ok(std::process::id()));
+    let micros = micros.filter(|_| is_ours)?.parse().ok()?;
+    (micros >= 1000).then(|| Duration::from_micros(micros))
+}
+
+/// Why sockets of the manager cannot be used.
+#[derive(Debug, Error)]
+pub enum SocketError {
+    /// One is neither TCP nor a Unix stream socket that listens.
+    #[error("the socket {name:?} that was handed over cannot be used")]
+    Kind {
+        /// Its name (`FileDescriptorName=`).
+        name: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// One is for nobody.
+    #[error(
+        "the socket {name:?} that was handed over is for no listener: its name has to be that of a \
+         listener, `probes` or `admin`, or its address the one in the configuration"
+    )]
+    Unused {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// Sockets that the manager has opened, until they are taken.
+#[derive(Debug, Default)]
+pub struct Sockets(Vec<(String, Inherited)>);
+
+/// One of them.
+#[derive(Debug)]
+enum Inherited {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Sockets {
+    /// What the environment says: `LISTEN_FDS`, `LISTEN_FDNAMES`, `LISTEN_PID`. To be called once, before there
+    /// are threads.
+    ///
+    /// # Errors
+    ///
+    /// Something that is no socket that listens.
+    pub fn from_env() -> Result<Self, SocketError> {
+        let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
+        let mut names = names.split(':');
+        let mut descriptors = ListenFd::from_env();
+        let mut sockets = Vec::new();
+        for index in 0..descriptors.len() {
+            let name = names.next().unwrap_or_default().to_owned();
+            let socket = match descriptors.take_tcp_listener(index) {
+                Ok(socket) => socket.map(Inherited::Tcp),
+                Err(_) => {
+                    let socket = descriptors.take_unix_listener(index);
+                    let socket = socket.map_err(|source| SocketError::Kind {
+                        name: name.clone(),
+                        source,
+                    })?;
+                    socket.map(Inherited::Unix)
+                }
+            };
+            sockets.extend(socket.map(|socket| (name, socket)));
+        }
+        Ok(Self(sockets))
+    }
+
+    /// The TCP socket of this name, or else of this address.
+    ///
+    /// # Errors
+    ///
+    /// The system's refusal.
+    pub(crate) fn take_tcp(
+        &mut self,
+        name: &str,
+        address: SocketAddr,
+    ) -> io::Result<Option<tokio::net::TcpListener>> {
+        let is_tcp = |socket: &Inherited| match socket {
+            Inherited::Tcp(socket) => socket.local_addr().ok(),
+            Inherited::Unix(_) => None,
+        };
+        let by_name = |entry: &(String, Inherited)| entry.0 == name && is_tcp(&entry.1).is_some();
+        let by_address = |entry: &(String, Inherited)| is_tcp(&entry.1) == Some(address);
+        let mut entries = self.0.iter();
+        let index = entries
+            .position(by_name)
+            .or_else(|| self.0.iter().position(by_address));
+        match index.map(|index| self.0.swap_remove(index)) {
+            Some((_, Inherited::Tcp(socket))) => {
+                socket.set_nonblocking(true)?;
+                tokio::net::TcpListener::from_std(socket).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The Unix socket of this name.
+    ///
+    /// # Errors
+    ///
+    /// The system's refusal.
+    pub(crate) fn take_unix(&mut self, name: &str) -> io::Result<Option<tokio::net::UnixListener>> {
+        let is_it =
+            |entry: &(String, Inherited)| entry.0 == name && matches!(entry.1, Inherited::Unix(_));
+        let index = self.0.iter().position(is_it);
+        match index.map(|index| self.0.swap_remove(index)) {
+            Some((_, Inherited::Unix(socket))) => {
+                socket.set_nonblocking(true)?;
+                tokio::net::UnixListener::from_std(socket).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// That none is left.
+    ///
+    /// # Errors
+    ///
+    /// One is: clients would be let in by the kernel, and nobody would ever talk to them.
+    pub(crate) fn expect_none(&self) -> Result<(), SocketError> {
+        match self.0.first() {
+            Some((name, _)) => Err(SocketError::Unused { name: name.clone() }),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_watchdog_is_for_the_process_that_it_names() {
+        let own = std::process::id().to_string();
+        let second = Some(Duration::from_secs(1));
+        assert_eq!(watchdog(Some("1000000"), None), second);
+        assert_eq!(watchdog(Some("1000000"), Some(&own)), second);
+        assert_eq!(watchdog(Some("1000000"), Some("1")), None);
+        assert_eq!(watchdog(Some("0"), None), None);
+        assert_eq!(watchdog(Some("soon"), None), None);
+        assert_eq!(watchdog(None, None), None);
+    }
+
+    #[tokio::test]
+    async fn sockets_go_by_name_and_then_by_address() {
+        let socket = || TcpListener::bind("127.0.0.1:0").unwrap();
+        let (first, second) = (socket(), socket());
+        let addresses = [&first, &second].map(|socket| socket.local_addr().unwrap());
+        let mut sockets = Sockets(vec![
+            ("mqtt".to_owned(), Inherited::Tcp(first)),
+            ("unit.socket".to_owned(), Inherited::Tcp(second)),
+        ]);
+        let nowhere = ([127, 0, 0, 1], 1).into();
+        assert!(sockets.take_tcp("other", nowhere).unwrap().is_none());
+        let by_address = sockets.take_tcp("other", addresses[1]).unwrap().unwrap();
+        assert_eq!(by_address.local_addr().unwrap(), addresses[1]);
+        assert!(
+            matches!(sockets.expect_none(), Err(SocketError::Unused { name }) if name == "mqtt")
+        );
+        let by_name = sockets.take_tcp("mqtt", nowhere).unwrap().unwrap();
+        assert_eq!(by_name.local_addr().unwrap(), addresses[0]);
+        sockets.expect_none().unwrap();
+    }
+}

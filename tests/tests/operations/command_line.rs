@@ -1,0 +1,104 @@
+//! What the command line shows, beside running a gate.
+
+use std::{fs, path::Path, process::Command};
+
+use tidegate_tests::{binaries, gate::run_to_end};
+
+/// Runs a command without a configuration, in an environment of its own.
+fn tidegate(arguments: &[&str], environment: &[(&str, &str)]) -> (Option<i32>, String, String) {
+    let output = Command::new(binaries::tidegate())
+        .args(arguments)
+        .env_clear()
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+#[test]
+fn the_defaults_are_a_configuration_file_that_changes_nothing() {
+    let (code, defaults, _) = tidegate(&["config", "defaults"], &[]);
+    assert_eq!(code, Some(0));
+    for key in [
+        "connect_timeout = \"10s\"",
+        "max_packet_size = \"1MiB\"",
+        "# otlp_endpoint =",
+    ] {
+        assert!(defaults.contains(key), "{key} in {defaults}");
+    }
+    let output = run_to_end(&["check"], &defaults, &[]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}\n{defaults}");
+    let values = |text: &str| -> Vec<String> {
+        let lines = text
+            .lines()
+            .map(|line| line.split("  # ").next().unwrap().to_owned());
+        lines.collect()
+    };
+    let of_file = run_to_end(&["config", "show"], &defaults, &[]);
+    let of_nothing = run_to_end(&["config", "show"], "", &[]);
+    let text = |output: std::process::Output| String::from_utf8(output.stdout).unwrap();
+    assert_eq!(values(&text(of_file)), values(&text(of_nothing)));
+}
+
+/// `tidegate config schema > dataplane/tidegate.schema.json` makes it anew.
+#[test]
+fn the_schema_that_is_committed_is_that_of_the_program() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dataplane/tidegate.schema.json");
+    let (code, schema, _) = tidegate(&["config", "schema"], &[]);
+    assert_eq!(code, Some(0));
+    assert_eq!(
+        fs::read_to_string(path).unwrap(),
+        schema,
+        "the schema is stale"
+    );
+    let schema: serde_json::Value = serde_json::from_str(&schema).unwrap();
+    assert_eq!(schema["additionalProperties"], false);
+    assert!(schema["properties"]["broker"].is_object());
+}
+
+#[test]
+fn show_tells_where_each_value_comes_from_and_no_secrets() {
+    let config = "[broker]\nurl = 'mqtt://a:1'\n[telemetry]\notlp_endpoint = 'http://127.0.0.1:4317'\n\
+                  [[listeners]]\nname = 'mqtt'\nattributes = { api_key = 'hush-hush' }";
+    let environment = [("TIDEGATE__BROKER__URL", "mqtt://b:1")];
+    let output = run_to_end(
+        &["config", "show", "--set", "drain.delay=3s"],
+        config,
+        &environment,
+    );
+    let text = String::from_utf8(output.stdout).unwrap();
+    for line in [
+        "broker.url = \"mqtt://b:1\"  # environment variable TIDEGATE__BROKER__URL",
+        "drain.delay = \"3s\"  # flag for drain.delay",
+        "broker.connect_timeout = \"10s\"  # default",
+    ] {
+        assert!(text.lines().any(|it| it == line), "{line} in {text}");
+    }
+    assert!(
+        text.contains("tidegate.toml:4") && !text.contains("hush-hush"),
+        "{text}"
+    );
+}
+
+#[test]
+fn shells_and_readers_of_manuals_are_served() {
+    for shell in ["bash", "zsh", "fish"] {
+        let (code, script, _) = tidegate(&["completions", shell], &[]);
+        assert_eq!(code, Some(0));
+        assert!(script.contains("from-mproxy-env"), "{shell}");
+    }
+    let (code, page, _) = tidegate(&["man"], &[]);
+    assert!(code == Some(0) && page.contains(".TH tidegate"), "{page}");
+    assert_eq!(tidegate(&["man", "run"], &[]).0, Some(0));
+    assert_eq!(tidegate(&["man", "fly"], &[]).0, Some(2));
+    assert_eq!(tidegate(&["run", "--set", "nothing"], &[]).0, Some(2));
+    assert_eq!(
+        tidegate(&["check", "--set", "no.such.key=1"], &[]).0,
+        Some(78)
+    );
+}
