@@ -14,14 +14,15 @@ use tracing::{info, warn};
 use crate::{
     admission::Undecided,
     authz::{Authz, Contact, Epochs},
-    config::{self, Config, SampleRatio},
+    config::{self, BrokerProxyProtocol, Config, SampleRatio},
     control::{Control, ControlParts},
     events::Reporter,
     listener::{Gate, Listener},
     metrics::{Metrics, Overseen, Server},
     mount::{Template, TemplateError},
     session::{Oversight, Sampling, SessionLog, Shared, Succession},
-    upstream::{Target, TcpUpstream},
+    tls::client::{TlsError, TlsFiles},
+    upstream::{Target, Upstream, UpstreamOptions},
 };
 
 /// For the last events to be reported.
@@ -65,7 +66,7 @@ pub struct Bound {
     addresses: Vec<(String, SocketAddr)>,
     metrics: Option<Server>,
     gate: Gate,
-    shared: Arc<Shared<TcpUpstream>>,
+    shared: Arc<Shared<Upstream>>,
     drain_timeout: Duration,
     watch: Option<Control>,
     reporter: Option<Reporter>,
@@ -77,6 +78,7 @@ pub struct Bound {
 ///
 /// A file that can't be used.
 pub fn check(config: &Config) -> Result<(), StartError> {
+    upstream(config)?;
     authz::options(config).map(drop)
 }
 
@@ -250,16 +252,27 @@ fn mount(listener: &config::Listener) -> Result<Option<Template>, StartError> {
     })
 }
 
-fn upstream(config: &Config) -> Result<TcpUpstream, StartError> {
-    let target: Target = config
-        .broker
-        .url
-        .parse()
-        .map_err(|error| StartError::Value {
-            key: "broker.url",
-            reason: format!("expected {error}"),
-        })?;
-    Ok(TcpUpstream::new(target))
+fn upstream(config: &Config) -> Result<Upstream, StartError> {
+    let broker = &config.broker;
+    let target: Target = broker.url.parse().map_err(|error| StartError::Value {
+        key: "broker.url",
+        reason: format!("expected {error}"),
+    })?;
+    let options = UpstreamOptions {
+        target,
+        tls: TlsFiles {
+            ca: broker.tls.ca.clone(),
+            cert: broker.tls.cert.clone(),
+            key: broker.tls.key.clone(),
+            server_name: broker.tls.server_name.clone(),
+        },
+        proxy_header: match broker.proxy_protocol {
+            BrokerProxyProtocol::Off => false,
+            BrokerProxyProtocol::V2 => true,
+        },
+        max_packet: config.limits.max_downlink_packet_size,
+    };
+    Upstream::new(options).map_err(|TlsError { key, reason }| StartError::Value { key, reason })
 }
 
 fn sampling(ratio: &SampleRatio) -> Result<Sampling, StartError> {

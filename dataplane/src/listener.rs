@@ -132,10 +132,13 @@ impl Listener {
             return self.refuse(peer, Refusal::UndecidedPerAddress);
         };
         let open = self.metrics.accepted();
-        if let Err(error) = socket::tune(&stream) {
-            debug!(listener = &*self.name, %peer, %error, "the connection ended at once");
-            return;
-        }
+        let local = match socket::tune(&stream).and_then(|()| stream.local_addr()) {
+            Ok(local) => local,
+            Err(error) => {
+                debug!(listener = &*self.name, %peer, %error, "the connection ended at once");
+                return;
+            }
+        };
         let origin = Origin {
             listener: Arc::clone(&self.name),
             attributes: Arc::clone(&self.attributes),
@@ -143,6 +146,7 @@ impl Listener {
             rules: Arc::clone(&self.rules),
             mount: self.mount.clone(),
             peer,
+            local,
         };
         let session = session::serve(
             stream,

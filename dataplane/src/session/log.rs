@@ -24,6 +24,7 @@ pub struct SessionLog {
     endings: LogLimit,
     unasked: LogLimit,
     unreachable: LogLimit,
+    broken: LogLimit,
 }
 
 impl Default for SessionLog {
@@ -32,6 +33,7 @@ impl Default for SessionLog {
             endings: LogLimit::new(ENDINGS_PER_SECOND),
             unasked: LogLimit::new(UNASKED_PER_SECOND),
             unreachable: LogLimit::new(UNREACHABLE_PER_SECOND),
+            broken: LogLimit::new(UNREACHABLE_PER_SECOND),
         }
     }
 }
@@ -41,6 +43,13 @@ impl SessionLog {
     pub(super) fn broker_unreachable(&self, error: &io::Error) {
         if let Some(suppressed) = self.unreachable.permit() {
             info!(%error, suppressed, "the broker cannot be reached");
+        }
+    }
+
+    /// A connection to the broker broke. TLS may tell by it that the broker does not believe us.
+    pub(super) fn broker_broke(&self, error: &io::Error) {
+        if let Some(suppressed) = self.broken.permit() {
+            info!(%error, suppressed, "a connection to the broker broke");
         }
     }
 
