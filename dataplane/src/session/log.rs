@@ -48,7 +48,10 @@ impl SessionLog {
 
     /// A connection to the broker broke. TLS may tell by it that the broker does not believe us.
     pub(super) fn broker_broke(&self, error: &io::Error) {
-        if let Some(suppressed) = self.broken.permit() {
+        // Brokers often close without a last word of TLS. The end of a packet is MQTT's own business.
+        if error.kind() != io::ErrorKind::UnexpectedEof
+            && let Some(suppressed) = self.broken.permit()
+        {
             info!(%error, suppressed, "a connection to the broker broke");
         }
     }

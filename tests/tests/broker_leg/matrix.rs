@@ -51,6 +51,7 @@ fn row(entrance: Entrance) {
         cell.refused();
         cell.large();
         cell.will();
+        cell.mosquitto_clients();
     }
 }
 
@@ -112,6 +113,18 @@ impl Cell<'_> {
             let packet = alice.wait_for(|packet| packet.kind() == Kind::Publish);
             assert!(packet.payload() == payload);
         }
+    }
+
+    /// The clients that everybody has.
+    fn mosquitto_clients(&self) {
+        let alice = self.topology.command_line(self.version, "alice");
+        let (own, foreign) = (unique("alice/x"), unique("bob/x"));
+        let mut witness = self.topology.witness(&[&own, &foreign]);
+        let subscriber = alice.subscribe(1, &own);
+        let _ = alice.publish(1, &foreign, "never");
+        assert!(alice.publish(1, &own, "hello"));
+        subscriber.wait_for(&own, "hello");
+        witness.expect_publish(&own, "hello");
     }
 
     /// A client that is gone without a word is gone for the broker, too.
