@@ -17,7 +17,7 @@ use crate::{
     admin::{Admin, Dump},
     admission::Undecided,
     authz::{Authz, AuthzOptions, Contact, Epochs},
-    config::{self, AdminAddress, Config, SampleRatio},
+    config::{self, AdminAddress, BrokerProxyProtocol, Config, SampleRatio},
     control::{Control, ControlParts},
     drain::{Stop, Waves},
     listener::{Gate, Listener, Terms},
@@ -28,12 +28,13 @@ use crate::{
     reload::{Parts, Reloader},
     session::{Oversight, Sampling, SessionLog, Shared, Succession},
     systemd::{Notifier, Sockets},
-    upstream::{Target, TcpUpstream},
+    tls::client::{TlsError, TlsFiles},
+    upstream::{Target, Upstream, UpstreamOptions},
     web::Socket,
 };
 
 /// The way to the broker.
-pub(crate) type BrokerLeg = TcpUpstream;
+pub(crate) type BrokerLeg = Upstream;
 
 /// What the process has for a gate. The default has nothing.
 #[derive(Debug, Default)]
@@ -54,6 +55,7 @@ pub struct Host {
 ///
 /// A file that can't be used.
 pub fn check(config: &Config) -> Result<(), StartError> {
+    upstream(config)?;
     authz::options(config).map(drop)
 }
 
@@ -316,15 +318,26 @@ fn mount(listener: &config::Listener) -> Result<Option<Template>, StartError> {
 
 /// The way to the broker.
 pub(crate) fn upstream(config: &Config) -> Result<BrokerLeg, StartError> {
-    let target: Target = config
-        .broker
-        .url
-        .parse()
-        .map_err(|error| StartError::Value {
-            key: "broker.url",
-            reason: format!("expected {error}"),
-        })?;
-    Ok(TcpUpstream::new(target))
+    let broker = &config.broker;
+    let target: Target = broker.url.parse().map_err(|error| StartError::Value {
+        key: "broker.url",
+        reason: format!("expected {error}"),
+    })?;
+    let options = UpstreamOptions {
+        target,
+        tls: TlsFiles {
+            ca: broker.tls.ca.clone(),
+            cert: broker.tls.cert.clone(),
+            key: broker.tls.key.clone(),
+            server_name: broker.tls.server_name.clone(),
+        },
+        proxy_header: match broker.proxy_protocol {
+            BrokerProxyProtocol::Off => false,
+            BrokerProxyProtocol::V2 => true,
+        },
+        max_packet: config.limits.max_downlink_packet_size,
+    };
+    Upstream::new(options).map_err(|TlsError { key, reason }| StartError::Value { key, reason })
 }
 
 /// How many packets are traced, if any are.

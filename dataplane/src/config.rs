@@ -31,7 +31,7 @@ use tidegate_settings::{Error, Loaded, Loader};
 
 pub use self::{
     authz::{Authz, AuthzTls, ConnectHook, OnDeny, OnDenyV3, PublishHook, SubscribeHook},
-    broker::{Broker, Will},
+    broker::{Broker, BrokerProxyProtocol, BrokerTls, Will},
     control::Control,
     events::{EventKind, Events},
     limits::Limits,

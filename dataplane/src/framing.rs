@@ -168,8 +168,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
                 }
             }
         }
-        if let Poll::Ready(Err(_)) = Pin::new(&mut self.stream).poll_flush(cx) {
-            self.give_up();
+        // TLS and WebSocket take bytes before the peer does.
+        match Pin::new(&mut self.stream).poll_flush(cx) {
+            Poll::Ready(Ok(())) => self.stalled_since = None,
+            Poll::Ready(Err(_)) => self.give_up(),
+            Poll::Pending => {
+                self.stalled_since.get_or_insert_with(Instant::now);
+            }
         }
     }
 

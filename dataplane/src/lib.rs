@@ -47,6 +47,7 @@ pub mod reload;
 pub mod session;
 mod socket;
 pub mod systemd;
+mod tls;
 pub mod upstream;
 mod web;
 

@@ -158,10 +158,13 @@ impl Listener {
             return self.refuse(peer, Refusal::UndecidedPerAddress);
         };
         let open = self.metrics.accepted();
-        if let Err(error) = socket::tune(&stream) {
-            debug!(listener = &*self.name, %peer, %error, "the connection ended at once");
-            return;
-        }
+        let local = match socket::tune(&stream).and_then(|()| stream.local_addr()) {
+            Ok(local) => local,
+            Err(error) => {
+                debug!(listener = &*self.name, %peer, %error, "the connection ended at once");
+                return;
+            }
+        };
         let terms = self.terms.get();
         let origin = Origin {
             listener: Arc::clone(&self.name),
@@ -170,6 +173,7 @@ impl Listener {
             rules: Arc::clone(&terms.rules),
             mount: terms.mount.clone(),
             peer,
+            local,
         };
         let session = session::serve(stream, origin, shared.get(), undecided, gate.waves.next());
         gate.sessions.spawn(async move {

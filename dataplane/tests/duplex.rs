@@ -15,7 +15,7 @@ use tidegate::{
     metrics::Metrics,
     mount::Template,
     session::{self, Origin, Oversight, Sampling, SessionLog, Shared, Succession},
-    upstream::Dial,
+    upstream::{Dial, Ends},
 };
 use tidegate_proto::v1::{self, ReasonCode};
 use tidegate_tests::{
@@ -68,7 +68,7 @@ struct Pipe(mpsc::UnboundedSender<DuplexStream>, usize);
 impl Dial for Pipe {
     type Stream = DuplexStream;
 
-    fn dial(&self) -> BoxFuture<'static, io::Result<DuplexStream>> {
+    fn dial(&self, _: Option<Ends>) -> BoxFuture<'static, io::Result<DuplexStream>> {
         let (gate, broker) = tokio::io::duplex(self.1);
         let dialled = self
             .0
@@ -118,6 +118,7 @@ impl Rig {
             rules: Arc::new(rules()),
             mount: mount.map(Arc::new),
             peer: ([192, 0, 2, 1], 4711).into(),
+            local: ([198, 51, 100, 1], 1883).into(),
         };
         Self::serve(shared, origin, brokers)
     }

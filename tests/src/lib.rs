@@ -17,7 +17,8 @@
 //! * [`topology`] puts the pieces together in one line and is what a suite usually needs;
 //! * [`client`] is the MQTT client that can also send what no client should, made of [`packet`]s;
 //! * [`gate`] and [`mod@reference`] run the two programs, found by [`binaries`], as a [`process`];
-//! * [`mosquitto`] and [`recorder`] are the brokers;
+//! * [`mosquitto`] and [`recorder`] are the brokers, [`haproxy`] stands in for one that wants to know for whom
+//!   connections are, and [`pki`] has the certificates of those with TLS;
 //! * [`service`], [`framed`] (frame by frame) [`rogue`] and [`black_hole`] are the services that do as they are told;
 //! * [`collector`] receives the traces, and [`metrics`] and [`http`] ask for what was counted and more;
 //! * [`wait`] and [`background`] are how a test waits, and where the servers live.
@@ -46,10 +47,12 @@ pub mod client;
 pub mod collector;
 pub mod framed;
 pub mod gate;
+pub mod haproxy;
 pub mod http;
 pub mod metrics;
 pub mod mosquitto;
 pub mod packet;
+pub mod pki;
 pub mod process;
 pub mod recorder;
 pub mod reference;

@@ -4,6 +4,8 @@ use std::{
     fs,
     io::ErrorKind,
     net::{SocketAddr, TcpListener, TcpStream},
+    os::unix::net::UnixStream,
+    path::Path,
     process::Command,
 };
 
@@ -11,6 +13,7 @@ use tempfile::TempDir;
 
 use crate::{
     packet::Version,
+    pki::Authority,
     process::{Program, Signal},
     wait::{PATIENCE, poll_for},
 };
@@ -19,8 +22,94 @@ use crate::{
 #[derive(Debug)]
 pub struct Mosquitto {
     address: SocketAddr,
+    entrance: Entrance,
+    /// By the entrance.
+    url: String,
+    authority: Authority,
     program: Program,
     _folder: TempDir,
+}
+
+/// How a gate comes in. Beside it there is always plain TCP, for witnesses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Entrance {
+    /// Plain TCP.
+    #[default]
+    Tcp,
+    /// TLS, with a certificate for `localhost`.
+    Tls,
+    /// The same, but the certificate is one of times gone by.
+    ExpiredTls,
+    /// TLS, for those only who show a certificate of the broker's authority.
+    MutualTls,
+    /// WebSocket.
+    Ws,
+    /// WebSocket over TLS.
+    Wss,
+    /// A Unix domain socket.
+    Unix,
+}
+
+impl Entrance {
+    /// All that work.
+    pub const ALL: [Self; 6] = [
+        Self::Tcp,
+        Self::Tls,
+        Self::MutualTls,
+        Self::Ws,
+        Self::Wss,
+        Self::Unix,
+    ];
+
+    /// Whether the broker shows a certificate.
+    #[must_use]
+    pub fn is_tls(self) -> bool {
+        matches!(
+            self,
+            Self::Tls | Self::ExpiredTls | Self::MutualTls | Self::Wss
+        )
+    }
+
+    /// The lines of a second listener, and the URL of it. It has what Mosquitto has no word for: a port
+    /// that was free a moment ago.
+    fn open(self, first: SocketAddr, folder: &Path, authority: &Authority) -> (String, String) {
+        let port = free_address().port();
+        let tls = || {
+            let own = match self {
+                Self::ExpiredTls => authority.issue_expired("localhost"),
+                _ => authority.issue("localhost"),
+            };
+            let (cert, key) = (own.cert.display(), own.key.display());
+            format!("certfile {cert}\nkeyfile {key}\n")
+        };
+        let listener = format!("listener {port} 127.0.0.1\n");
+        match self {
+            Self::Tcp => (String::new(), format!("mqtt://{first}")),
+            Self::Tls | Self::ExpiredTls => {
+                (listener + &tls(), format!("mqtts://localhost:{port}"))
+            }
+            Self::MutualTls => {
+                let ca = authority.file();
+                let wanted = format!("cafile {}\nrequire_certificate true\n", ca.display());
+                (
+                    listener + &tls() + &wanted,
+                    format!("mqtts://localhost:{port}"),
+                )
+            }
+            Self::Ws => (
+                listener + "protocol websockets\n",
+                format!("ws://localhost:{port}/mqtt"),
+            ),
+            Self::Wss => (
+                listener + "protocol websockets\n" + &tls(),
+                format!("wss://localhost:{port}/mqtt"),
+            ),
+            Self::Unix => {
+                let path = folder.join("mqtt.sock").display().to_string();
+                (format!("listener 0 {path}\n"), format!("unix:{path}"))
+            }
+        }
+    }
 }
 
 impl Mosquitto {
@@ -34,17 +123,27 @@ impl Mosquitto {
     /// broker has, and win.
     #[must_use]
     pub fn start_with(lines: &[String]) -> Self {
+        Self::start_behind(Entrance::Tcp, lines)
+    }
+
+    /// Starts a broker with a second listener.
+    #[must_use]
+    pub fn start_behind(entrance: Entrance, lines: &[String]) -> Self {
         // Mosquitto can't choose a port, so it may lose the one chosen for it to somebody else.
         (0..10)
-            .find_map(|_| Self::try_start(free_address(), lines))
+            .find_map(|_| Self::try_start(free_address(), entrance, lines))
             .expect("a port that stays free until Mosquitto binds it")
     }
 
-    fn try_start(address: SocketAddr, lines: &[String]) -> Option<Self> {
+    fn try_start(address: SocketAddr, entrance: Entrance, lines: &[String]) -> Option<Self> {
         let folder = TempDir::new().expect("a temporary folder");
+        let authority = Authority::new();
+        let (second, url) = entrance.open(address, folder.path(), &authority);
         let config = folder.path().join("mosquitto.conf");
+        // Run by root it would become somebody else, who can't make a socket in our folder.
         let text = format!(
-            "listener {} {}\n\
+            "user root\n\
+             listener {} {}\n\
              allow_anonymous true\n\
              persistence false\n\
              log_dest stderr\n\
@@ -52,7 +151,8 @@ impl Mosquitto {
              set_tcp_nodelay true\n\
              max_inflight_messages 0\n\
              max_queued_messages 0\n\
-             {}\n",
+             {}\n\
+             {second}",
             address.port(),
             address.ip(),
             lines.join("\n"),
@@ -61,16 +161,42 @@ impl Mosquitto {
         let mut program = Program::start("mosquitto", installed("mosquitto").arg("-c").arg(config));
         let accepts = poll_for(PATIENCE, || {
             let running = program.is_running();
-            (!running || TcpStream::connect(address).is_ok()).then_some(running)
+            let is_open = || TcpStream::connect(address).is_ok() && answers(&url);
+            (!running || is_open()).then_some(running)
         });
         (accepts == Some(true)).then_some(Self {
             address,
+            entrance,
+            url,
+            authority,
             program,
             _folder: folder,
         })
     }
 
-    /// Where it listens.
+    /// How a gate comes in: `broker.url`.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// What a gate needs to come in, as keys below `broker.tls` and their values.
+    #[must_use]
+    pub fn tls(&self) -> Vec<(&'static str, String)> {
+        let mut tls = Vec::new();
+        if self.entrance.is_tls() {
+            tls.push(("ca", self.authority.file()));
+        }
+        if self.entrance == Entrance::MutualTls {
+            let own = self.authority.issue("gate");
+            tls.extend([("cert", own.cert), ("key", own.key)]);
+        }
+        tls.into_iter()
+            .map(|(key, path)| (key, path.display().to_string()))
+            .collect()
+    }
+
+    /// Where it listens in plain TCP.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -221,6 +347,16 @@ fn require(program: &str) {
              `brew install mosquitto coreutils`. (Debian puts mosquitto into /usr/sbin.)"
         );
     }
+}
+
+/// Whether something accepts connections there.
+fn answers(url: &str) -> bool {
+    if let Some(path) = url.strip_prefix("unix:") {
+        return UnixStream::connect(path).is_ok();
+    }
+    let (_, rest) = url.split_once("://").expect("a URL");
+    let authority = rest.split('/').next().unwrap_or(rest);
+    TcpStream::connect(authority).is_ok()
 }
 
 fn free_address() -> SocketAddr {

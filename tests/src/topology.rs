@@ -46,9 +46,19 @@ pub struct Topology {
 
 #[derive(Debug)]
 enum Broker {
-    Mosquitto(Mosquitto),
+    Mosquitto(Box<Mosquitto>),
     Recorder(Recorder),
     Elsewhere,
+}
+
+impl Broker {
+    /// What the gate needs to come in, below `broker.tls`.
+    fn tls(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Mosquitto(mosquitto) => mosquitto.tls(),
+            Self::Recorder(_) | Self::Elsewhere => Vec::new(),
+        }
+    }
 }
 
 #[derive(Debug)]

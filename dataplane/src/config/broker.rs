@@ -1,6 +1,6 @@
 //! The part about the broker, and about the wills that it keeps.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tidegate_settings::text;
@@ -9,9 +9,15 @@ use tidegate_settings::text;
 #[derive(schemars::JsonSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Broker {
-    /// `mqtt://host:port`.
+    /// `mqtt://host:port` (without a port 1883), `mqtts://host:port` (8883), `ws://host:port/path` (80),
+    /// `wss://host:port/path` (443) or `unix:/path`. All addresses of a name are tried.
     pub url: String,
-    /// From dialling to CONNACK.
+    /// TLS, if the URL asks for it.
+    pub tls: BrokerTls,
+    /// Whether each connection begins by saying for which client it is. The broker has to expect that, and
+    /// should believe nobody else.
+    pub proxy_protocol: BrokerProxyProtocol,
+    /// From dialling to CONNACK, TLS and the rest included.
     #[serde(with = "text::duration")]
     #[schemars(with = "super::schema::Duration")]
     pub connect_timeout: Duration,
@@ -34,6 +40,8 @@ impl Default for Broker {
         let gate = gatekeeper::Rules::default();
         Self {
             url: "mqtt://127.0.0.1:1884".to_owned(),
+            tls: BrokerTls::default(),
+            proxy_protocol: BrokerProxyProtocol::Off,
             connect_timeout: Duration::from_secs(10),
             ping_timeout: Duration::from_secs(10),
             pass_server_reference: false,
@@ -41,6 +49,32 @@ impl Default for Broker {
             reserved_filters: gate.reserved_filters,
         }
     }
+}
+
+/// TLS towards the broker. Files are PEM, and read again when they have changed: the next connection is made
+/// with the new ones.
+#[derive(schemars::JsonSchema, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BrokerTls {
+    /// Certificates of the authorities to believe. Absent: those of the system, as they are at start.
+    pub ca: Option<PathBuf>,
+    /// Our own certificate with those that lead to an authority, if the broker asks for one. Needs `key`.
+    pub cert: Option<PathBuf>,
+    /// The private key of `cert`.
+    pub key: Option<PathBuf>,
+    /// The name in the broker's certificate, and in SNI. Absent: the host of the URL.
+    pub server_name: Option<String>,
+}
+
+/// How the broker is told of the clients' addresses.
+#[derive(schemars::JsonSchema, Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BrokerProxyProtocol {
+    /// Not at all.
+    #[default]
+    Off,
+    /// By a header of the PROXY protocol, version 2, before everything else.
+    V2,
 }
 
 /// What becomes of wills.

@@ -88,8 +88,11 @@ impl Checks<'_> {
 
     fn peers(&self) -> Result<(), Error> {
         let config = self.config;
-        if let Err(error) = config.broker.url.parse::<upstream::Target>() {
-            return self.refuse("broker.url", &config.broker.url, &error.to_string());
+        match config.broker.url.parse::<upstream::Target>() {
+            Ok(target) => self.broker_tls(target.is_tls())?,
+            Err(error) => {
+                return self.refuse("broker.url", &config.broker.url, &error.to_string());
+            }
         }
         self.service()?;
         if let Some(endpoint) = &config.telemetry.otlp_endpoint
@@ -118,7 +121,18 @@ impl Checks<'_> {
         self.service_tls(all.any(Target::is_tls))
     }
 
-    /// Settings of TLS that would be of no use were meant to be of some.
+    fn broker_tls(&self, is_tls: bool) -> Result<(), Error> {
+        let tls = &self.config.broker.tls;
+        let set = [
+            ("ca", tls.ca.is_some()),
+            ("cert", tls.cert.is_some()),
+            ("key", tls.key.is_some()),
+            ("server_name", tls.server_name.is_some()),
+        ];
+        let user = "a broker with TLS (mqtts://host:port or wss://host:port/path) to use it";
+        self.tls("broker.tls", &set, is_tls, user)
+    }
+
     fn service_tls(&self, is_tls: bool) -> Result<(), Error> {
         let tls = &self.config.authz.tls;
         let set = [
@@ -127,16 +141,26 @@ impl Checks<'_> {
             ("key", tls.key.is_some()),
             ("server_name", tls.server_name.is_some()),
         ];
+        let user = "an endpoint with TLS (https://host:port or dns:host:port?tls) to use it";
+        self.tls("authz.tls", &set, is_tls, user)
+    }
+
+    /// Settings of TLS that would be of no use were meant to be of some.
+    fn tls(
+        &self,
+        section: &str,
+        set: &[(&str, bool)],
+        is_tls: bool,
+        user: &str,
+    ) -> Result<(), Error> {
         if !is_tls && let Some((name, _)) = set.iter().find(|(_, is_set)| *is_set) {
-            let expected =
-                "an endpoint with TLS (https://host:port or dns:host:port?tls) to use it";
-            return self.refuse(&format!("authz.tls.{name}"), &"none", expected);
+            return self.refuse(&format!("{section}.{name}"), &"none", user);
         }
         for (name, other) in [("cert", "key"), ("key", "cert")] {
             let is_set = |wanted: &str| set.contains(&(wanted, true));
             if is_set(name) && !is_set(other) {
-                let key = format!("authz.tls.{name}");
-                return self.refuse(&key, &"it alone", &format!("`authz.tls.{other}`, too"));
+                let key = format!("{section}.{name}");
+                return self.refuse(&key, &"it alone", &format!("`{section}.{other}`, too"));
             }
         }
         Ok(())

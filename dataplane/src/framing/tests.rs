@@ -134,3 +134,55 @@ async fn a_packet_is_unfinished_from_its_first_byte_to_its_last() {
     read(&mut leg).await;
     assert_eq!(leg.unfinished(), None, "nothing more will come");
 }
+
+/// Takes everything, and keeps it to itself: TLS before a socket that is full.
+#[derive(Default)]
+struct Hoard {
+    is_passing: bool,
+}
+
+impl AsyncRead for Hoard {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        _: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for Hoard {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.is_passing {
+            true => Poll::Ready(Ok(())),
+            false => Poll::Pending,
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_inside_the_stream_is_not_written() {
+    let mut leg = Leg::new(Side::Broker, Hoard::default());
+    leg.push(Bytes::from_static(&[0xC0, 0]));
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    assert!(leg.poll_write(&mut cx).is_ready(), "it begins to stall");
+    let since = leg.stalled_since().unwrap();
+    advance(Duration::from_secs(1)).await;
+    assert!(leg.poll_write(&mut cx).is_pending());
+    assert_eq!(leg.stalled_since(), Some(since));
+    leg.stream.is_passing = true;
+    assert!(leg.poll_write(&mut cx).is_pending());
+    assert_eq!(leg.stalled_since(), None);
+}

@@ -35,6 +35,8 @@ pub struct Origin {
     pub mount: Option<Arc<Template>>,
     /// The client's address.
     pub peer: SocketAddr,
+    /// The address at which it came in.
+    pub local: SocketAddr,
 }
 
 /// The client of a session: what every check says about it.

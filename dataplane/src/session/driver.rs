@@ -251,7 +251,10 @@ where
             if broker_leg.poll_write(cx).is_ready() {
                 return Poll::Ready(Event::Progress);
             }
-            if broker_leg.poll_read(cx).is_ready() {
+            if let Poll::Ready(read) = broker_leg.poll_read(cx) {
+                if let Err(error) = read {
+                    self.shared.log.broker_broke(&error);
+                }
                 return Poll::Ready(Event::Progress);
             }
         }

@@ -27,6 +27,7 @@ struct Bounds {
     endings: LogLimit,
     unasked: LogLimit,
     unreachable: LogLimit,
+    broken: LogLimit,
 }
 
 impl Default for Bounds {
@@ -35,6 +36,7 @@ impl Default for Bounds {
             endings: LogLimit::new(ENDINGS_PER_SECOND),
             unasked: LogLimit::new(UNASKED_PER_SECOND),
             unreachable: LogLimit::new(UNREACHABLE_PER_SECOND),
+            broken: LogLimit::new(UNREACHABLE_PER_SECOND),
         }
     }
 }
@@ -44,6 +46,16 @@ impl SessionLog {
     pub(super) fn broker_unreachable(&self, error: &io::Error) {
         if let Some(suppressed) = self.0.unreachable.permit() {
             info!(%error, suppressed, "the broker cannot be reached");
+        }
+    }
+
+    /// A connection to the broker broke. TLS may tell by it that the broker does not believe us.
+    pub(super) fn broker_broke(&self, error: &io::Error) {
+        // Brokers often close without a last word of TLS. The end of a packet is MQTT's own business.
+        if error.kind() != io::ErrorKind::UnexpectedEof
+            && let Some(suppressed) = self.0.broken.permit()
+        {
+            info!(%error, suppressed, "a connection to the broker broke");
         }
     }
 

@@ -8,7 +8,7 @@ use super::{Broker, Service, Topology};
 use crate::{
     collector::Collector,
     gate::{Gate, Settings},
-    mosquitto::Mosquitto,
+    mosquitto::{Entrance, Mosquitto},
     recorder::Recorder,
     reference::Reference,
     service::Scripted,
@@ -18,6 +18,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Plan {
     broker: BrokerPlan,
+    entrance: Entrance,
     service: ServicePlan,
     tracing: Tracing,
     settings: Vec<(String, Value)>,
@@ -28,7 +29,7 @@ pub struct Plan {
 pub(super) enum BrokerPlan {
     Mosquitto(Vec<String>),
     Recorder,
-    At(SocketAddr),
+    At(String),
 }
 
 #[derive(Debug)]
@@ -49,6 +50,7 @@ impl Plan {
     pub(super) fn new(broker: BrokerPlan, service: ServicePlan) -> Self {
         Self {
             broker,
+            entrance: Entrance::Tcp,
             service,
             tracing: Tracing::Off,
             settings: Vec::new(),
@@ -80,8 +82,21 @@ impl Plan {
 
     /// Uses whatever is at this address as the broker.
     #[must_use]
-    pub fn broker_at(mut self, address: SocketAddr) -> Self {
-        self.broker = BrokerPlan::At(address);
+    pub fn broker_at(self, address: SocketAddr) -> Self {
+        self.broker_url(format!("mqtt://{address}"))
+    }
+
+    /// Uses whatever is at this URL as the broker.
+    #[must_use]
+    pub fn broker_url(mut self, url: impl Into<String>) -> Self {
+        self.broker = BrokerPlan::At(url.into());
+        self
+    }
+
+    /// Has the gate come to the real broker in this way.
+    #[must_use]
+    pub fn broker_over(mut self, entrance: Entrance) -> Self {
+        self.entrance = entrance;
         self
     }
 
@@ -118,10 +133,16 @@ impl Plan {
     #[track_caller]
     pub fn start(self) -> Topology {
         let (collector, traces) = self.tracing.start();
-        let (broker, broker_address) = self.broker.start();
+        let (broker, broker_url) = self.broker.start(self.entrance);
         let (service, endpoints) = self.service.start(traces.as_deref());
 
-        let settings = Settings::for_gate(&format!("mqtt://{broker_address}"), &endpoints[0]);
+        let settings = Settings::for_gate(&broker_url, &endpoints[0]);
+        let settings = broker
+            .tls()
+            .into_iter()
+            .fold(settings, |settings, (key, path)| {
+                settings.set(&format!("broker.tls.{key}"), path)
+            });
         let settings = match endpoints.len() {
             1 => settings,
             _ => settings
@@ -147,19 +168,19 @@ impl Plan {
 }
 
 impl BrokerPlan {
-    fn start(self) -> (Broker, SocketAddr) {
+    fn start(self, entrance: Entrance) -> (Broker, String) {
         match self {
             Self::Mosquitto(lines) => {
-                let mosquitto = Mosquitto::start_with(&lines);
-                let address = mosquitto.address();
-                (Broker::Mosquitto(mosquitto), address)
+                let mosquitto = Mosquitto::start_behind(entrance, &lines);
+                let url = mosquitto.url().to_owned();
+                (Broker::Mosquitto(Box::new(mosquitto)), url)
             }
             Self::Recorder => {
                 let recorder = Recorder::start();
-                let address = recorder.address();
-                (Broker::Recorder(recorder), address)
+                let url = format!("mqtt://{}", recorder.address());
+                (Broker::Recorder(recorder), url)
             }
-            Self::At(address) => (Broker::Elsewhere, address),
+            Self::At(url) => (Broker::Elsewhere, url),
         }
     }
 }

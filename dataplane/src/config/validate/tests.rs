@@ -61,6 +61,18 @@ fn an_error_names_key_value_and_expectation() {
             "t.toml:2: `authz.permit.subscribe_filter`: expected false, or a listener with a `mount`: without one, deliveries could not be mapped back, found true",
         ),
         (
+            "[broker]\nurl = 'tcp://h:1'",
+            "t.toml:2: `broker.url`: expected mqtt://host:port, mqtts://host:port, ws://host:port/path, wss://host:port/path or unix:/path, found tcp://h:1",
+        ),
+        (
+            "[broker.tls]\nca = '/ca.pem'",
+            "t.toml:2: `broker.tls.ca`: expected a broker with TLS (mqtts://host:port or wss://host:port/path) to use it, found none",
+        ),
+        (
+            "[broker]\nurl = 'mqtts://h'\n[broker.tls]\ncert = '/cert.pem'",
+            "t.toml:4: `broker.tls.cert`: expected `broker.tls.key`, too, found it alone",
+        ),
+        (
             "[broker]\nreserved_topics = ['$queue', '$SYS/x']",
             "t.toml:2: `broker.reserved_topics.1`: expected the first level of a topic, such as \"$queue\", found \"$SYS/x\"",
         ),

@@ -13,7 +13,7 @@ use tracing::{Instrument, Span, debug};
 
 use crate::{
     authz::{Check, Context, Hook, HookKind, Known, Message, hook},
-    upstream::Dial,
+    upstream::{Dial, Ends},
 };
 
 use super::{
@@ -95,6 +95,10 @@ where
         let (shared, patience) = (Arc::clone(&self.shared), self.patience);
         let setup = self.spans.setup();
         let session_id = self.client.who().session_id.clone();
+        let ends = Ends {
+            client: self.origin.peer,
+            gate: self.origin.local,
+        };
         self.dialling = Some(Box::pin(async move {
             if let Some(turn) = turn
                 && timeout(patience, turn).await.is_err()
@@ -105,7 +109,7 @@ where
                 );
             }
             let span = dial_span(&setup);
-            shared.upstream.dial().instrument(span).await
+            shared.upstream.dial(Some(ends)).instrument(span).await
         }));
     }
 

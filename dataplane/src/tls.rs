@@ -1,0 +1,4 @@
+//! What the TLS of all sides shares: reading files, and being the side that connects.
+
+pub(crate) mod client;
+pub(crate) mod pem;
