@@ -39,6 +39,7 @@ pub mod metrics;
 pub mod mount;
 pub mod session;
 mod socket;
+mod tls;
 pub mod upstream;
 
 pub use self::cli::cli;

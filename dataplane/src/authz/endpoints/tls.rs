@@ -6,8 +6,10 @@ use thiserror::Error;
 use tokio_rustls::rustls::{
     ClientConfig, RootCertStore,
     crypto::aws_lc_rs,
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName},
 };
+
+use crate::tls::pem;
 
 /// Settings of TLS towards the service. All files are PEM and are read once, at start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,7 +58,7 @@ impl Tls {
         let mut config = match (&files.cert, &files.key) {
             (None, None) => builder.with_no_client_auth(),
             (Some(cert), Some(key)) => builder
-                .with_client_auth_cert(certificates("authz.tls.cert", cert)?, private_key(key)?)
+                .with_client_auth_cert(certificates(cert)?, private_key(key)?)
                 .map_err(|error| {
                     let key = key.display();
                     refuse(
@@ -86,53 +88,25 @@ fn server_name(text: &str) -> Result<ServerName<'static>, TlsError> {
 
 fn roots(ca: Option<&Path>) -> Result<RootCertStore, TlsError> {
     const KEY: &str = "authz.tls.ca";
-    let mut roots = RootCertStore::empty();
     if let Some(path) = ca {
-        for certificate in certificates(KEY, path)? {
-            roots.add(certificate).map_err(|error| {
-                let path = path.display();
-                refuse(
-                    KEY,
-                    format_args!("expected a certificate in {path}: {error}"),
-                )
-            })?;
-        }
-    } else {
-        // A system may hold some that cannot be read; those that can are enough.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() {
-            let reason = "expected a file: the system has no root certificates";
-            return Err(refuse(KEY, reason));
-        }
+        return pem::roots(path).map_err(|error| refuse(KEY, error));
+    }
+    let mut roots = RootCertStore::empty();
+    // A system may hold some that cannot be read; those that can are enough.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        let reason = "expected a file: the system has no root certificates";
+        return Err(refuse(KEY, reason));
     }
     Ok(roots)
 }
 
-fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let unreadable = |error: &dyn std::fmt::Display| {
-        let path = path.display();
-        refuse(
-            key,
-            format_args!("expected certificates in PEM in {path}: {error}"),
-        )
-    };
-    let certificates = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| unreadable(&error))?;
-    if certificates.is_empty() {
-        return Err(unreadable(&"there is none"));
-    }
-    Ok(certificates)
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    pem::certificates(path).map_err(|error| refuse("authz.tls.cert", error))
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    PrivateKeyDer::from_pem_file(path).map_err(|error| {
-        let path = path.display();
-        refuse(
-            "authz.tls.key",
-            format_args!("expected a private key in PEM in {path}: {error}"),
-        )
-    })
+    pem::private_key(path).map_err(|error| refuse("authz.tls.key", error))
 }
 
 fn refuse(key: &'static str, reason: impl std::fmt::Display) -> TlsError {
