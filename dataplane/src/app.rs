@@ -12,15 +12,17 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use crate::{
-    admission::Undecided,
+    admission::PerAddress,
     authz::{Authz, Contact, Epochs},
     config::{self, Config, SampleRatio},
     control::{Control, ControlParts},
+    descriptors,
     events::Reporter,
     listener::{Gate, Listener},
     metrics::{Metrics, Overseen, Server},
     mount::{Template, TemplateError},
     session::{Oversight, Sampling, SessionLog, Shared, Succession},
+    transport::Doorway,
     upstream::{Target, TcpUpstream},
 };
 
@@ -77,7 +79,11 @@ pub struct Bound {
 ///
 /// A file that can't be used.
 pub fn check(config: &Config) -> Result<(), StartError> {
-    authz::options(config).map(drop)
+    authz::options(config)?;
+    let listeners = &config.listeners.0;
+    listeners
+        .iter()
+        .try_for_each(|listener| doorway(listener).map(drop))
 }
 
 /// Binds all listeners. Nothing is accepted, dialled or asked yet; but directives are watched for from here
@@ -87,6 +93,7 @@ pub fn check(config: &Config) -> Result<(), StartError> {
 ///
 /// An address that can't be bound.
 pub async fn bind(config: &Config, tracing_enabled: bool) -> Result<Bound, StartError> {
+    descriptors::raise(config.limits.max_connections);
     let upstream = upstream(config)?;
     let sampling = if tracing_enabled {
         sampling(&config.telemetry.trace_sample_ratio)?
@@ -146,7 +153,7 @@ pub async fn bind(config: &Config, tracing_enabled: bool) -> Result<Bound, Start
         };
         let mount = mount(listener)?;
         let rules = rules::rules(config, listener);
-        let bound = Listener::bind(listener, rules, mount, &metrics)
+        let bound = Listener::bind(listener, rules, mount, doorway(listener)?, &metrics)
             .await
             .map_err(refused)?;
         addresses.push((listener.name.clone(), bound.local_addr().map_err(refused)?));
@@ -168,7 +175,8 @@ pub async fn bind(config: &Config, tracing_enabled: bool) -> Result<Bound, Start
         metrics: metrics_server,
         gate: Gate {
             permits: Arc::new(Semaphore::new(config.limits.max_connections)),
-            undecided: Undecided::new(config.limits.max_undecided_per_address),
+            per_address: PerAddress::new(config.limits.max_connections_per_address),
+            undecided: PerAddress::new(config.limits.max_undecided_per_address),
             sessions: TaskTracker::new(),
             drain: CancellationToken::new(),
         },
@@ -240,6 +248,13 @@ impl Bound {
             reporter.finish(LAST_REPORTS).await;
         }
     }
+}
+
+fn doorway(listener: &config::Listener) -> Result<Doorway, StartError> {
+    Doorway::load(listener).map_err(|error| StartError::Value {
+        key: "listeners.tls",
+        reason: format!("{error} (listener {:?})", listener.name),
+    })
 }
 
 fn mount(listener: &config::Listener) -> Result<Option<Template>, StartError> {

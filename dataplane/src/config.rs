@@ -14,6 +14,7 @@ mod listener;
 mod on_failure;
 mod permit;
 mod telemetry;
+mod transport;
 mod validate;
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
@@ -31,6 +32,10 @@ pub use self::{
     on_failure::{Cache, HookMode, OffAction, OnFailure},
     permit::Permit,
     telemetry::{Log, Metrics, SampleRatio, Telemetry},
+    transport::{
+        Certificate, ClientCertificates, ListenerTls, ProxyProtocol, ProxyVersion, TlsVersion,
+        WebSocket,
+    },
 };
 
 /// All that can be configured.

@@ -13,6 +13,7 @@
 //!
 //! * [`cli`](cli()) reads the command line, [`config`] the configuration, [`app`] builds from it.
 //! * `listener` accepts, within the bounds of `admission`, and tunes each `socket`.
+//! * `transport` takes PROXY protocol, TLS and WebSocket off it.
 //! * `framing` turns bytes into packets and packets into bytes.
 //! * [`session`] is one task per client around a [`gatekeeper::Gatekeeper`], which decides about
 //!   every byte and does no IO.
@@ -31,6 +32,7 @@ pub mod authz;
 mod cli;
 pub mod config;
 mod control;
+mod descriptors;
 pub mod events;
 mod framing;
 mod listener;
@@ -40,6 +42,7 @@ pub mod mount;
 pub mod session;
 mod socket;
 mod tls;
+mod transport;
 pub mod upstream;
 
 pub use self::cli::cli;
