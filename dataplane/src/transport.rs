@@ -10,7 +10,7 @@ mod tls;
 mod ws;
 
 use std::{
-    io,
+    fmt, io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
@@ -50,13 +50,22 @@ pub(crate) struct Opened {
     pub(crate) presented: Presented,
 }
 
-/// What a client has shown before its CONNECT.
-#[derive(Debug, Clone, Default)]
+/// What a client has shown before its CONNECT. Headers may be secrets.
+#[derive(Clone, Default)]
 pub struct Presented {
     /// What TLS says.
     pub tls: Option<Box<v1::TlsInfo>>,
     /// Headers of its request for a WebSocket that the service wants to see.
     pub http_headers: Vec<v1::UserProperty>,
+}
+
+impl fmt::Debug for Presented {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Presented")
+            .field("tls", &self.tls)
+            .field("http_headers", &self.http_headers.len())
+            .finish()
+    }
 }
 
 /// Why a connection did not come through.

@@ -4,6 +4,7 @@ use std::{
     fs,
     io::ErrorKind,
     net::{SocketAddr, TcpListener, TcpStream},
+    path::PathBuf,
     process::Command,
 };
 
@@ -108,6 +109,7 @@ pub struct CommandLine {
     address: SocketAddr,
     version: Version,
     login: Option<(String, String)>,
+    authority: Option<PathBuf>,
 }
 
 impl CommandLine {
@@ -118,6 +120,7 @@ impl CommandLine {
             address,
             version,
             login: None,
+            authority: None,
         }
     }
 
@@ -125,6 +128,13 @@ impl CommandLine {
     #[must_use]
     pub fn login(mut self, username: &str, password: &str) -> Self {
         self.login = Some((username.to_owned(), password.to_owned()));
+        self
+    }
+
+    /// Comes over TLS, and believes the authority whose certificate is in this file.
+    #[must_use]
+    pub fn tls(mut self, authority: PathBuf) -> Self {
+        self.authority = Some(authority);
         self
     }
 
@@ -170,6 +180,9 @@ impl CommandLine {
         ]);
         if let Some((username, password)) = &self.login {
             command.args(["-u", username, "-P", password]);
+        }
+        if let Some(authority) = &self.authority {
+            command.arg("--cafile").arg(authority);
         }
         command
     }

@@ -159,3 +159,6 @@ impl Checks<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

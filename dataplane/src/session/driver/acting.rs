@@ -132,6 +132,10 @@ where
         );
         match question {
             Question::Connect(connect) => {
+                if !span.is_disabled() {
+                    let address = self.origin.peer.ip().to_canonical();
+                    span.record("client.address", tracing::field::display(address));
+                }
                 self.unsettled.asked(ticket, HookKind::Connect);
                 let message = self.client.connect_check(ticket, *connect);
                 self.duties.name(self.client.who());
