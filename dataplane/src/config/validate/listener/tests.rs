@@ -52,9 +52,12 @@ fn an_error_names_key_value_and_expectation() {
         ),
         (
             "transport = 'tls'\ntls = { certificates = [{ cert = 'a.crt' }] }",
-            "missing field `key`",
+            "`listeners.0.tls.certificates.0.key` is missing",
         ),
-        ("transport = 'quic'", "unknown variant `quic`"),
+        (
+            "transport = 'quic'",
+            "`listeners.0.transport`: expected one of `tcp`, `tls`, `ws`, `wss`, found \"quic\"",
+        ),
         (
             "websocket = {}",
             "`listeners.0.websocket`: expected a `transport` with WebSocket (\"ws\" or \"wss\") to use it, found another",
