@@ -16,3 +16,12 @@ mod memory;
 mod proxy_protocol;
 #[path = "doors/websocket.rs"]
 mod websocket;
+
+use tidegate_tests::topology::Plan;
+
+/// Time for those who come by the thousand, on a machine that has other things to do.
+fn patient(plan: Plan) -> Plan {
+    plan.set("limits.handshake_deadline", "60s")
+        .set("authz.connect.deadline", "60s")
+        .set("broker.connect_timeout", "60s")
+}

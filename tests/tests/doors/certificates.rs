@@ -5,13 +5,14 @@ use tidegate_tests::{
     door::{self, Tls},
 };
 
+use crate::patient;
+
 const CLIENTS: usize = 1_000;
 
 #[test]
 fn a_renewed_certificate_drops_nobody() {
     let authority = Authority::new();
-    let topology = Door::Tls
-        .with(Topology::scripted(), &authority)
+    let topology = patient(Door::Tls.with(Topology::scripted(), &authority))
         .set("metrics.bind", "127.0.0.1:0")
         .start();
     let config = authority.client(false, &["mqtt"]);

@@ -3,11 +3,11 @@
 use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
-    time::Duration,
 };
 
 use tidegate_tests::{
     Client, Connect, Door, Topology, Version, assert_eventually, door, packet::Encode as _,
+    wait::PATIENCE,
 };
 
 const HALF_OPEN: usize = 2_000;
@@ -23,9 +23,7 @@ fn beginning(door: Door) -> Vec<u8> {
 
 /// Whether the gate has closed a connection.
 fn is_over(mut stream: &TcpStream) -> bool {
-    stream
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut rest = Vec::new();
     match stream.read_to_end(&mut rest) {
         Ok(_) => true,
@@ -38,7 +36,7 @@ fn half_open_clients_are_gone_after_the_deadline() {
     for door in [Door::Tcp, Door::Tls, Door::Ws] {
         let topology = door
             .of(Topology::scripted())
-            .set("limits.handshake_deadline", "4s")
+            .set("limits.handshake_deadline", "8s")
             .set("limits.max_undecided_per_address", 3000)
             .set("metrics.bind", "127.0.0.1:0")
             .start();

@@ -3,9 +3,14 @@
 //! Measured from outside, as resident memory: so it counts what libraries hold, and what the allocator does not
 //! give back. The figures are printed by `-- --nocapture`.
 
-use std::{fs, thread, time::Duration};
+use std::{fs, time::Duration};
 
-use tidegate_tests::{Client, Connect, Door, Topology, Version, wait::poll_for};
+use crate::patient;
+
+use tidegate_tests::{
+    Client, Connect, Door, Topology, Version,
+    wait::{eventually, poll_for},
+};
 
 /// Clients before the base is taken: what is made once is part of it.
 const FIRST: usize = 100;
@@ -19,7 +24,7 @@ const BUDGETS: [(Door, f64); 3] = [(Door::Tcp, 6.5), (Door::Tls, 17.5), (Door::W
 #[test]
 fn idle_clients_stay_within_their_budget() {
     for (door, budget) in BUDGETS {
-        let mut topology = door.of(Topology::scripted()).start();
+        let mut topology = patient(door.of(Topology::scripted())).start();
         let gate = topology.gate_mut().program().id();
         let first: Vec<_> = (0..FIRST).map(|_| idle(door, &topology)).collect();
         let base = settled(gate);
@@ -46,10 +51,13 @@ fn idle(door: Door, topology: &Topology) -> Client {
     client
 }
 
-/// Resident memory once sessions have given back what they do not need at rest.
+/// Resident memory when it no longer changes.
 fn settled(process: u32) -> f64 {
-    thread::sleep(Duration::from_millis(500));
-    resident(process)
+    let mut last = f64::NAN;
+    eventually("memory settles", || {
+        let now = resident(process);
+        (std::mem::replace(&mut last, now) == now).then_some(now)
+    })
 }
 
 /// In KiB.
