@@ -5,8 +5,9 @@ use std::{env, error::Error, fs, path::PathBuf};
 use prost::Message as _;
 
 /// Messages that hold a secret. Their `Debug` is written by hand in `src/redact.rs`.
-const SECRET_BEARING: [&str; 3] = [
+const SECRET_BEARING: [&str; 4] = [
     ".tidegate.authz.v1.Session",
+    ".tidegate.authz.v1.Peer",
     ".tidegate.authz.v1.ConnectCheck",
     ".tidegate.authz.v1.ConnectAllow",
 ];

@@ -15,10 +15,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use self::{error::StartError, serve::Bound};
 use crate::{
     admin::{Admin, Dump},
-    admission::Undecided,
+    admission::PerAddress,
     authz::{Authz, AuthzOptions, Contact, Epochs},
     config::{self, AdminAddress, BrokerProxyProtocol, Config, SampleRatio},
     control::{Control, ControlParts},
+    descriptors,
     drain::{Stop, Waves},
     listener::{Gate, Listener, Terms},
     live::Live,
@@ -29,6 +30,7 @@ use crate::{
     session::{Oversight, Sampling, SessionLog, Shared, Succession},
     systemd::{Notifier, Sockets},
     tls::client::{TlsError, TlsFiles},
+    transport::Doorway,
     upstream::{Target, Upstream, UpstreamOptions},
     web::Socket,
 };
@@ -56,7 +58,11 @@ pub struct Host {
 /// A file that can't be used.
 pub fn check(config: &Config) -> Result<(), StartError> {
     upstream(config)?;
-    authz::options(config).map(drop)
+    authz::options(config)?;
+    let listeners = &config.listeners.0;
+    listeners
+        .iter()
+        .try_for_each(|listener| doorway(listener).map(drop))
 }
 
 /// As [`bind_in`], for a configuration that comes from nowhere, and a process that has nothing.
@@ -88,6 +94,7 @@ pub async fn bind(config: &Config, tracing_enabled: bool) -> Result<Bound, Start
 /// An address that can't be bound.
 pub async fn bind_in(loaded: Loaded<Config>, mut host: Host) -> Result<Bound, StartError> {
     let config = &loaded.value;
+    descriptors::raise(config.limits.max_connections);
     let upstream = upstream(config)?;
     let sampling = sampling_if(host.tracing_enabled, config)?;
     let options = pipeline(config, host.tracing_enabled)?;
@@ -145,7 +152,8 @@ pub async fn bind_in(loaded: Loaded<Config>, mut host: Host) -> Result<Bound, St
         };
         let inherited = host.sockets.take_tcp(&listener.name, listener.bind);
         let inherited = inherited.map_err(refused)?;
-        let bound = Listener::bind(listener, terms(config, listener)?, inherited, &metrics)
+        let (terms, doorway) = (terms(config, listener)?, doorway(listener)?);
+        let bound = Listener::bind(listener, terms, doorway, inherited, &metrics)
             .await
             .map_err(refused)?;
         addresses.push((listener.name.clone(), bound.local_addr().map_err(refused)?));
@@ -159,7 +167,8 @@ pub async fn bind_in(loaded: Loaded<Config>, mut host: Host) -> Result<Bound, St
     let readiness = Readiness::new(stop.clone());
     let gate = Gate {
         permits: Arc::new(Semaphore::new(config.limits.max_connections)),
-        undecided: Undecided::new(config.limits.max_undecided_per_address),
+        per_address: PerAddress::new(config.limits.max_connections_per_address),
+        undecided: PerAddress::new(config.limits.max_undecided_per_address),
         sessions: TaskTracker::new(),
         drain: CancellationToken::new(),
         waves: Waves::default(),
@@ -306,6 +315,13 @@ pub(crate) fn pipeline(config: &Config, tracing_enabled: bool) -> Result<AuthzOp
         options.retroactive_spans_per_second = 0;
     }
     Ok(options)
+}
+
+fn doorway(listener: &config::Listener) -> Result<Doorway, StartError> {
+    Doorway::load(listener).map_err(|error| StartError::Value {
+        key: "listeners.tls",
+        reason: format!("{error} (listener {:?})", listener.name),
+    })
 }
 
 fn mount(listener: &config::Listener) -> Result<Option<Template>, StartError> {

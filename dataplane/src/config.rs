@@ -17,6 +17,7 @@ mod permit;
 mod runtime;
 mod schema;
 mod telemetry;
+mod transport;
 mod validate;
 
 use std::{
@@ -41,6 +42,10 @@ pub use self::{
     permit::Permit,
     runtime::Runtime,
     telemetry::{Log, Metrics, SampleRatio, Telemetry},
+    transport::{
+        Certificate, ClientCertificates, ListenerTls, ProxyProtocol, ProxyVersion, TlsVersion,
+        WebSocket,
+    },
 };
 
 /// All that can be configured.

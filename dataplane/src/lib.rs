@@ -13,6 +13,7 @@
 //!
 //! * [`cli`](cli()) reads the command line, [`config`] the configuration, [`app`] builds from it.
 //! * `listener` accepts, within the bounds of `admission`, and tunes each `socket`.
+//! * `transport` takes PROXY protocol, TLS and WebSocket off it.
 //! * `framing` turns bytes into packets and packets into bytes.
 //! * [`session`] is one task per client around a [`gatekeeper::Gatekeeper`], which decides about
 //!   every byte and does no IO.
@@ -34,6 +35,7 @@ pub mod authz;
 mod cli;
 pub mod config;
 mod control;
+mod descriptors;
 mod drain;
 pub mod events;
 mod framing;
@@ -48,6 +50,7 @@ pub mod session;
 mod socket;
 pub mod systemd;
 mod tls;
+mod transport;
 pub mod upstream;
 mod web;
 

@@ -1,47 +1,45 @@
 //! Room 1: where clients come in. Nothing that waits stands between accept and spawn.
 
+mod entrance;
+mod renewal;
+
 use std::{collections::HashMap, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use gatekeeper::Rules;
-use tidegate_proto::v1;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
-    time::sleep,
+    time::{Instant, sleep},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{debug, error, warn};
+use tracing::{debug, error};
 
 use crate::{
-    admission::Undecided,
+    admission::{AcceptRate, PerAddress},
     config,
     drain::Waves,
     live::Live,
-    log_limit::LogLimit,
-    metrics::{ListenerMetrics, Metrics, Refusal},
+    metrics::{Metrics, Refusal},
     mount::Template,
-    session,
-    session::{Origin, Shared},
+    session::Shared,
     socket,
+    transport::{Doorway, Route},
     upstream::Dial,
 };
+
+use self::entrance::{Arrival, Entrance};
 
 /// The wait after the first failed accept, and the longest. Out of descriptors is the usual cause;
 /// trying again at once would burn a core and change nothing.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
-/// Log lines about refused connections; those who cause them can cause any number.
-const COMPLAINTS_PER_SECOND: u32 = 5;
-
 /// A bound listener.
 #[derive(Debug)]
 pub(crate) struct Listener {
     socket: TcpListener,
-    name: Arc<str>,
-    terms: Live<Terms>,
     permits: Arc<Semaphore>,
-    complaints: LogLimit,
-    metrics: ListenerMetrics,
+    accept_rate: Option<AcceptRate>,
+    entrance: Arc<Entrance>,
 }
 
 /// What holds for those who come in; a reload replaces it for those who come later.
@@ -67,8 +65,10 @@ impl Terms {
 pub(crate) struct Gate {
     /// Connections at once, over all listeners.
     pub(crate) permits: Arc<Semaphore>,
+    /// Connections per address.
+    pub(crate) per_address: PerAddress,
     /// Connections per address whose CONNECT is not decided yet.
-    pub(crate) undecided: Undecided,
+    pub(crate) undecided: PerAddress,
     /// The sessions.
     pub(crate) sessions: TaskTracker,
     /// Cancelled when nobody is to come in any more.
@@ -82,30 +82,29 @@ impl Listener {
     pub(crate) async fn bind(
         config: &config::Listener,
         terms: Terms,
+        doorway: Doorway,
         inherited: Option<TcpListener>,
         metrics: &Metrics,
     ) -> io::Result<Self> {
-        let name = config.name.as_str().into();
+        let rate = |per_second| AcceptRate::new(per_second, Instant::now());
         Ok(Self {
             socket: match inherited {
                 Some(socket) => socket,
                 None => TcpListener::bind(config.bind).await?,
             },
-            metrics: metrics.sessions.listener(&name),
-            name,
-            terms: Live::new(terms),
             permits: Arc::new(Semaphore::new(config.max_connections)),
-            complaints: LogLimit::new(COMPLAINTS_PER_SECOND),
+            accept_rate: config.accept_rate.map(rate),
+            entrance: Arc::new(Entrance::new(config, terms, doorway, metrics)),
         })
     }
 
     pub(crate) fn name(&self) -> &str {
-        &self.name
+        &self.entrance.name
     }
 
     /// What holds for those who come in.
     pub(crate) fn terms(&self) -> &Live<Terms> {
-        &self.terms
+        &self.entrance.terms
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -113,13 +112,17 @@ impl Listener {
     }
 
     /// Accepts until the drain begins.
-    pub(crate) async fn serve<D: Dial>(self, gate: Gate, shared: Live<Shared<D>>) {
+    pub(crate) async fn serve<D: Dial>(mut self, gate: Gate, shared: Live<Shared<D>>) {
+        if let Some(tls) = self.entrance.doorway.tls() {
+            let renewal = renewal::watch(Arc::clone(tls), Arc::clone(&self.entrance));
+            tokio::spawn(gate.drain.clone().run_until_cancelled_owned(renewal));
+        }
         let mut back_off = BACK_OFF.0;
         loop {
             let accepted = tokio::select! {
                 biased;
                 () = gate.drain.cancelled() => return,
-                accepted = self.socket.accept() => accepted,
+                accepted = self.accept() => accepted,
             };
             match accepted {
                 Ok((stream, peer)) => {
@@ -129,7 +132,8 @@ impl Listener {
                 // The connection was gone before it was accepted.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
-                    error!(listener = &*self.name, %error, wait = ?back_off, "cannot accept");
+                    let listener = self.name();
+                    error!(listener, %error, wait = ?back_off, "cannot accept");
                     tokio::select! {
                         () = gate.drain.cancelled() => return,
                         () = sleep(back_off) => {}
@@ -140,6 +144,23 @@ impl Listener {
         }
     }
 
+    /// The next connection, when it is its turn.
+    async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+        if let Some(rate) = &mut self.accept_rate
+            && let Some(wait) = rate.wait(Instant::now())
+        {
+            self.entrance.metrics.accept_paused();
+            sleep(wait).await;
+            // The timer may have been late, never early: there is a token.
+            rate.wait(Instant::now());
+        }
+        let accepted = self.socket.accept().await;
+        if let Some(rate) = &mut self.accept_rate {
+            rate.take();
+        }
+        accepted
+    }
+
     /// Starts a session, or closes the connection if there are too many.
     fn admit<D: Dial>(
         &self,
@@ -148,45 +169,64 @@ impl Listener {
         gate: &Gate,
         shared: &Live<Shared<D>>,
     ) {
+        let accepted_at = Instant::now();
+        let entrance = &self.entrance;
         let Ok(own) = Arc::clone(&self.permits).try_acquire_owned() else {
-            return self.refuse(peer, Refusal::ListenerConnections);
+            return entrance.refuse(peer, Refusal::ListenerConnections);
         };
         let Ok(all) = Arc::clone(&gate.permits).try_acquire_owned() else {
-            return self.refuse(peer, Refusal::Connections);
+            return entrance.refuse(peer, Refusal::Connections);
         };
-        let Some(undecided) = gate.undecided.enter(peer.ip()) else {
-            return self.refuse(peer, Refusal::UndecidedPerAddress);
+        let is_proxied = entrance.doorway.is_proxied();
+        if is_proxied && !entrance.doorway.trusts(peer.ip()) {
+            return entrance.refuse(peer, Refusal::UntrustedProxy);
+        }
+        // Behind a load balancer, it is not known yet whose connection it is.
+        let places = match is_proxied {
+            true => None,
+            false => match entrance.enter(peer, gate) {
+                Some(places) => Some(places),
+                None => return,
+            },
         };
-        let open = self.metrics.accepted();
+        let open = entrance.metrics.accepted();
         let local = match socket::tune(&stream).and_then(|()| stream.local_addr()) {
             Ok(local) => local,
             Err(error) => {
-                debug!(listener = &*self.name, %peer, %error, "the connection ended at once");
+                debug!(listener = self.name(), %peer, %error, "the connection ended at once");
                 return;
             }
         };
-        let terms = self.terms.get();
-        let origin = Origin {
-            listener: Arc::clone(&self.name),
-            attributes: Arc::clone(&terms.attributes),
-            transport: v1::Transport::Tcp,
-            rules: Arc::clone(&terms.rules),
-            mount: terms.mount.clone(),
-            peer,
-            local,
+        let arrival = Arrival {
+            route: Route {
+                peer,
+                local: Some(local),
+            },
+            accepted_at,
+            terms: entrance.terms.get(),
+            wave: gate.waves.next(),
         };
-        let session = session::serve(stream, origin, shared.get(), undecided, gate.waves.next());
-        gate.sessions.spawn(async move {
-            session.await;
-            drop((own, all, open));
-        });
-    }
-
-    fn refuse(&self, peer: SocketAddr, refusal: Refusal) {
-        self.metrics.refused(refusal);
-        if let Some(suppressed) = self.complaints.permit() {
-            let limit = refusal.as_str();
-            warn!(listener = &*self.name, %peer, limit, suppressed, "connection refused");
+        let shared = shared.get();
+        match places {
+            Some(places) if entrance.doorway.is_open() => {
+                let session = entrance.begin_at_once(stream, arrival, places, shared);
+                gate.sessions.spawn(async move {
+                    session.await;
+                    drop((own, all, open));
+                });
+            }
+            places => {
+                let entrance = Arc::clone(entrance);
+                let gate_ = gate.clone();
+                gate.sessions.spawn(async move {
+                    // Only the beginning needs the room for it.
+                    let begun = entrance.begin(stream, arrival, places, gate_, shared);
+                    if let Some(session) = Box::pin(begun).await {
+                        session.await;
+                    }
+                    drop((own, all, open));
+                });
+            }
         }
     }
 }

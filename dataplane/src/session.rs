@@ -23,6 +23,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{authz::Authz, events::Events, metrics::Metrics, upstream::Dial};
 
+pub use crate::transport::Presented;
+
 use self::driver::Driver;
 
 pub(crate) use self::{

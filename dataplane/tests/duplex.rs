@@ -14,7 +14,7 @@ use tidegate::{
     events::Events,
     metrics::Metrics,
     mount::Template,
-    session::{self, Origin, Oversight, Sampling, SessionLog, Shared, Succession},
+    session::{self, Origin, Oversight, Presented, Sampling, SessionLog, Shared, Succession},
     upstream::{Dial, Ends},
 };
 use tidegate_proto::v1::{self, ReasonCode};
@@ -118,7 +118,9 @@ impl Rig {
             rules: Arc::new(rules()),
             mount: mount.map(Arc::new),
             peer: ([192, 0, 2, 1], 4711).into(),
-            local: ([198, 51, 100, 1], 1883).into(),
+            local: Some(([198, 51, 100, 1], 1883).into()),
+            accepted_at: tokio::time::Instant::now(),
+            presented: Presented::default(),
         };
         Self::serve(shared, origin, brokers)
     }
@@ -132,7 +134,10 @@ impl Rig {
         let drain = CancellationToken::new();
         let session = tokio::spawn(session::serve(
             stream,
-            origin.clone(),
+            Origin {
+                accepted_at: tokio::time::Instant::now(),
+                ..origin.clone()
+            },
             Arc::clone(&shared),
             (),
             drain.clone(),

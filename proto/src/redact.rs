@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::v1::{ConnectAllow, ConnectCheck, Session};
+use crate::v1::{ConnectAllow, ConnectCheck, Peer, Session};
 
 /// Prints in place of the bytes of a secret.
 struct Redacted(usize);
@@ -36,6 +36,23 @@ impl fmt::Debug for ConnectCheck {
             .field("client_id_assigned", &self.client_id_assigned)
             .field("will", &self.will)
             .field("user_properties", &self.user_properties)
+            .finish()
+    }
+}
+
+/// Headers may be cookies and tokens.
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let headers = self.http_headers.iter();
+        let headers: Vec<_> = headers
+            .map(|header| (&header.key, Redacted(header.value.len())))
+            .collect();
+        f.debug_struct("Peer")
+            .field("ip", &self.ip)
+            .field("port", &self.port)
+            .field("transport", &self.transport)
+            .field("tls", &self.tls)
+            .field("http_headers", &headers)
             .finish()
     }
 }
@@ -82,7 +99,9 @@ impl fmt::Debug for ConnectAllow {
 mod tests {
     use bytes::Bytes;
 
-    use crate::v1::{AuthorizeConnectRequest, ConnectAllow, ConnectCheck, Session};
+    use crate::v1::{
+        AuthorizeConnectRequest, ConnectAllow, ConnectCheck, Peer, Session, UserProperty,
+    };
 
     const CANARY: &str = "canary-7f3a";
 
@@ -102,6 +121,13 @@ mod tests {
             session: Some(Session {
                 session_state: Bytes::from_static(CANARY.as_bytes()),
                 ..Session::default()
+            }),
+            peer: Some(Peer {
+                http_headers: vec![UserProperty {
+                    key: "cookie".to_owned(),
+                    value: CANARY.to_owned(),
+                }],
+                ..Peer::default()
             }),
             ..ConnectCheck::default()
         };

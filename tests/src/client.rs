@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     io::{ErrorKind, Read as _, Write as _},
-    net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     thread,
     time::Duration,
 };
@@ -11,16 +11,20 @@ use std::{
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::{
+    door::Wire,
     packet::{
         Disconnect, Encode, Kind, PINGREQ, Packet, Publish, Subscribe, Version, ack, split_frame,
     },
     wait::PATIENCE,
 };
 
+/// How the other side may end a connection, beside the usual way; TLS ends without a word if the peer cuts it.
+const ENDS: [ErrorKind; 2] = [ErrorKind::ConnectionReset, ErrorKind::UnexpectedEof];
+
 /// A connection to a gate or broker. Dropping it closes it without a DISCONNECT.
 #[derive(Debug)]
 pub struct Client {
-    stream: TcpStream,
+    stream: Box<dyn Wire>,
     version: Version,
     unread: Vec<u8>,
     /// Packets that were read while another one was waited for.
@@ -57,8 +61,14 @@ impl Client {
         stream
             .set_read_timeout(Some(PATIENCE))
             .expect("a socket with a read timeout");
+        Self::over(stream, version)
+    }
+
+    /// A client on any connection, which has a read timeout.
+    #[must_use]
+    pub fn over(stream: impl Wire + 'static, version: Version) -> Self {
         Self {
-            stream,
+            stream: Box::new(stream),
             version,
             unread: Vec::new(),
             put_by: VecDeque::new(),
@@ -83,12 +93,14 @@ impl Client {
     pub fn send_raw(&mut self, bytes: &[u8]) {
         self.stream
             .write_all(bytes)
+            .and_then(|()| self.stream.flush())
             .expect("the other side still reads");
     }
 
     /// Sends bytes that the other side may well refuse to read to the end.
     pub fn send_in_vain(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes);
+        let _ = self.stream.flush();
     }
 
     /// Sends bytes in pieces of a size.
@@ -152,9 +164,7 @@ impl Client {
             match self.stream.read(&mut piece) {
                 Ok(0) => return self.at_the_end(),
                 Ok(length) => self.unread.extend(&piece[..length]),
-                Err(error) if error.kind() == ErrorKind::ConnectionReset => {
-                    return self.at_the_end();
-                }
+                Err(error) if ENDS.contains(&error.kind()) => return self.at_the_end(),
                 Err(error) => {
                     panic!("waited {PATIENCE:?} in vain for a packet or the end: {error}")
                 }
@@ -337,8 +347,21 @@ impl Client {
         std::iter::from_fn(|| self.try_next()).collect()
     }
 
+    /// Reads all bytes until the connection ends, packets or not.
+    #[must_use]
+    pub fn into_bytes(mut self) -> Vec<u8> {
+        let mut bytes = std::mem::take(&mut self.unread);
+        let _ = self.stream.read_to_end(&mut bytes);
+        bytes
+    }
+
+    /// Whether the next thing to be read is an error of the transport.
+    pub fn reads_an_error(&mut self) -> bool {
+        self.stream.read(&mut [0; 1]).is_err()
+    }
+
     /// Says that nothing more will be sent, and goes on reading.
     pub fn shut_down_writing(&mut self) {
-        let _ = self.stream.shutdown(Shutdown::Write);
+        self.stream.shut_down_writing();
     }
 }

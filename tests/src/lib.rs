@@ -16,6 +16,7 @@
 //! In walking order:
 //! * [`topology`] puts the pieces together in one line and is what a suite usually needs;
 //! * [`client`] is the MQTT client that can also send what no client should, made of [`packet`]s;
+//! * [`door`] is how that client comes in: TCP, TLS, WebSocket, with [`certificates`] of its own;
 //! * [`gate`] and [`mod@reference`] run the two programs, found by [`binaries`], as a [`process`];
 //! * [`mosquitto`] and [`recorder`] are the brokers, [`haproxy`] stands in for one that wants to know for whom
 //!   connections are, and [`pki`] has the certificates of those with TLS;
@@ -43,8 +44,10 @@
 pub mod background;
 pub mod binaries;
 pub mod black_hole;
+pub mod certificates;
 pub mod client;
 pub mod collector;
+pub mod door;
 pub mod framed;
 pub mod gate;
 pub mod haproxy;
@@ -61,7 +64,9 @@ pub mod service;
 pub mod topology;
 pub mod wait;
 
+pub use certificates::Authority;
 pub use client::Client;
+pub use door::Door;
 pub use packet::{Connect, Packet, Publish, Subscribe, Unsubscribe, Version};
 pub use service::{Answer, Check, Hold};
 pub use topology::Topology;

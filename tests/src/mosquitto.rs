@@ -5,7 +5,7 @@ use std::{
     io::ErrorKind,
     net::{SocketAddr, TcpListener, TcpStream},
     os::unix::net::UnixStream,
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
 };
 
@@ -234,6 +234,7 @@ pub struct CommandLine {
     address: SocketAddr,
     version: Version,
     login: Option<(String, String)>,
+    authority: Option<PathBuf>,
 }
 
 impl CommandLine {
@@ -244,6 +245,7 @@ impl CommandLine {
             address,
             version,
             login: None,
+            authority: None,
         }
     }
 
@@ -251,6 +253,13 @@ impl CommandLine {
     #[must_use]
     pub fn login(mut self, username: &str, password: &str) -> Self {
         self.login = Some((username.to_owned(), password.to_owned()));
+        self
+    }
+
+    /// Comes over TLS, and believes the authority whose certificate is in this file.
+    #[must_use]
+    pub fn tls(mut self, authority: PathBuf) -> Self {
+        self.authority = Some(authority);
         self
     }
 
@@ -296,6 +305,9 @@ impl CommandLine {
         ]);
         if let Some((username, password)) = &self.login {
             command.args(["-u", username, "-P", password]);
+        }
+        if let Some(authority) = &self.authority {
+            command.arg("--cafile").arg(authority);
         }
         command
     }

@@ -67,7 +67,9 @@ pub struct BrokerTls {
 }
 
 /// How the broker is told of the clients' addresses.
-#[derive(schemars::JsonSchema, Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    schemars::JsonSchema, Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum BrokerProxyProtocol {
     /// Not at all.

@@ -9,12 +9,14 @@ use tidegate_settings::text;
 #[derive(schemars::JsonSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// From accept to a complete CONNECT.
+    /// From accept to a complete CONNECT: PROXY protocol, TLS and WebSocket included.
     #[serde(with = "text::duration")]
     #[schemars(with = "super::schema::Duration")]
     pub handshake_deadline: Duration,
     /// Connections at once, over all listeners.
     pub max_connections: usize,
+    /// Connections of one address at once; of IPv6, one /64. A whole fleet may live behind one address.
+    pub max_connections_per_address: usize,
     /// Connections of one address whose CONNECT is not decided yet.
     pub max_undecided_per_address: usize,
     /// Largest CONNECT.
@@ -93,6 +95,7 @@ impl Default for Limits {
         Self {
             handshake_deadline: Duration::from_secs(10),
             max_connections: 10_000,
+            max_connections_per_address: 10_000,
             max_undecided_per_address: 256,
             max_connect_size: gate.max_connect_size,
             max_packet_size: gate.max_packet_size,

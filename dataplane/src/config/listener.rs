@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::address;
+use super::{ListenerTls, ProxyProtocol, WebSocket, address};
 
 /// The listeners, in the order of the file. The default is one on 127.0.0.1:1883.
 #[derive(schemars::JsonSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,8 +29,17 @@ pub struct Listener {
     pub bind: SocketAddr,
     /// What the clients speak.
     pub transport: Transport,
+    /// The PROXY protocol, before anything else.
+    pub proxy_protocol: ProxyProtocol,
+    /// TLS, for `tls` and `wss`.
+    pub tls: Option<ListenerTls>,
+    /// WebSocket, for `ws` and `wss`.
+    pub websocket: Option<WebSocket>,
     /// Connections at once through this listener.
     pub max_connections: usize,
+    /// Connections that are accepted per second, and at once; others wait in the system's queue until it
+    /// is their turn. Absent: no bound.
+    pub accept_rate: Option<u32>,
     /// What becomes of a CONNECT that wants to resume a session: its subscriptions deliver without
     /// being asked about again.
     pub resume: Resume,
@@ -49,7 +58,11 @@ impl Default for Listener {
             name: "mqtt".to_owned(),
             bind: SocketAddr::from(([127, 0, 0, 1], 1883)),
             transport: Transport::Tcp,
+            proxy_protocol: ProxyProtocol::default(),
+            tls: None,
+            websocket: None,
             max_connections: 10_000,
+            accept_rate: None,
             resume: Resume::Ask,
             mount: None,
             attributes: BTreeMap::new(),
@@ -63,6 +76,26 @@ impl Default for Listener {
 pub enum Transport {
     /// MQTT over TCP.
     Tcp,
+    /// MQTT over TLS.
+    Tls,
+    /// MQTT over WebSocket.
+    Ws,
+    /// MQTT over WebSocket over TLS.
+    Wss,
+}
+
+impl Transport {
+    /// Whether it has TLS.
+    #[must_use]
+    pub fn is_tls(self) -> bool {
+        matches!(self, Self::Tls | Self::Wss)
+    }
+
+    /// Whether it has WebSocket.
+    #[must_use]
+    pub fn is_websocket(self) -> bool {
+        matches!(self, Self::Ws | Self::Wss)
+    }
 }
 
 /// What becomes of a CONNECT that wants to resume a session.

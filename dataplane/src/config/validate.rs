@@ -1,6 +1,7 @@
 //! What no single value can tell: rules over several keys, and over the meaning of one.
 
 mod failing;
+mod listener;
 mod operations;
 mod ranges;
 #[cfg(test)]
@@ -13,7 +14,7 @@ use tidegate_settings::{Error, Tree};
 use tidegate_telemetry::Sampler;
 
 use super::{Config, Listener};
-use crate::{authz::Target, mount::Template, upstream};
+use crate::{authz::Target, upstream};
 
 /// More than descriptors will be had for.
 const MAX_CONNECTIONS: usize = 1_000_000;
@@ -65,23 +66,6 @@ impl Checks<'_> {
                 );
             }
             self.listener(listener, &key)?;
-        }
-        Ok(())
-    }
-
-    fn listener(&self, listener: &Listener, key: &dyn Fn(&str) -> String) -> Result<(), Error> {
-        if !(1..=MAX_CONNECTIONS).contains(&listener.max_connections) {
-            return self.refuse(
-                &key("max_connections"),
-                &listener.max_connections,
-                &format!("1 to {MAX_CONNECTIONS}"),
-            );
-        }
-        if let Some(mount) = &listener.mount
-            && let Err(error) = mount.parse::<Template>()
-        {
-            let found = format!("{mount:?}");
-            return self.refuse(&key("mount"), &found, &error.to_string());
         }
         Ok(())
     }

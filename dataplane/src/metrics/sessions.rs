@@ -9,11 +9,12 @@ use prometheus_client::{
 };
 
 use super::Labels;
+use crate::transport::HandshakeError;
 
 /// Labels of what is counted for each listener.
 type OfListener = [(&'static str, Arc<str>); 1];
 
-/// Labels of a refused connection.
+/// Labels of what is counted for each listener, by something else.
 type OfRefusal = [(&'static str, Arc<str>); 2];
 
 /// Connections and sessions.
@@ -24,6 +25,9 @@ pub(crate) struct Sessions {
     open: Family<OfListener, Gauge>,
     closed: Family<Labels<2>, Counter>,
     violations: Family<[(&'static str, String); 2], Counter>,
+    handshakes_failed: Family<OfRefusal, Counter>,
+    accept_pauses: Family<OfListener, Counter>,
+    tls_reloads: Family<OfRefusal, Counter>,
 }
 
 /// The limit by which a connection was refused.
@@ -35,13 +39,19 @@ pub(crate) enum Refusal {
     ListenerConnections,
     /// `limits.max_undecided_per_address`.
     UndecidedPerAddress,
+    /// `limits.max_connections_per_address`.
+    ConnectionsPerAddress,
+    /// `listeners[].proxy_protocol.trusted`.
+    UntrustedProxy,
 }
 
 impl Refusal {
-    const ALL: [Self; 3] = [
+    const ALL: [Self; 5] = [
         Self::Connections,
         Self::ListenerConnections,
         Self::UndecidedPerAddress,
+        Self::ConnectionsPerAddress,
+        Self::UntrustedProxy,
     ];
 
     /// The word for it in logs and metrics.
@@ -50,6 +60,8 @@ impl Refusal {
             Self::Connections => "max_connections",
             Self::ListenerConnections => "listener_max_connections",
             Self::UndecidedPerAddress => "max_undecided_per_address",
+            Self::ConnectionsPerAddress => "max_connections_per_address",
+            Self::UntrustedProxy => "untrusted_proxy",
         }
     }
 }
@@ -77,6 +89,21 @@ impl Sessions {
             "Breaches of the protocol that ended a connection, by side and MQTT 5 reason code",
             self.violations.clone(),
         );
+        registry.register(
+            "handshakes_failed",
+            "Connections that ended before MQTT began, by the part of the handshake that failed",
+            self.handshakes_failed.clone(),
+        );
+        registry.register(
+            "accept_pauses",
+            "Times that a listener waited because of its accept_rate",
+            self.accept_pauses.clone(),
+        );
+        registry.register(
+            "tls_reloads",
+            "Times that files of TLS had changed, by what came of reading them",
+            self.tls_reloads.clone(),
+        );
     }
 
     /// The handles for one listener.
@@ -87,7 +114,15 @@ impl Sessions {
             let labels = [listener, ("limit", refusal.as_str().into())];
             self.refused.get_or_create_owned(&labels)
         });
+        let by = |family: &Family<OfRefusal, Counter>, label, value: &'static str| {
+            let [listener] = labels.clone();
+            family.get_or_create_owned(&[listener, (label, value.into())])
+        };
         ListenerMetrics {
+            handshakes_failed: HandshakeError::NAMES
+                .map(|reason| (reason, by(&self.handshakes_failed, "reason", reason))),
+            accept_pauses: self.accept_pauses.get_or_create_owned(&labels),
+            tls_reloads: ["done", "failed"].map(|result| by(&self.tls_reloads, "result", result)),
             accepted: self.accepted.get_or_create_owned(&labels),
             refused,
             open: self.open.get_or_create_owned(&labels),
@@ -120,6 +155,9 @@ pub(crate) struct ListenerMetrics {
     accepted: Counter,
     refused: [Counter; Refusal::ALL.len()],
     open: Gauge,
+    handshakes_failed: [(&'static str, Counter); HandshakeError::NAMES.len()],
+    accept_pauses: Counter,
+    tls_reloads: [Counter; 2],
 }
 
 impl ListenerMetrics {
@@ -133,6 +171,25 @@ impl ListenerMetrics {
     /// A connection was refused.
     pub(crate) fn refused(&self, refusal: Refusal) {
         self.refused[refusal as usize].inc();
+    }
+
+    /// A connection ended before MQTT began.
+    pub(crate) fn handshake_failed(&self, error: &HandshakeError) {
+        let mut all = self.handshakes_failed.iter();
+        if let Some((_, counter)) = all.find(|(reason, _)| *reason == error.as_str()) {
+            counter.inc();
+        }
+    }
+
+    /// No connection is accepted for a while.
+    pub(crate) fn accept_paused(&self) {
+        self.accept_pauses.inc();
+    }
+
+    /// The files of TLS had changed.
+    pub(crate) fn tls_reloaded(&self, is_done: bool) {
+        let [done, failed] = &self.tls_reloads;
+        if is_done { done } else { failed }.inc();
     }
 }
 

@@ -13,11 +13,13 @@ use gatekeeper::{
     UserProperty, Version,
 };
 use tidegate_proto::v1;
+use tokio::time::Instant;
 
 use crate::{
     authz::{Body, Hook, Identity, Message, PublishBody, Seat, SessionBytes, Who, hook},
     events::SessionField,
     mount::Template,
+    transport::Presented,
 };
 
 /// Where a connection came in, and what holds there.
@@ -35,8 +37,12 @@ pub struct Origin {
     pub mount: Option<Arc<Template>>,
     /// The client's address.
     pub peer: SocketAddr,
-    /// The address at which it came in.
-    pub local: SocketAddr,
+    /// The address at which it came in. `None`: it is not known whose the connection is.
+    pub local: Option<SocketAddr>,
+    /// When the connection was accepted: its time for the CONNECT began there.
+    pub accepted_at: Instant,
+    /// What the client has shown before its CONNECT.
+    pub presented: Presented,
 }
 
 /// The client of a session: what every check says about it.
@@ -45,7 +51,8 @@ pub(super) struct Client {
     session: v1::Session,
     /// The same as it travels.
     encoded: SessionBytes,
-    peer: v1::Peer,
+    /// Until the CONNECT: nothing else asks about it.
+    peer: Option<Box<v1::Peer>>,
     who: Arc<Who>,
     seat: Arc<Seat>,
     /// In seconds; 0 is no bound.
@@ -53,7 +60,9 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(session_id: String, origin: &Origin) -> Self {
+    /// Takes what the client has shown out of `origin`.
+    pub(super) fn new(session_id: String, origin: &mut Origin) -> Self {
+        let presented = std::mem::take(&mut origin.presented);
         Self {
             who: Arc::new(Who {
                 session_id: session_id.clone(),
@@ -68,13 +77,13 @@ impl Client {
                 attributes: (*origin.attributes).clone(),
                 ..v1::Session::default()
             },
-            peer: v1::Peer {
-                ip: origin.peer.ip().to_string(),
+            peer: Some(Box::new(v1::Peer {
+                ip: origin.peer.ip().to_canonical().to_string(),
                 port: origin.peer.port().into(),
                 transport: origin.transport.into(),
-                tls: None,
-                http_headers: Vec::new(),
-            },
+                tls: presented.tls.map(|tls| *tls),
+                http_headers: presented.http_headers,
+            })),
         }
     }
 
@@ -130,7 +139,7 @@ impl Client {
         let check = v1::ConnectCheck {
             metadata: None,
             session: None,
-            peer: Some(self.peer.clone()),
+            peer: self.peer.take().map(|peer| *peer),
             password: question.password.as_ref().map(Secret::expose).cloned(),
             auth_method: None,
             auth_data: None,

@@ -114,7 +114,7 @@ where
 {
     pub(super) fn new(
         stream: S,
-        origin: Origin,
+        mut origin: Origin,
         shared: Arc<Shared<D>>,
         undecided: U,
         drain: CancellationToken,
@@ -122,11 +122,15 @@ where
         let session_id = uuid::Uuid::new_v4().simple().to_string();
         let now = Instant::now();
         let spare_client_id = ByteString::from(format!("auto-{session_id}"));
-        let client = Client::new(session_id, &origin);
+        let client = Client::new(session_id, &mut origin);
         Self {
             duties: Duties::new(&shared.oversight, client.seat(), client.who(), &origin),
             reports: Reports::new(&shared.events),
-            gate: Gatekeeper::new(Arc::clone(&origin.rules), spare_client_id, now.into_std()),
+            gate: Gatekeeper::new(
+                Arc::clone(&origin.rules),
+                spare_client_id,
+                origin.accepted_at.into_std(),
+            ),
             client_leg: Leg::new(Side::Client, stream),
             broker_leg: None,
             place: None,

@@ -116,6 +116,7 @@ fn connect_span(connect: &ConnectQuestion, session_id: &str) -> Span {
         mqtt.protocol_version = connect.version as u8,
         mqtt.clean_start = connect.clean_start,
         mqtt.keep_alive = connect.keep_alive,
+        client.address = Empty,
         mqtt.reason_code = Empty,
         tidegate.session.id = session_id,
         tidegate.close_reason = Empty,

@@ -1,4 +1,4 @@
-//! Files in PEM: certificates, keys, authorities.
+//! Files in PEM: certificates, keys, authorities, lists of revoked certificates.
 //!
 //! Each error names the file and what was expected in it, and nothing of its content.
 
@@ -10,7 +10,7 @@ use std::{
 use thiserror::Error;
 use tokio_rustls::rustls::{
     RootCertStore,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, pem::PemObject},
 };
 
 /// A file that is not what it should be.
@@ -23,7 +23,7 @@ pub(crate) struct PemError {
 }
 
 impl PemError {
-    fn new(path: &Path, expected: &'static str, reason: impl Display) -> Self {
+    pub(crate) fn new(path: &Path, expected: &'static str, reason: impl Display) -> Self {
         Self {
             path: path.to_owned(),
             expected,
@@ -66,6 +66,17 @@ pub(crate) fn roots(path: &Path) -> Result<RootCertStore, PemError> {
     Ok(roots)
 }
 
+/// The lists of revoked certificates in a file; at least one.
+///
+/// # Errors
+///
+/// A file that can't be read, or holds no list.
+pub(crate) fn revocation_lists(
+    path: &Path,
+) -> Result<Vec<CertificateRevocationListDer<'static>>, PemError> {
+    all(path, "certificate revocation lists in PEM")
+}
+
 fn all<T: PemObject>(path: &Path, expected: &'static str) -> Result<Vec<T>, PemError> {
     let found = T::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
@@ -93,6 +104,10 @@ mod tests {
         assert_eq!(
             said(roots(&path).unwrap_err()),
             "expected certificates in PEM in F: there is none"
+        );
+        assert_eq!(
+            said(revocation_lists(&path).unwrap_err()),
+            "expected certificate revocation lists in PEM in F: there is none"
         );
         assert!(
             said(private_key(&path).unwrap_err())

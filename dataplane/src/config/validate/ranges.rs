@@ -74,8 +74,9 @@ impl Checks<'_> {
         let limits = &self.config.limits;
         let authz = &self.config.authz;
         let packet_size = 64..=MAX_MQTT_PACKET;
-        let ranges: [(&str, usize, RangeInclusive<usize>); 29] = [
+        let ranges: [(&str, usize, RangeInclusive<usize>); 30] = [
             ("limits.max_connections", limits.max_connections, 1..=MAX_CONNECTIONS),
+            ("limits.max_connections_per_address", limits.max_connections_per_address, 1..=MAX_CONNECTIONS),
             ("limits.max_undecided_per_address", limits.max_undecided_per_address, 1..=MAX_CONNECTIONS),
             ("limits.max_connect_size", limits.max_connect_size, packet_size.clone()),
             ("limits.max_packet_size", limits.max_packet_size, 64..=limits.window_bytes),

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{authz::Step, config::Config};
 
-fn load(toml: &str) -> Result<Config, String> {
+pub(super) fn load(toml: &str) -> Result<Config, String> {
     let loader = tidegate_settings::Loader::new("TIDEGATE").document("t.toml", toml);
     let loaded = loader.load::<Config>().map_err(|error| error.to_string())?;
     check(&loaded.value, &loaded.tree).map_err(|error| error.to_string())?;

@@ -95,10 +95,8 @@ where
         let (shared, patience) = (Arc::clone(&self.shared), self.patience);
         let setup = self.spans.setup();
         let session_id = self.client.who().session_id.clone();
-        let ends = Ends {
-            client: self.origin.peer,
-            gate: self.origin.local,
-        };
+        let client = self.origin.peer;
+        let ends = self.origin.local.map(|gate| Ends { client, gate });
         self.dialling = Some(Box::pin(async move {
             if let Some(turn) = turn
                 && timeout(patience, turn).await.is_err()
@@ -109,7 +107,7 @@ where
                 );
             }
             let span = dial_span(&setup);
-            shared.upstream.dial(Some(ends)).instrument(span).await
+            shared.upstream.dial(ends).instrument(span).await
         }));
     }
 
@@ -136,6 +134,10 @@ where
         );
         match question {
             Question::Connect(connect) => {
+                if !span.is_disabled() {
+                    let address = self.origin.peer.ip().to_canonical();
+                    span.record("client.address", tracing::field::display(address));
+                }
                 self.unsettled.asked(ticket, HookKind::Connect);
                 let message = self.client.connect_check(ticket, *connect);
                 self.duties.name(self.client.who());

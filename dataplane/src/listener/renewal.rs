@@ -1,0 +1,39 @@
+//! Files of TLS that change while the gate runs: certificates are renewed, and nobody restarts for that.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    task::spawn_blocking,
+    time::{MissedTickBehavior, interval},
+};
+use tracing::{error, info};
+
+use crate::transport::{Reload, TlsServer};
+
+use super::entrance::Entrance;
+
+/// How often files are looked at. They are not read before they have changed.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Looks at the files for ever. What can't be used changes nothing: what was read before counts on.
+pub(super) async fn watch(tls: Arc<TlsServer>, entrance: Arc<Entrance>) {
+    let mut ticks = interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let tls = Arc::clone(&tls);
+        let listener = &*entrance.name;
+        match spawn_blocking(move || tls.reload()).await {
+            Ok(Reload::Unchanged) => {}
+            Ok(Reload::Done) => {
+                entrance.metrics.tls_reloaded(true);
+                info!(listener, "the files of TLS have changed");
+            }
+            Ok(Reload::Failed(error)) => {
+                entrance.metrics.tls_reloaded(false);
+                error!(listener, %error, "the files of TLS have changed and cannot be used: those before count on");
+            }
+            Err(error) => error!(listener, %error, "the files of TLS cannot be looked at"),
+        }
+    }
+}
