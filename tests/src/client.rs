@@ -165,6 +165,8 @@ impl Client {
                 Ok(0) => return self.at_the_end(),
                 Ok(length) => self.unread.extend(&piece[..length]),
                 Err(error) if ENDS.contains(&error.kind()) => return self.at_the_end(),
+                // The program was stopped for a while: who waits with a timeout is told so.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => {
                     panic!("waited {PATIENCE:?} in vain for a packet or the end: {error}")
                 }
