@@ -1,9 +1,9 @@
 //! The PROXY protocol, as HAProxy understands it.
 
-use std::net::Ipv4Addr;
+use std::{io::Write as _, net::Ipv4Addr};
 
 use tidegate_tests::{
-    Client, Connect, Topology, Version, haproxy::HaProxy, packet::Kind, pki::Authority,
+    Client, Connect, Topology, Version, door, haproxy::HaProxy, packet::Kind, pki::Authority,
     recorder::Recorder,
 };
 
@@ -35,6 +35,39 @@ fn haproxy_hears_the_address_of_the_client() {
         client.leave();
         assert_eq!(haproxy.wait_served(&CLIENT.to_string()), gate, "{scheme}");
         assert_eq!(recorder.count(Kind::Connect), 1);
+    }
+}
+
+/// Behind a load balancer, the client is whom the balancer names. If it names nobody, the connection is ours.
+#[test]
+fn what_a_load_balancer_says_goes_on_to_the_broker() {
+    for (header, client, gate) in [
+        (
+            "PROXY TCP4 192.0.2.7 198.51.100.1 4711 8883\r\n",
+            "192.0.2.7",
+            Some("198.51.100.1:8883"),
+        ),
+        ("PROXY UNKNOWN\r\n", "127.0.0.1", None),
+    ] {
+        let recorder = Recorder::start();
+        let haproxy = HaProxy::start(recorder.address(), None);
+        let topology = Topology::scripted()
+            .broker_at(haproxy.address())
+            .set("broker.proxy_protocol", "v2")
+            .set("listeners.0.proxy_protocol.version", "v1")
+            .set(
+                "listeners.0.proxy_protocol.trusted",
+                vec![toml::Value::from("127.0.0.1")],
+            )
+            .start();
+        let mut stream = door::connect(topology.gate().address());
+        stream.write_all(header.as_bytes()).unwrap();
+        let mut alice = Client::over(stream, Version::V5);
+        alice.send(&Connect::new("client"));
+        alice.expect_connack(0);
+        alice.leave();
+        let gate = gate.map_or(haproxy.address(), |gate| gate.parse().unwrap());
+        assert_eq!(haproxy.wait_served(client), gate, "{header}");
     }
 }
 
