@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, process::Command};
 
-use tidegate_tests::{binaries, gate::run_to_end};
+use tidegate_tests::{Door, binaries, gate::run_to_end};
 
 /// Runs a command without a configuration, in an environment of its own.
 fn tidegate(arguments: &[&str], environment: &[(&str, &str)]) -> (Option<i32>, String, String) {
@@ -101,4 +101,51 @@ fn shells_and_readers_of_manuals_are_served() {
         tidegate(&["check", "--set", "no.such.key=1"], &[]).0,
         Some(78)
     );
+}
+
+#[test]
+fn what_mproxy_was_told_is_a_good_configuration() {
+    let authority = Door::authority();
+    let file = |name: &str| authority.path(name).display().to_string();
+    let (cert, key, ca) = (file("gate.crt"), file("gate.key"), file("ca.crt"));
+    let first = [
+        ("MPROXY_MQTT_TARGET_HOST", "broker"),
+        ("MPROXY_CLIENT_TLS", "true"),
+        ("MPROXY_SERVER_CERT", &cert),
+        ("MPROXY_SERVER_KEY", &key),
+        ("MPROXY_CA_CERTS", &ca),
+        ("MPROXY_WS_PORT", "9001"),
+        ("MPROXY_WS_PATH", "ws"),
+    ];
+    let later = [
+        ("MGATE_MQTT_WITHOUT_TLS_ADDRESS", ":1884"),
+        ("MGATE_MQTT_WITHOUT_TLS_TARGET", "mqtts://broker:8883"),
+        ("MGATE_MQTT_WITHOUT_TLS_SERVER_CA_FILE", &ca),
+        ("MGATE_MQTT_WITH_TLS_PORT", "8883"),
+        ("MGATE_MQTT_WITH_TLS_CERT_FILE", &cert),
+        ("MGATE_MQTT_WITH_TLS_KEY_FILE", &key),
+        ("MGATE_MQTT_WITH_MTLS_PORT", "8884"),
+        ("MGATE_MQTT_WITH_MTLS_CERT_FILE", &cert),
+        ("MGATE_MQTT_WITH_MTLS_KEY_FILE", &key),
+        ("MGATE_MQTT_WITH_MTLS_CLIENT_CA_FILE", &ca),
+        ("MGATE_MQTT_WS_WITHOUT_TLS_PORT", "8083"),
+        ("MGATE_MQTT_WS_WITHOUT_TLS_PATH_PREFIX", "mgate-ws"),
+        ("MGATE_MQTT_WS_WITH_TLS_PORT", "8084"),
+        ("MGATE_MQTT_WS_WITH_TLS_CERT_FILE", &cert),
+        ("MGATE_MQTT_WS_WITH_TLS_KEY_FILE", &key),
+    ];
+    let to_a_websocket = [
+        ("MGATE_MQTT_WS_WITHOUT_TLS_PORT", "8083"),
+        ("MGATE_MQTT_WS_WITHOUT_TLS_TARGET_PROTOCOL", "wss"),
+        ("MGATE_MQTT_WS_WITHOUT_TLS_TARGET_HOST", "broker"),
+        ("MGATE_MQTT_WS_WITHOUT_TLS_TARGET_PORT", "8000"),
+        ("MGATE_MQTT_WS_WITHOUT_TLS_TARGET_PATH", "mqtt"),
+        ("MGATE_MQTT_WS_WITHOUT_TLS_SERVER_CA_FILE", &ca),
+    ];
+    for environment in [&first[..], &later, &to_a_websocket] {
+        let (code, text, _) = tidegate(&["config", "from-mproxy-env"], environment);
+        assert_eq!(code, Some(0));
+        let output = run_to_end(&["check"], &text, &[]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}\n{text}");
+    }
 }

@@ -55,6 +55,7 @@ impl Entrance {
         };
         let path = [take("PATH_PREFIX"), take("PREFIX_PATH")];
         let path = path.into_iter().flatten().next().filter(|_| is_ws);
+        let path = path.map(|path| rooted(&path));
         let target = take("TARGET");
         let parts = [
             "TARGET_PROTOCOL",
@@ -70,7 +71,7 @@ impl Entrance {
                 let protocol = protocol.unwrap_or_else(|| "mqtt".to_owned());
                 let path = path
                     .filter(|_| protocol.starts_with("ws"))
-                    .unwrap_or_default();
+                    .map_or_else(String::new, |path| rooted(&path));
                 url(
                     &protocol,
                     &host.unwrap_or_default(),
@@ -120,7 +121,7 @@ impl Entrance {
             &take("WS_TARGET_SCHEME", "ws"),
             &take("WS_TARGET_HOST", "localhost"),
             &take("WS_TARGET_PORT", "8888"),
-            &take("WS_TARGET_PATH", "/mqtt"),
+            &rooted(&take("WS_TARGET_PATH", "/mqtt")),
         );
         let has_ws = variables.has("WS_") || variables.has("WSS_");
         let mut all = Vec::new();
@@ -141,7 +142,7 @@ impl Entrance {
                     bind: bind(host, port, &mut notes),
                     transport,
                     tls: is_tls.then(|| tls_of(file(0), file(1), file(2), &mut notes)),
-                    path: is_ws.then(|| ws_paths[usize::from(is_tls)].clone()),
+                    path: is_ws.then(|| rooted(&ws_paths[usize::from(is_tls)])),
                     target: target.clone(),
                     target_ca: None,
                     notes,
@@ -204,6 +205,11 @@ fn bind(host: &str, port: &str, notes: &mut Vec<String>) -> String {
             format!("127.0.0.1:{port}")
         }
     }
+}
+
+/// A path as requests have it: mProxy took one without its slash, too.
+fn rooted(path: &str) -> String {
+    format!("/{}", path.trim_start_matches('/'))
 }
 
 /// Where the broker is. Nobody is at 0.0.0.0: it meant this machine.
