@@ -81,14 +81,31 @@ impl Tree {
         })
     }
 
+    /// Where to look for a key that something is wrong with: where its value came from or, if nobody has set
+    /// it, where the nearest table above it did: line 8 for `listeners.1.tls`, if the second `[[listeners]]` is there.
+    #[must_use]
+    pub fn place_of(&self, key: &str) -> Option<&Origin> {
+        let origin = self.origin_of(key);
+        match origin {
+            None | Some(Origin::Default) => self.above(key).map(|set| &set.origin).or(origin),
+            set => set,
+        }
+    }
+
     fn origin_if_set(&self, key: &str) -> Option<&Origin> {
         if let Some(set) = self.set.get(key) {
             return Some(&set.origin);
         }
+        let above = self.above(key).filter(|set| set.whole);
+        above.map(|set| &set.origin)
+    }
+
+    /// The nearest above a key that was set.
+    fn above(&self, key: &str) -> Option<&SetKey> {
         let mut above = key;
         while let Some((parent, _)) = above.rsplit_once('.') {
             if let Some(set) = self.set.get(parent) {
-                return set.whole.then_some(&set.origin);
+                return Some(set);
             }
             above = parent;
         }

@@ -273,6 +273,18 @@ fn the_origin_of_a_key_table_or_element() {
 }
 
 #[test]
+fn a_key_that_nobody_has_set_is_looked_for_at_its_table() {
+    let loader = Loader::new("T").document("t.toml", FILE);
+    let tree = loader.load::<Config>().unwrap().tree;
+    let place = |key| tree.place_of(key).map(ToString::to_string);
+    assert_eq!(place("broker.url").as_deref(), Some("t.toml:13"));
+    assert_eq!(place("broker.max_packet").as_deref(), Some("t.toml:12"));
+    assert_eq!(place("listeners.1.no.such").as_deref(), Some("t.toml:8"));
+    assert_eq!(place("idle").as_deref(), Some("default"));
+    assert_eq!(place("brok"), None);
+}
+
+#[test]
 fn a_file_is_read_anew_on_each_load() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("t.toml");

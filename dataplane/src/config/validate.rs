@@ -46,7 +46,7 @@ impl Checks<'_> {
             key,
             found,
             expected,
-            self.tree.origin_of(key),
+            self.tree.place_of(key),
         ))
     }
 
