@@ -10,9 +10,6 @@ use super::{call::Shipment, item::Item, message::Preamble, seat::Seat, wire};
 /// Whose checks are in a batch, and how many in a row, in their order.
 pub(super) type Seats = Vec<(Arc<Seat>, usize)>;
 
-/// Checks for which a batch has room from the beginning.
-const USUAL: usize = 64;
-
 /// Checks that will travel together.
 #[derive(Debug)]
 pub(super) struct Batch<H> {
@@ -27,12 +24,17 @@ impl<H> Batch<H> {
     /// An empty batch. Its first check has room whatever its size.
     pub(super) fn new(max_items: usize, max_bytes: usize) -> Self {
         Self {
-            items: Vec::with_capacity(max_items.min(USUAL)),
+            items: Vec::new(),
             seats: Vec::new(),
             bytes: 0,
             max_items,
             max_bytes,
         }
+    }
+
+    /// So many checks are waiting.
+    pub(super) fn expect(&mut self, checks: usize) {
+        self.items.reserve(checks.min(self.max_items));
     }
 
     pub(super) fn has_room_for(&self, item: &Item<H>) -> bool {

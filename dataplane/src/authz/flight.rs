@@ -211,7 +211,8 @@ fn blame<H: Hook>(seats: &[(Arc<Seat>, usize)], mut index: usize) {
 fn answer<H>(part: Part<H>, mut endings: Vec<Option<Ending>>, without: &Cause, landed: &Landed) {
     let checks = part.items.len();
     endings.resize_with(checks, || None);
-    let mut ended = part.items.into_iter().zip(endings).rev();
+    let mut items = part.items;
+    let mut ended = items.iter_mut().zip(endings).rev();
     let mut letters = Vec::new();
     for (seat, count) in runs(&landed.seats, part.first, checks).into_iter().rev() {
         for (item, ending) in ended.by_ref().take(count) {

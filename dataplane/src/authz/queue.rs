@@ -197,7 +197,7 @@ impl<H: Hook> Queue<H> {
             flows
         };
         for flow in flows.into_values() {
-            for item in flow.items {
+            for mut item in flow.items {
                 item.answer(Ending::failed(Cause::Lost), &flow.seat);
             }
         }
@@ -363,7 +363,7 @@ impl<H: Hook> Default for Left<H> {
 
 impl<H: Hook> Left<H> {
     fn settle(self, now: Instant) {
-        for (seat, item) in self.expired {
+        for (seat, mut item) in self.expired {
             item.expire(now, &seat);
         }
         self.wakers.into_iter().for_each(Waker::wake);
@@ -430,6 +430,7 @@ impl<H: Hook> State<H> {
     }
 
     fn fill(&mut self, batch: &mut Batch<H>, margin: Duration, now: Instant, left: &mut Left<H>) {
+        batch.expect(self.together);
         loop {
             let Some((ring, at, id)) = self.next_in_turn() else {
                 return;

@@ -149,7 +149,7 @@ fn each_session_keeps_its_own_order() {
     scene.queue.take(&mut batch, Duration::ZERO, scene.now);
     let (waiters, _) = batch.into_parts();
     // The replies tell who is who.
-    for (index, waiter) in waiters.into_iter().enumerate() {
+    for (index, mut waiter) in waiters.into_iter().enumerate() {
         let failure = Ending::failed(Cause::Timeout);
         waiter.answer(failure, &scene.seat('a'));
         let session = scene
