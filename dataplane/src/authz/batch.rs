@@ -5,7 +5,13 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{call::Shipment, item::Item, message::Preamble, seat::Seat, wire};
+use super::{
+    call::Shipment,
+    item::Item,
+    message::Preamble,
+    seat::{Account, Seat},
+    wire,
+};
 
 /// Whose checks are in a batch, and how many in a row, in their order.
 pub(super) type Seats = Vec<(Arc<Seat>, usize)>;
@@ -18,6 +24,7 @@ const USUAL: usize = 64;
 pub(super) struct Batch<H> {
     items: Vec<Item<H>>,
     seats: Seats,
+    accounts: Vec<Account>,
     bytes: usize,
     max_items: usize,
     max_bytes: usize,
@@ -29,6 +36,7 @@ impl<H> Batch<H> {
         Self {
             items: Vec::with_capacity(max_items.min(USUAL)),
             seats: Vec::new(),
+            accounts: Vec::new(),
             bytes: 0,
             max_items,
             max_bytes,
@@ -57,6 +65,23 @@ impl<H> Batch<H> {
         self.items.push(item);
     }
 
+    /// The call counts for this account.
+    pub(super) fn count_for(&mut self, account: Account) {
+        if !self.accounts.contains(&account) {
+            self.accounts.push(account);
+        }
+    }
+
+    /// Whose checks it has.
+    pub(super) fn seats(&self) -> &Seats {
+        &self.seats
+    }
+
+    /// Those for whom the call counts.
+    pub(super) fn accounts(&self) -> &[Account] {
+        &self.accounts
+    }
+
     /// Since when its first check has been waiting. `None`: it is empty.
     pub(super) fn waiting_since(&self) -> Option<Instant> {
         self.items.first().map(|item| item.queued_at)
@@ -70,9 +95,9 @@ impl<H> Batch<H> {
         })
     }
 
-    /// The checks, and whose sessions they are.
-    pub(super) fn into_parts(self) -> (Vec<Item<H>>, Seats) {
-        (self.items, self.seats)
+    /// The checks, whose sessions they are, and the accounts for which the call counts.
+    pub(super) fn into_parts(self) -> (Vec<Item<H>>, Seats, Vec<Account>) {
+        (self.items, self.seats, self.accounts)
     }
 }
 

@@ -24,7 +24,7 @@ use super::{
     item::{Item, Reply},
     mailbox::Ending,
     message::Preamble,
-    seat::Seat,
+    seat::{Account, Seat},
     wire::{self, Answers, Outcome, Rules},
 };
 
@@ -42,6 +42,8 @@ pub(super) struct Airline<H> {
 pub(super) struct Flight<H> {
     pub(super) items: Vec<Item<H>>,
     pub(super) seats: Seats,
+    /// For whom it counts.
+    pub(super) accounts: Vec<Account>,
     /// Whether it is a session's that travels alone.
     pub(super) is_apart: bool,
     pub(super) departed_at: Instant,
@@ -51,11 +53,39 @@ pub(super) struct Flight<H> {
 #[derive(Debug)]
 pub(super) struct Landed {
     pub(super) seats: Seats,
+    pub(super) accounts: Vec<Account>,
     pub(super) is_apart: bool,
     pub(super) departed_at: Instant,
     pub(super) size: usize,
-    /// Whether the service answered the first call.
-    pub(super) is_answered: bool,
+    /// How the first call ended.
+    pub(super) ended: Ended,
+}
+
+/// How a call ended, as far as it tells something of its sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// The service answered.
+    Answered,
+    /// It had not when the time was over.
+    TimedOut,
+    /// Otherwise.
+    Otherwise,
+}
+
+impl Ended {
+    fn of<A>(ended: &Result<A, Cause>) -> Self {
+        match ended {
+            Ok(_) => Self::Answered,
+            Err(Cause::Timeout) => Self::TimedOut,
+            // What a service says that watches the time itself, a moment before we do.
+            Err(Cause::Status { code, .. })
+                if matches!(code, Code::DeadlineExceeded | Code::Cancelled) =>
+            {
+                Self::TimedOut
+            }
+            Err(_) => Self::Otherwise,
+        }
+    }
 }
 
 /// Checks of a flight that are asked together, from the one with this index on.
@@ -75,9 +105,10 @@ impl<H: Hook> Airline<H> {
         let mut landed = Landed {
             size: flight.items.len(),
             seats: flight.seats,
+            accounts: flight.accounts,
             is_apart: flight.is_apart,
             departed_at: flight.departed_at,
-            is_answered: false,
+            ended: Ended::Otherwise,
         };
         let counters = self.counters.hook(H::KIND);
         for item in &flight.items {
@@ -109,7 +140,9 @@ impl<H: Hook> Airline<H> {
                 }
             };
             drop(flying);
-            landed.is_answered |= is_first && ended.is_ok();
+            if is_first {
+                landed.ended = Ended::of(&ended);
+            }
             match ended {
                 Ok(answers) => {
                     self.deliver(part, answers.into(), &landed);

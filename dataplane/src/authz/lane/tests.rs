@@ -1,5 +1,7 @@
 //! The lane against a service that is played by the test, in virtual time.
 
+mod hanging;
+
 use std::{
     future::pending,
     sync::atomic::{AtomicBool, Ordering},
