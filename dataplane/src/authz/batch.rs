@@ -128,6 +128,7 @@ pub(super) fn shipment<H>(items: &[Item<H>], preamble: &Preamble) -> Shipment {
         request: Bytes::from(request),
         size: items.len(),
         spans: spans.cloned().collect(),
+        is_apart: false,
         // The most patient check decides how long the service may take; the others give up on their
         // own without taking it along.
         deadline: items

@@ -122,7 +122,8 @@ impl<H: Hook> Airline<H> {
         }]);
         let mut is_first = true;
         while let Some(mut part) = parts.pop_front() {
-            let shipment = shipment(&part.items, &self.preamble);
+            let mut shipment = shipment(&part.items, &self.preamble);
+            shipment.is_apart = landed.is_apart;
             let flying = counters.call(shipment.size, shipment.request.len());
             let deadline = shipment.deadline;
             let earliest = part.items.iter().map(|item| item.deadline).min();
