@@ -31,7 +31,7 @@ use super::{
     failure::Cause,
     flight::{Airline, Ended, Flight, Landed},
     hook::Hook,
-    lane::Settings,
+    lane::{MAX_ITEM_ID_BYTES, Settings},
     message::Preamble,
     pace::Pace,
     permits::{Gate, Leave, Permits},
@@ -202,16 +202,16 @@ where
     }
 
     fn max_bytes(&self) -> usize {
-        let limit = self.settings.max_bytes;
-        self.settings.capabilities.max_request_bytes(limit)
+        let wish = self.settings.capabilities.max_request_bytes(usize::MAX);
+        let overhead = self.airline.preamble.len() + MAX_ITEM_ID_BYTES * self.max_items();
+        wish.saturating_sub(overhead).min(self.settings.max_bytes)
     }
 
     fn max_calls(&self) -> usize {
-        let limit = self.settings.k_hard;
-        self.settings
-            .capabilities
-            .max_concurrent_calls(limit)
-            .max(1)
+        let Settings { k_hard, k_all, .. } = self.settings;
+        // The service's wish is for all lanes.
+        let wish = self.settings.capabilities.max_concurrent_calls(k_all);
+        (wish * k_hard / k_all).clamp(1, k_hard.max(1))
     }
 
     fn fly(&mut self, batch: Batch<H>, is_apart: bool, departed_at: Instant) {
