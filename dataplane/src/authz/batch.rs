@@ -5,7 +5,13 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{call::Shipment, item::Item, message::Preamble, seat::Seat, wire};
+use super::{
+    call::Shipment,
+    item::Item,
+    message::Preamble,
+    seat::{Account, Seat},
+    wire,
+};
 
 /// Whose checks are in a batch, and how many in a row, in their order.
 pub(super) type Seats = Vec<(Arc<Seat>, usize)>;
@@ -15,6 +21,7 @@ pub(super) type Seats = Vec<(Arc<Seat>, usize)>;
 pub(super) struct Batch<H> {
     items: Vec<Item<H>>,
     seats: Seats,
+    accounts: Vec<Account>,
     bytes: usize,
     max_items: usize,
     max_bytes: usize,
@@ -26,6 +33,7 @@ impl<H> Batch<H> {
         Self {
             items: Vec::new(),
             seats: Vec::new(),
+            accounts: Vec::new(),
             bytes: 0,
             max_items,
             max_bytes,
@@ -59,6 +67,23 @@ impl<H> Batch<H> {
         self.items.push(item);
     }
 
+    /// The call counts for this account.
+    pub(super) fn count_for(&mut self, account: Account) {
+        if !self.accounts.contains(&account) {
+            self.accounts.push(account);
+        }
+    }
+
+    /// Whose checks it has.
+    pub(super) fn seats(&self) -> &Seats {
+        &self.seats
+    }
+
+    /// Those for whom the call counts.
+    pub(super) fn accounts(&self) -> &[Account] {
+        &self.accounts
+    }
+
     /// Since when its first check has been waiting. `None`: it is empty.
     pub(super) fn waiting_since(&self) -> Option<Instant> {
         self.items.first().map(|item| item.queued_at)
@@ -72,9 +97,9 @@ impl<H> Batch<H> {
         })
     }
 
-    /// The checks, and whose sessions they are.
-    pub(super) fn into_parts(self) -> (Vec<Item<H>>, Seats) {
-        (self.items, self.seats)
+    /// The checks, whose sessions they are, and the accounts for which the call counts.
+    pub(super) fn into_parts(self) -> (Vec<Item<H>>, Seats, Vec<Account>) {
+        (self.items, self.seats, self.accounts)
     }
 }
 
@@ -105,6 +130,7 @@ pub(super) fn shipment<H>(items: &[Item<H>], preamble: &Preamble) -> Shipment {
         request: Bytes::from(request),
         size: items.len(),
         spans: spans.cloned().collect(),
+        is_apart: false,
         // The most patient check decides how long the service may take; the others give up on their
         // own without taking it along.
         deadline: items

@@ -43,6 +43,8 @@ pub(super) struct Shipment {
     pub(super) spans: Vec<Span>,
     /// When the last of them has no use for an answer any more.
     pub(super) deadline: Instant,
+    /// Whether they are of a session that travels alone.
+    pub(super) is_apart: bool,
 }
 
 impl Expires for Shipment {
@@ -148,7 +150,10 @@ async fn on_endpoint<H: Hook>(
     span: &Span,
 ) -> Result<Answers<H::Result>, Failed> {
     let Shipment {
-        request, deadline, ..
+        request,
+        deadline,
+        is_apart,
+        ..
     } = attempt.request;
     let departed_at = Instant::now();
     let probe = Probe::default();
@@ -178,9 +183,9 @@ async fn on_endpoint<H: Hook>(
     }
     let ending = match (probe.heard(), &result) {
         _ if advice == Advice::Unsent => Ending::Unsent,
-        (Heard::Nothing, Err(Cause::Timeout)) => Ending::Silent,
+        (Heard::Nothing, Err(Cause::Timeout)) => Ending::Silent(sign(&result, is_apart)),
         (Heard::Nothing, _) => Ending::Broken,
-        (_, result) => Ending::Heard(sign(result)),
+        (_, result) => Ending::Heard(sign(result, is_apart)),
     };
     picked.ended(ending, status_of(&result), H::KIND, departed_at.elapsed());
     result.map_err(|cause| Failed {
@@ -223,10 +228,17 @@ fn is_unsent(status: &Status) -> bool {
     false
 }
 
-/// What it says about the endpoint. Only what no check of a client can cause speaks against it.
-fn sign<R>(result: &Result<R, Cause>) -> Sign {
+/// What it says about the endpoint. Only what no check of a client can cause speaks against it: a session that
+/// travels alone is known to be slow, or to fail, by its own doing.
+fn sign<R>(result: &Result<R, Cause>, is_apart: bool) -> Sign {
     match result {
         Ok(_) => Sign::Good,
+        Err(Cause::Timeout) if is_apart => Sign::None,
+        Err(Cause::Status { code, .. })
+            if is_apart && matches!(code, Code::ResourceExhausted | Code::DeadlineExceeded) =>
+        {
+            Sign::None
+        }
         Err(Cause::Timeout | Cause::Transport(_) | Cause::NotGrpc(_)) => Sign::Bad,
         Err(Cause::Status { code, .. }) => match code {
             Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded => Sign::Bad,

@@ -119,7 +119,11 @@ impl Reached {
 
     /// It has said nothing for this long.
     pub(crate) fn silent(&self, took: Duration) {
-        self.ended(Ending::Silent, "DEADLINE_EXCEEDED", took);
+        self.ended(
+            Ending::Silent(super::endpoints::Sign::Bad),
+            "DEADLINE_EXCEEDED",
+            took,
+        );
     }
 
     fn ended(&self, ending: Ending, status: &'static str, took: Duration) {

@@ -363,7 +363,7 @@ pub(super) enum Ending {
     /// The peer said something.
     Heard(Sign),
     /// It said nothing until the deadline.
-    Silent,
+    Silent(Sign),
     /// The connection broke before it said anything.
     Broken,
     /// The connection takes no more calls, and did not take this one.
@@ -398,9 +398,9 @@ impl Picked {
                 self.ride.heard();
                 sign
             }
-            Ending::Silent => {
+            Ending::Silent(sign) => {
                 self.ride.silent();
-                Sign::Bad
+                sign
             }
             Ending::Broken => Sign::Bad,
             Ending::Unsent => {

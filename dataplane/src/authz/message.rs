@@ -232,6 +232,11 @@ impl From<&v1::DataPlane> for Preamble {
 }
 
 impl Preamble {
+    /// Its bytes.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// A request without checks, with room for so many bytes of them.
     pub(super) fn request(&self, room: usize) -> Vec<u8> {
         // A few bytes more for each item id above 0, and for lengths that grow with it.
