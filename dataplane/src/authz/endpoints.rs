@@ -19,6 +19,7 @@ mod connection;
 mod dial;
 mod endpoint;
 mod health;
+mod no_connection;
 mod outlier;
 mod pick;
 mod resolve;
@@ -57,6 +58,7 @@ pub use self::{
 use self::{
     dial::Dialer,
     endpoint::{Endpoint, Ride, Standing},
+    no_connection::NoConnection,
     pick::Candidate,
     upkeep::Upkeep,
 };
@@ -97,7 +99,7 @@ struct Members {
     addresses: Vec<Vec<Address>>,
     list: Arc<[Member]>,
     /// The last look-up that failed.
-    unresolved: Option<(Instant, Arc<str>)>,
+    unresolved: Option<(Instant, NoConnection)>,
 }
 
 #[derive(Clone)]
@@ -154,7 +156,8 @@ impl Endpoints {
     ///
     /// # Errors
     ///
-    /// No endpoint can be reached.
+    /// [`Cause::Unreachable`] if nobody is there at any endpoint; [`Cause::Transport`] if somebody is, and no
+    /// connection came of it.
     pub(super) async fn pick(&self, avoided: Option<&Address>) -> Result<Picked, Cause> {
         self.activate();
         let asked_at = Instant::now();
@@ -162,7 +165,7 @@ impl Endpoints {
             let changed = self.group.changed.notified();
             match self.group.try_pick(avoided, asked_at) {
                 Picking::Picked(ride) => return Ok(Picked::new(ride, Arc::clone(&self.group))),
-                Picking::Unreachable(why) => return Err(Cause::Unreachable(why)),
+                Picking::Failed(cause) => return Err(cause),
                 Picking::Wait => changed.await,
             }
         }
@@ -214,7 +217,7 @@ impl std::fmt::Debug for Endpoints {
 
 enum Picking {
     Picked(Ride),
-    Unreachable(String),
+    Failed(Cause),
     Wait,
 }
 
@@ -262,11 +265,11 @@ impl Group {
             wanted.notify_one();
         }
         let unresolved = unresolved.filter(|(at, _)| list.is_empty() && *at >= asked_at);
-        match (failed.last(), unresolved) {
-            (Some(why), _) if failed.len() == list.len() => Picking::Unreachable(why.to_string()),
-            (_, Some((_, why))) => Picking::Unreachable(why.to_string()),
-            _ => Picking::Wait,
+        if failed.len() < list.len() {
+            return Picking::Wait;
         }
+        failed.extend(unresolved.map(|(_, why)| why));
+        NoConnection::cause(&failed).map_or(Picking::Wait, Picking::Failed)
     }
 
     fn resolved(self: &Arc<Self>, index: usize, target: &Target, found: Vec<SocketAddr>) {
@@ -282,7 +285,7 @@ impl Group {
     }
 
     fn unresolved(&self, why: &str) {
-        self.lock().unresolved = Some((Instant::now(), why.into()));
+        self.lock().unresolved = Some((Instant::now(), NoConnection::nobody(why.to_owned())));
         self.changed.notify_waiters();
     }
 

@@ -48,7 +48,7 @@ pub enum Cause {
     /// The service could not be reached, or the connection broke before it had answered.
     #[error("no connection to the service, or it broke: {0}")]
     Transport(String),
-    /// Every endpoint has been tried, and none can be reached.
+    /// Every endpoint has been tried, and nobody is there: no address, or no connection of bytes.
     #[error("the service cannot be reached: {0}")]
     Unreachable(String),
     /// Something answered that is no gRPC service.

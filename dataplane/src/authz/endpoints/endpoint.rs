@@ -17,6 +17,7 @@ use tracing::{debug, info, warn};
 use super::{
     address::Address,
     connection::Connection,
+    no_connection::NoConnection,
     outlier::{Record, Sign},
 };
 use crate::authz::counters::EndpointCounters;
@@ -62,7 +63,7 @@ enum Link {
     Up(Live),
     Down {
         since: Instant,
-        why: Arc<str>,
+        why: NoConnection,
     },
 }
 
@@ -85,7 +86,7 @@ pub(super) enum Standing {
     /// The last attempt failed.
     Down {
         since: Instant,
-        why: Arc<str>,
+        why: NoConnection,
         /// And so did those before: the next one hardly succeeds.
         is_lasting: bool,
     },
@@ -131,7 +132,7 @@ impl Endpoint {
             Link::Up(_) | Link::Dialling => Standing::Dialling,
             Link::Down { since, why } => Standing::Down {
                 since: *since,
-                why: Arc::clone(why),
+                why: why.clone(),
                 is_lasting: state.failures >= LASTING,
             },
         }
@@ -213,19 +214,20 @@ impl Endpoint {
     }
 
     /// It could not be reached.
-    pub(super) fn down(&self, why: String) {
+    pub(super) fn down(&self, why: NoConnection) {
         let mut state = self.lock();
         state.failures = state.failures.saturating_add(1);
+        let told = why.why();
         match state.failures {
             // It may be a restart; the second failure is news, and the others are not.
             2 => {
-                warn!(endpoint = %self.address, why, "the authorization service cannot be reached")
+                warn!(endpoint = %self.address, why = told, "the authorization service cannot be reached")
             }
-            _ => debug!(endpoint = %self.address, why, "an endpoint cannot be reached"),
+            _ => debug!(endpoint = %self.address, why = told, "an endpoint cannot be reached"),
         }
         state.link = Link::Down {
             since: Instant::now(),
-            why: why.into(),
+            why,
         };
         drop(state);
         self.counters.set_up(false);

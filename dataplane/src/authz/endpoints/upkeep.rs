@@ -16,6 +16,7 @@ use super::{
     dial::{Dialer, Dialled},
     endpoint::Endpoint,
     health,
+    no_connection::NoConnection,
 };
 
 /// Pauses between attempts to connect while nobody asks for it.
@@ -74,7 +75,7 @@ async fn attend(
     upkeep: &Upkeep,
     dialled: Dialled,
     number: u64,
-) -> Option<String> {
+) -> Option<NoConnection> {
     let Dialled { connection, driver } = dialled;
     let up_at = Instant::now();
     let given_up = endpoint.up(connection.clone(), number);
@@ -90,7 +91,8 @@ async fn attend(
         // Whoever got an answer as its last word may be about to say so.
         sleep(LAST_WORDS).await;
     }
-    (!endpoint.was_heard() && up_at.elapsed() < GOOD_LIFE).then_some(why)
+    let was_good = endpoint.was_heard() || up_at.elapsed() >= GOOD_LIFE;
+    (!was_good).then(|| NoConnection::somebody(why))
 }
 
 /// What is asked besides the checks.
