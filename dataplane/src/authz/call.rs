@@ -29,6 +29,9 @@ use super::{
     wire::Answers,
 };
 
+/// What is left of the time of a call that finds no endpoint.
+const PICKING_MARGIN: Duration = Duration::from_millis(10);
+
 /// A gRPC client over a connection that is listened to.
 pub(super) type Client = tonic::client::Grpc<Classify<Connection>>;
 
@@ -116,10 +119,11 @@ async fn call<H: Hook>(
     let span = call_span::<H>(&attempt.request.spans, attempt.request.size);
     let deadline = attempt.request.deadline;
     let picking = shared.endpoints.pick(attempt.avoided.as_deref());
-    let picked = match timeout_at(deadline, picking).await {
-        Ok(Ok(picked)) => Ok(picked),
-        Ok(Err(cause)) => Err(cause),
-        Err(_) => Err(Cause::Timeout),
+    // A little early: its checks are about to take this for a service that is slow.
+    let until = deadline.checked_sub(PICKING_MARGIN).unwrap_or(deadline);
+    let picked = match timeout_at(until, picking).await {
+        Ok(picked) => picked,
+        Err(_) => Err(shared.endpoints.nowhere()),
     };
     let result = match picked {
         Ok(picked) => {

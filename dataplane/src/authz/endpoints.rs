@@ -10,7 +10,7 @@
 //! Each hook has a group, and so connections of its own. Nothing is dialled before the first call;
 //! from then on every endpoint is kept connected by a task, so that a dead one costs no call: calls go
 //! to those that have a connection. Only if none has, they wait for the next attempt, which is a tenth of
-//! a second away at most; and not even that, once several attempts have failed.
+//! a second away at most; and not even that, once several attempts have failed, or one has taken long.
 
 mod address;
 mod backoff;
@@ -39,7 +39,11 @@ use std::{
 };
 
 use tidegate_proto::v1;
-use tokio::{sync::Notify, task::JoinHandle, time::Instant};
+use tokio::{
+    sync::Notify,
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
 use tracing::info;
 
 pub(crate) use self::backoff::{Backoff, jittered};
@@ -57,12 +61,16 @@ pub use self::{
 };
 use self::{
     dial::Dialer,
-    endpoint::{Endpoint, Ride, Standing},
+    endpoint::{Attempt, Away, Endpoint, Ride, Standing},
     no_connection::NoConnection,
     pick::Candidate,
     upkeep::Upkeep,
 };
 use super::{counters::Counters, failure::Cause, hook::HookKind, options::AuthzOptions};
+
+/// Time within which an attempt to connect succeeds, if it does, to a service that is well. No call waits for
+/// longer once one has failed slowly, or several have.
+const QUICK_ATTEMPT: Duration = Duration::from_millis(50);
 
 /// The endpoints, with connections for one hook (and for wills, which travel with CONNECT).
 pub(super) struct Endpoints {
@@ -166,9 +174,25 @@ impl Endpoints {
             match self.group.try_pick(avoided, asked_at) {
                 Picking::Picked(ride) => return Ok(Picked::new(ride, Arc::clone(&self.group))),
                 Picking::Failed(cause) => return Err(cause),
-                Picking::Wait => changed.await,
+                Picking::Wait => {
+                    let _ = timeout(QUICK_ATTEMPT, changed).await;
+                }
             }
         }
+    }
+
+    /// Why a call had no endpoint when its time was over. It was not asked, so it says nothing about the load of
+    /// the service.
+    pub(super) fn nowhere(&self) -> Cause {
+        let now = Instant::now();
+        let members = self.group.lock();
+        let failure = |member: &Member| match member.endpoint.standing(now) {
+            Standing::Up { .. } => None,
+            Standing::Away(away) => away.why,
+        };
+        let all: Option<Vec<_>> = members.list.iter().map(failure).collect();
+        all.and_then(|all| NoConnection::cause(&all))
+            .unwrap_or_else(|| Cause::Transport("no connection in time".to_owned()))
     }
 
     /// Whether some endpoint has a connection.
@@ -215,6 +239,23 @@ impl std::fmt::Debug for Endpoints {
     }
 }
 
+impl Away {
+    /// The failed attempt after which a call that came then does not wait for another one.
+    fn over(self, asked_at: Instant, now: Instant) -> Option<NoConnection> {
+        let is_over = match self.attempt {
+            // The next one is soon, if calls want it.
+            Attempt::Over { at } => {
+                at >= asked_at || (self.is_lasting && now < at + upkeep::MIN_WANTED_PAUSE)
+            }
+            Attempt::UnderWay { since: Some(since) } => {
+                self.is_lasting && now >= since + QUICK_ATTEMPT
+            }
+            Attempt::UnderWay { since: None } => false,
+        };
+        self.why.filter(|_| is_over)
+    }
+}
+
 enum Picking {
     Picked(Ride),
     Failed(Cause),
@@ -238,17 +279,7 @@ impl Group {
                     is_avoided: avoided == Some(&member.endpoint.address),
                     in_flight,
                 }),
-                Standing::Dialling => {}
-                Standing::Down {
-                    since,
-                    why,
-                    is_lasting,
-                } => {
-                    let is_next_soon = now < since + upkeep::MIN_WANTED_PAUSE;
-                    if since >= asked_at || (is_lasting && is_next_soon) {
-                        failed.push(why);
-                    }
-                }
+                Standing::Away(away) => failed.extend(away.over(asked_at, now)),
             }
         }
         while let Some(index) = pick::pick(&candidates, |below| fastrand::usize(..below)) {

@@ -9,7 +9,8 @@ fn open(scheme: &str, address: SocketAddr, authority: &Authority) -> Authz {
     let mut options = AuthzOptions {
         endpoints: vec![format!("{scheme}localhost:{port}").parse().unwrap()],
         tls: Some(load(&authority.client(authority))),
-        connect_timeout: Duration::from_millis(50),
+        // Long enough to look the name up and to connect, on a busy machine too.
+        connect_timeout: Duration::from_millis(600),
         ..AuthzOptions::default()
     };
     options.publish.deadline = Duration::from_millis(200);
@@ -80,4 +81,31 @@ async fn nothing_passes_while_a_peer_accepts_and_closes() {
     }
     closing.abort();
     until_allowed(&authz).await;
+}
+
+/// As behind a firewall that drops everything.
+#[tokio::test]
+async fn who_finds_nobody_there_waits_for_one_attempt_only() {
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let _hole = tidegate_tests::black_hole::BlackHole::open_at(address);
+    let mut options = AuthzOptions {
+        connect_timeout: Duration::from_millis(600),
+        ..testing::options([address])
+    };
+    // Shorter than an attempt: to wait for one would be a failure of another kind.
+    options.publish.deadline = Duration::from_millis(200);
+    options.publish.on_failure = FailurePolicy {
+        steps: vec![Step::Allow],
+        hold_max: Duration::ZERO,
+    };
+    let authz = Authz::start(&options, v1::DataPlane::default());
+    until_allowed(&authz).await;
+    for n in 0..30 {
+        sleep(Duration::from_millis(n * 3)).await;
+        assert!(is_allowed(&authz).await, "{n}");
+    }
+    let hook = authz.counters().hook(HookKind::Publish);
+    assert_eq!(hook.failed(Why::Timeout), 0, "it is nobody's load");
 }
