@@ -79,6 +79,8 @@ async fn attend(
     let Dialled { connection, driver } = dialled;
     let up_at = Instant::now();
     let given_up = endpoint.up(connection.clone(), number);
+    let address = endpoint.address.to_string();
+    upkeep.capabilities.use_of(&address, true);
     let why = select! {
         ended = driver => match ended {
             Ok(Err(error)) => super::dial::chain(&error),
@@ -87,6 +89,7 @@ async fn attend(
         _ = given_up => "the peer takes no calls on the connection".to_owned(),
         never = courtesies(endpoint, upkeep, connection) => match never {},
     };
+    upkeep.capabilities.use_of(&address, false);
     if !endpoint.was_heard() {
         // Whoever got an answer as its last word may be about to say so.
         sleep(LAST_WORDS).await;
@@ -104,7 +107,11 @@ async fn courtesies(endpoint: &Endpoint, upkeep: &Upkeep, connection: Connection
         .ask(&address, connection.clone(), data_plane);
     let watching = async {
         if upkeep.watches_health {
-            match health::watch(connection, |is_serving| endpoint.serving(is_serving)).await {}
+            let tell = |is_serving| {
+                endpoint.serving(is_serving);
+                upkeep.capabilities.use_of(&address, is_serving);
+            };
+            match health::watch(connection, tell).await {}
         }
     };
     join(asking, watching).await;

@@ -199,6 +199,9 @@ pub(super) enum Coverage {
 
 impl Coverage {
     pub(super) fn of(cause: &Cause) -> Self {
+        if matches!(cause, Cause::TooLargeForService { .. }) {
+            return Self::Refused;
+        }
         match cause.why() {
             Why::TooLarge
             | Why::InvalidMutation
