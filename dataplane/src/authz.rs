@@ -92,6 +92,7 @@ use std::{
 use tidegate_proto::v1;
 use tower::Service;
 
+pub(crate) use self::endpoints::{Backoff, jittered};
 use self::{
     cache::{Cache, Revisions},
     call::Call,
@@ -129,10 +130,6 @@ pub use self::{
     options::{AuthzOptions, CacheOptions, DecisionLog, HookOptions, NameLookup},
     seat::Seat,
     shadow::{Mode, ShadowOutcome},
-};
-pub(crate) use self::{
-    contact::readable,
-    endpoints::{Backoff, jittered},
 };
 
 /// Handle on the decision pipeline; cheap to clone. Its tasks end when the last clone is gone and the
