@@ -1,6 +1,7 @@
 //! The innermost layer: one batch, one gRPC call, one client span.
 
 use std::{
+    fmt,
     future::Future,
     marker::PhantomData,
     pin::Pin,
@@ -36,7 +37,7 @@ const PICKING_MARGIN: Duration = Duration::from_millis(10);
 pub(super) type Client = tonic::client::Grpc<Classify<Connection>>;
 
 /// A batch on its way. A clone of it is the same batch: the same bytes can be sent twice.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Shipment {
     /// The request message, encoded.
     pub(super) request: Bytes,
@@ -46,6 +47,20 @@ pub(super) struct Shipment {
     pub(super) spans: Vec<Span>,
     /// When the last of them has no use for an answer any more.
     pub(super) deadline: Instant,
+}
+
+impl fmt::Debug for Shipment {
+    /// The request has passwords in it, and what the service gave to sessions.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shipment")
+            .field(
+                "request",
+                &format_args!("<{} bytes, redacted>", self.request.len()),
+            )
+            .field("size", &self.size)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Expires for Shipment {

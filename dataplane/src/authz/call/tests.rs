@@ -195,3 +195,20 @@ async fn two_messages_are_no_answer() {
     let cause = cause_of(Play::Answer(both, 0)).await;
     assert_eq!(cause.why(), Why::InvalidResult, "{cause}");
 }
+
+#[tokio::test]
+async fn a_request_is_not_shown() {
+    let shipment = Shipment {
+        request: Bytes::from_static(b"canary"),
+        size: 1,
+        spans: Vec::new(),
+        deadline: Instant::now(),
+    };
+    let shown = format!("{shipment:?}");
+    let bytes = format!("{:?}", &b"canary"[..]);
+    assert!(
+        !shown.contains("canary") && !shown.contains(&bytes),
+        "{shown}"
+    );
+    assert!(shown.contains("6 bytes"), "{shown}");
+}
