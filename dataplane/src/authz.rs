@@ -1,11 +1,11 @@
 //! The decision pipeline: a check goes in, a [`Decision`] comes out, whatever happens.
 //!
 //! ```text
-//!   ask ─► FailClosed ─► Shadow ─► Observe ─► Mount ─► Ladder ─► Cache ─┐
-//!          any error     hooks     counts     of an    the steps  earlier │
-//!          is            that only span       allowed  after a    deci-   │
-//!          unavailable   watch     log line   client   failure    sions   │
-//!        ┌────────────────────────────────────────────────────────────────┘
+//!   ask ─► FailClosed ─► Shadow ─► Observe ─► Mount ─► Current ─► Ladder ─► Cache ─┐
+//!          any error     hooks     counts     of an    no allow   the steps  earlier │
+//!          is            that only span       allowed  that is    after a    deci-   │
+//!          unavailable   watch     log line   client   overtaken  failure    sions   │
+//!        ┌───────────────────────────────────────────────────────────────────────────┘
 //!        └─► Throttle ─► Deadline ─► Lane ─► Retry ─► Call ─► gRPC
 //!            spares an   the         queue,  a second  endpoint,
 //!            overloaded  check's     batch   try       span, errors
@@ -449,6 +449,7 @@ impl Stacks {
                     options,
                     epochs: Arc::clone(epochs),
                     counters: Arc::clone(&counters),
+                    store: cache::Store::default(),
                 })
             }),
             counters: Arc::clone(&counters),

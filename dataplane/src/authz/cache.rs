@@ -16,6 +16,7 @@
 mod lease;
 mod revision;
 mod session;
+mod store;
 #[cfg(test)]
 mod tests;
 
@@ -39,6 +40,7 @@ pub(super) use self::{
     lease::Lease,
     revision::Revisions,
     session::{Key, SessionCache},
+    store::Store,
 };
 use super::{
     check::Check,
@@ -88,6 +90,7 @@ pub(super) struct Shared {
     pub(super) options: CacheOptions,
     pub(super) epochs: Arc<Epochs>,
     pub(super) counters: Arc<Counters>,
+    pub(super) store: Store,
 }
 
 /// Answers what has been answered before.
@@ -236,8 +239,10 @@ impl Note {
         {
             let mut decisions = self.seat.decisions();
             let cache = decisions.get_or_insert_with(|| {
-                let cache = SessionCache::new(Arc::clone(&self.shared), self.session.clone());
-                Box::new(cache)
+                let shared = Arc::clone(&self.shared);
+                shared.store.enter(&self.seat);
+                let account = self.seat.account();
+                Box::new(SessionCache::new(shared, account, self.session.clone()))
             });
             is_kept = cache.keep(&self.key, &self.session, decision, &reuse, self.epoch);
         }

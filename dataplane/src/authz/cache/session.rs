@@ -14,7 +14,7 @@ use crate::authz::{
     decision::{Decision, Facts},
     hook::{Hook, HookKind},
     message::{Encoded, SessionBytes},
-    seat::Seat,
+    seat::{Account, Seat},
     single_flight::Follower,
 };
 
@@ -50,6 +50,8 @@ impl Key {
 #[derive(Debug)]
 pub(in crate::authz) struct SessionCache {
     shared: Arc<Shared>,
+    /// Whose memory it is.
+    account: Account,
     /// The session as it was told to the service: another principal is another session.
     session: SessionBytes,
     entries: HashMap<Key, Entry>,
@@ -90,9 +92,10 @@ pub(super) enum Role {
 }
 
 impl SessionCache {
-    pub(super) fn new(shared: Arc<Shared>, session: SessionBytes) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, account: Account, session: SessionBytes) -> Self {
         Self {
             shared,
+            account,
             session,
             entries: HashMap::new(),
             flights: HashMap::new(),
@@ -147,8 +150,9 @@ impl SessionCache {
         let entry = occupied.get();
         let is_valid = now < entry.stale_until && entry.lease.is_valid(seat.stamp());
         if !is_valid {
-            let entry = occupied.remove();
-            self.shared.counters.cache.removed(entry.bytes);
+            let bytes = occupied.remove().bytes;
+            let (store, counters) = (&self.shared.store, &self.shared.counters.cache);
+            store.give_back(self.account, 1, bytes, counters);
             return None;
         }
         self.uses += 1;
@@ -213,13 +217,42 @@ impl SessionCache {
                 return false;
             }
         }
-        while !stock.take(bytes, options.max_bytes) {
-            // Other sessions keep what they have: a busy one must not cost them theirs.
+        if (shared.store).take(self.account, bytes, options.max_bytes, stock) {
+            return true;
+        }
+        let now = Instant::now();
+        shared.store.sweep(now);
+        self.forget_what_is_over(now);
+        loop {
+            if (shared.store).take(self.account, bytes, options.max_bytes, stock) {
+                return true;
+            }
+            // Other sessions keep what is of use to them: a busy one must not cost them theirs.
             if !self.evict() {
                 return false;
             }
         }
-        true
+    }
+
+    /// Gives back what nobody can use any more.
+    pub(super) fn forget_what_is_over(&mut self, now: Instant) {
+        let (mut entries, mut bytes) = (0, 0);
+        self.entries.retain(|_, entry| {
+            let is_over = now >= entry.stale_until;
+            if is_over {
+                entries += 1;
+                bytes += entry.bytes;
+            }
+            !is_over
+        });
+        self.give_back(entries, bytes);
+    }
+
+    fn give_back(&self, entries: usize, bytes: usize) {
+        if entries > 0 {
+            let counters = &self.shared.counters.cache;
+            (self.shared.store).give_back(self.account, entries, bytes, counters);
+        }
     }
 
     /// Forgets what has not been used for longest.
@@ -235,14 +268,14 @@ impl SessionCache {
 
     fn remove(&mut self, key: &Key) {
         if let Some(entry) = self.entries.remove(key) {
-            self.shared.counters.cache.removed(entry.bytes);
+            self.give_back(1, entry.bytes);
         }
     }
 
     fn clear(&mut self) {
-        for (_, entry) in self.entries.drain() {
-            self.shared.counters.cache.removed(entry.bytes);
-        }
+        let entries = std::mem::take(&mut self.entries);
+        let bytes = entries.values().map(|entry| entry.bytes).sum();
+        self.give_back(entries.len(), bytes);
     }
 
     /// Whether checks of this kind may wait for an identical one.

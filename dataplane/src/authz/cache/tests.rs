@@ -80,6 +80,7 @@ impl Scene {
             options,
             epochs: Arc::clone(&epochs),
             counters: Arc::clone(&counters),
+            store: Store::default(),
         };
         let service = Script::default();
         Self {
@@ -372,13 +373,56 @@ async fn memory_is_bounded_and_goes_with_the_session() {
     assert_eq!(scene.counters.cache.entries(), 0);
     assert_eq!(scene.counters.cache.bytes(), 0);
 
-    let mut scene = Scene::with(|options| options.max_bytes = 800);
+    let mut scene = Scene::with(|options| options.max_bytes = 1000);
     for topic in ["a", "b", "c"] {
         scene.learn(topic, scene.allow(SECOND));
     }
     assert_eq!(scene.counters.cache.entries(), 2);
-    assert!(scene.counters.cache.bytes() <= 800);
+    assert!(scene.counters.cache.bytes() <= 1000);
 }
+
+/// A session of somebody else.
+fn stranger(number: u8) -> Arc<Seat> {
+    Arc::new(Seat::new([10, 0, 0, number].into()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_over_makes_room_wherever_it_is() {
+    let mut scene = Scene::with(|options| options.max_bytes = 4 * ROOM);
+    let mut idle = Vec::new();
+    for number in 0..4 {
+        idle.push(std::mem::replace(&mut scene.seat, stranger(number)));
+        scene.learn("a", scene.allow(SECOND));
+    }
+    assert_eq!(scene.counters.cache.entries(), 4, "it is full");
+    idle.push(std::mem::replace(&mut scene.seat, stranger(9)));
+    scene.learn("a", scene.allow(SECOND));
+    assert!(!scene.knows("a"), "what is of use stays");
+    advance(SECOND).await;
+    scene.learn("a", scene.allow(SECOND));
+    assert!(scene.knows("a"));
+    assert!(scene.counters.cache.entries() < 4, "some were looked at");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_takes_all_by_many_sessions() {
+    let mut scene = Scene::with(|options| options.max_bytes = 8 * ROOM);
+    let mut of_one = Vec::new();
+    for _ in 0..8 {
+        of_one.push(std::mem::replace(&mut scene.seat, stranger(1)));
+        scene.learn("a", scene.allow(SECOND));
+    }
+    assert_eq!(scene.counters.cache.entries(), 6, "three quarters");
+    let last = std::mem::replace(&mut scene.seat, stranger(2));
+    scene.learn("a", scene.allow(SECOND));
+    assert!(scene.knows("a"), "there is room for another");
+    drop((of_one, last));
+    assert_eq!(scene.counters.cache.entries(), 1);
+    assert_eq!(scene.counters.cache.bytes(), ROOM);
+}
+
+/// What one of these decisions takes.
+const ROOM: usize = 320 + "a".len() + 2 + "rule".len();
 
 #[tokio::test(start_paused = true)]
 async fn identical_checks_wait_for_one_answer() {
