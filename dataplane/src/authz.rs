@@ -1,11 +1,11 @@
 //! The decision pipeline: a check goes in, a [`Decision`] comes out, whatever happens.
 //!
 //! ```text
-//!   ask ─► FailClosed ─► Shadow ─► Observe ─► Mount ─► Ladder ─► Cache ─┐
-//!          any error     hooks     counts     of an    the steps  earlier │
-//!          is            that only span       allowed  after a    deci-   │
-//!          unavailable   watch     log line   client   failure    sions   │
-//!        ┌────────────────────────────────────────────────────────────────┘
+//!   ask ─► FailClosed ─► Shadow ─► Observe ─► Mount ─► Current ─► Ladder ─► Cache ─┐
+//!          any error     hooks     counts     of an    no allow   the steps  earlier │
+//!          is            that only span       allowed  that is    after a    deci-   │
+//!          unavailable   watch     log line   client   overtaken  failure    sions   │
+//!        ┌───────────────────────────────────────────────────────────────────────────┘
 //!        └─► Throttle ─► Deadline ─► Lane ─► Retry ─► Call ─► gRPC
 //!            spares an   the         queue,  a second  endpoint,
 //!            overloaded  check's     batch   try       span, errors
@@ -92,6 +92,7 @@ use std::{
 use tidegate_proto::v1;
 use tower::Service;
 
+pub(crate) use self::endpoints::{Backoff, jittered};
 use self::{
     cache::{Cache, Revisions},
     call::Call,
@@ -129,10 +130,6 @@ pub use self::{
     options::{AuthzOptions, CacheOptions, DecisionLog, HookOptions, NameLookup},
     seat::Seat,
     shadow::{Mode, ShadowOutcome},
-};
-pub(crate) use self::{
-    contact::readable,
-    endpoints::{Backoff, jittered},
 };
 
 /// Handle on the decision pipeline; cheap to clone. Its tasks end when the last clone is gone and the
@@ -452,6 +449,7 @@ impl Stacks {
                     options,
                     epochs: Arc::clone(epochs),
                     counters: Arc::clone(&counters),
+                    store: cache::Store::default(),
                 })
             }),
             counters: Arc::clone(&counters),

@@ -1,6 +1,7 @@
 //! The innermost layer: one batch, one gRPC call, one client span.
 
 use std::{
+    fmt,
     future::Future,
     marker::PhantomData,
     pin::Pin,
@@ -29,11 +30,14 @@ use super::{
     wire::Answers,
 };
 
+/// What is left of the time of a call that finds no endpoint.
+const PICKING_MARGIN: Duration = Duration::from_millis(10);
+
 /// A gRPC client over a connection that is listened to.
 pub(super) type Client = tonic::client::Grpc<Classify<Connection>>;
 
 /// A batch on its way. A clone of it is the same batch: the same bytes can be sent twice.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Shipment {
     /// The request message, encoded.
     pub(super) request: Bytes,
@@ -45,6 +49,20 @@ pub(super) struct Shipment {
     pub(super) deadline: Instant,
     /// Whether they are of a session that travels alone.
     pub(super) is_apart: bool,
+}
+
+impl fmt::Debug for Shipment {
+    /// The request has passwords in it, and what the service gave to sessions.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shipment")
+            .field(
+                "request",
+                &format_args!("<{} bytes, redacted>", self.request.len()),
+            )
+            .field("size", &self.size)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Expires for Shipment {
@@ -118,10 +136,11 @@ async fn call<H: Hook>(
     let span = call_span::<H>(&attempt.request.spans, attempt.request.size);
     let deadline = attempt.request.deadline;
     let picking = shared.endpoints.pick(attempt.avoided.as_deref());
-    let picked = match timeout_at(deadline, picking).await {
-        Ok(Ok(picked)) => Ok(picked),
-        Ok(Err(cause)) => Err(cause),
-        Err(_) => Err(Cause::Timeout),
+    // A little early: its checks are about to take this for a service that is slow.
+    let until = deadline.checked_sub(PICKING_MARGIN).unwrap_or(deadline);
+    let picked = match timeout_at(until, picking).await {
+        Ok(picked) => picked,
+        Err(_) => Err(shared.endpoints.nowhere()),
     };
     let result = match picked {
         Ok(picked) => {

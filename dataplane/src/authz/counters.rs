@@ -100,10 +100,10 @@ impl CacheCounters {
         is_taken
     }
 
-    /// One less.
-    pub(super) fn removed(&self, bytes: usize) {
+    /// So many less, of so many bytes.
+    pub(super) fn removed(&self, entries: usize, bytes: usize) {
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        self.entries.fetch_sub(1, Ordering::Relaxed);
+        self.entries.fetch_sub(entries, Ordering::Relaxed);
     }
 }
 

@@ -182,11 +182,15 @@ impl<H: Hook> Lane<H> {
             return Err(Cause::Lost);
         }
         item.bytes = item.message.encoded_len();
-        let wish = self.capabilities.max_request_bytes(usize::MAX);
+        let wish = self.capabilities.max_check_bytes(usize::MAX);
         let limit = wish.saturating_sub(self.overhead).min(self.max_check_bytes);
         if item.bytes > limit {
             let size = item.bytes;
-            return Err(Cause::TooLarge { size, limit });
+            return Err(match size > self.max_check_bytes {
+                true => Cause::TooLarge { size, limit },
+                // It may be of one replica, or of now.
+                false => Cause::TooLargeForService { size, limit },
+            });
         }
         self.queue.0.push(seat, item)
     }

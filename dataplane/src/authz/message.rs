@@ -127,6 +127,11 @@ impl<H> Message<H> {
         self.sequence = self.sequence.wrapping_add(AGAIN);
     }
 
+    /// Its place in the line of its session, however often it was put.
+    pub(super) fn place(&self) -> u64 {
+        self.sequence % AGAIN
+    }
+
     /// Its number within its session.
     pub(super) fn sequence(&self) -> u64 {
         self.sequence

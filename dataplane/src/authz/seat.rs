@@ -104,6 +104,11 @@ impl Seat {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The same, if nobody uses them now.
+    pub(super) fn try_decisions(&self) -> Option<MutexGuard<'_, Option<Box<SessionCache>>>> {
+        self.decisions.try_lock().ok()
+    }
+
     /// How the checks of this kind have done.
     pub(super) fn standing(&self, hook: HookKind) -> impl std::ops::DerefMut<Target = Standing> {
         let standings: MutexGuard<'_, _> =

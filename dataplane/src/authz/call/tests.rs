@@ -222,3 +222,21 @@ fn what_a_session_that_travels_alone_may_cause_is_no_sign() {
         assert_eq!(sign(&result, true), of_alone, "{result:?}");
     }
 }
+
+#[tokio::test]
+async fn a_request_is_not_shown() {
+    let shipment = Shipment {
+        request: Bytes::from_static(b"canary"),
+        size: 1,
+        spans: Vec::new(),
+        deadline: Instant::now(),
+        is_apart: false,
+    };
+    let shown = format!("{shipment:?}");
+    let bytes = format!("{:?}", &b"canary"[..]);
+    assert!(
+        !shown.contains("canary") && !shown.contains(&bytes),
+        "{shown}"
+    );
+    assert!(shown.contains("6 bytes"), "{shown}");
+}

@@ -193,6 +193,7 @@ async fn what_a_client_can_cause_takes_no_step() {
     let steps = [Step::ServeStale, Step::Hold, Step::Allow];
     for cause in [
         Cause::TooLarge { size: 2, limit: 1 },
+        Cause::TooLargeForService { size: 2, limit: 1 },
         Cause::MutationNotPermitted("topic"),
         Cause::MissingResult,
         Cause::DuplicateResult,
