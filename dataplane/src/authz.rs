@@ -286,6 +286,13 @@ impl Asker {
         self.express = None;
     }
 
+    /// Counts what is not counted yet. To be called when there is nothing to wait for.
+    pub fn settle(&mut self) {
+        if let Some(express) = &mut self.express {
+            express.flush();
+        }
+    }
+
     /// Gives back memory.
     pub fn rest(&mut self) {
         if let Some(express) = &mut self.express {

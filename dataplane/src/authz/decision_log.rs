@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gatekeeper::Verdict;
 use tidegate_telemetry::DECISION_TARGET;
-use tracing::{Level, Span, debug, enabled, info, warn};
+use tracing::{Span, debug, info, level_filters::LevelFilter, warn};
 
 use crate::log_limit::LogLimit;
 
@@ -69,12 +69,10 @@ impl DecisionLog {
         }
     }
 
-    /// Whether an allow that nobody traces has a line.
+    /// Whether an allow that nobody traces may have a line. This asks for the finest level of all targets:
+    /// `enabled!` would leave its answer behind for the next event of this thread.
     pub(super) fn tells_allows(&self) -> bool {
-        match self.allows_at_info {
-            true => enabled!(target: DECISION_TARGET, Level::INFO),
-            false => enabled!(target: DECISION_TARGET, Level::DEBUG),
-        }
+        self.allows_at_info || LevelFilter::current() >= LevelFilter::DEBUG
     }
 
     /// Writes the line of a check that ended.

@@ -275,7 +275,8 @@ impl Express {
         }
     }
 
-    fn flush(&mut self) {
+    /// Counts what is not counted yet.
+    pub(super) fn flush(&mut self) {
         let Tally {
             asked,
             allowed,
