@@ -162,8 +162,12 @@ pub struct HookCounters {
     /// Allows that were not used because a directive had overtaken them.
     pub outdated: Count,
     mode: OnceLock<&'static str>,
-    /// From the arrival of a check to the moment when its session takes the outcome.
+    /// From the arrival of a check to the moment when its session takes the outcome, an allow.
     pub check_duration: Histogram,
+    /// The same of those that were denied.
+    pub check_duration_denied: Histogram,
+    /// The same of those that nobody decided.
+    pub check_duration_failed: Histogram,
     /// From the arrival of a check to its departure; those that never departed are not in it.
     pub queue_duration: Histogram,
     /// Checks in a call.

@@ -85,6 +85,8 @@ pub struct Facts {
     pub(super) reuse: Option<Box<Reuse>>,
     /// What the operator had done when nobody decided. [`Step::Hold`]: it was decided later.
     pub failure_action: Option<Step>,
+    /// Why nobody decided, if the packet passes all the same.
+    pub failure: Option<Why>,
 }
 
 /// Most annotations that are kept of one result; the contract allows as many.

@@ -98,6 +98,7 @@ impl DecisionLog {
                             line,
                             policy,
                             decision_id,
+                            reason = decision.facts.failure.map(gatekeeper::Why::as_str),
                             failure_action = step.as_str(),
                             suppressed = not_zero(suppressed),
                         );

@@ -238,6 +238,7 @@ async fn only_a_service_that_cannot_be_reached_lets_pass() {
         assert_eq!((allows, rejects), (passes.into(), (!passes).into()));
         if let Ok(decision) = outcome {
             assert_eq!(decision.facts.failure_action, Some(Step::Allow));
+            assert_eq!(decision.facts.failure, Some(cause.why()));
         }
     }
 }
