@@ -77,11 +77,10 @@ impl Ended {
             Ok(_) => Self::Answered,
             Err(Cause::Timeout) => Self::TimedOut,
             // What a service says that watches the time itself, a moment before we do.
-            Err(Cause::Status { code, .. })
-                if matches!(code, Code::DeadlineExceeded | Code::Cancelled) =>
-            {
-                Self::TimedOut
-            }
+            Err(Cause::Status {
+                code: Code::DeadlineExceeded | Code::Cancelled,
+                ..
+            }) => Self::TimedOut,
             Err(_) => Self::Otherwise,
         }
     }
