@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gatekeeper::Verdict;
 use tidegate_telemetry::DECISION_TARGET;
-use tracing::{Span, debug, info, level_filters::LevelFilter, warn};
+use tracing::{Level, Span, debug, event_enabled, info, warn};
 
 use crate::log_limit::LogLimit;
 
@@ -69,10 +69,10 @@ impl DecisionLog {
         }
     }
 
-    /// Whether an allow that nobody traces may have a line. This asks for the finest level of all targets:
-    /// `enabled!` would leave its answer behind for the next event of this thread.
+    /// Whether an allow that nobody traces has a line. Asked as for an event: the filter of the logs refuses
+    /// whatever is none.
     pub(super) fn tells_allows(&self) -> bool {
-        self.allows_at_info || LevelFilter::current() >= LevelFilter::DEBUG
+        self.allows_at_info || event_enabled!(target: DECISION_TARGET, Level::DEBUG)
     }
 
     /// Writes the line of a check that ended.
