@@ -53,7 +53,7 @@ impl PerAddress {
 }
 
 /// What one subscriber of a network has: an IPv4 address, also through an IPv6 socket, or a /64.
-fn subscriber(address: IpAddr) -> IpAddr {
+pub(crate) fn subscriber(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();

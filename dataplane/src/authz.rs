@@ -1,11 +1,11 @@
 //! The decision pipeline: a check goes in, a [`Decision`] comes out, whatever happens.
 //!
 //! ```text
-//!   ask ─► FailClosed ─► Shadow ─► Observe ─► Mount ─► Ladder ─► Cache ─┐
-//!          any error     hooks     counts     of an    the steps  earlier │
-//!          is            that only span       allowed  after a    deci-   │
-//!          unavailable   watch     log line   client   failure    sions   │
-//!        ┌────────────────────────────────────────────────────────────────┘
+//!   ask ─► FailClosed ─► Shadow ─► Observe ─► Mount ─► Current ─► Ladder ─► Cache ─┐
+//!          any error     hooks     counts     of an    no allow   the steps  earlier │
+//!          is            that only span       allowed  that is    after a    deci-   │
+//!          unavailable   watch     log line   client   overtaken  failure    sions   │
+//!        ┌───────────────────────────────────────────────────────────────────────────┘
 //!        └─► Throttle ─► Deadline ─► Lane ─► Retry ─► Call ─► gRPC
 //!            spares an   the         queue,  a second  endpoint,
 //!            overloaded  check's     batch   try       span, errors
@@ -93,6 +93,7 @@ use std::{
 use tidegate_proto::v1;
 use tower::Service;
 
+pub(crate) use self::endpoints::{Backoff, jittered};
 use self::{
     cache::{Cache, Revisions},
     call::Call,
@@ -130,10 +131,6 @@ pub use self::{
     options::{AuthzOptions, CacheOptions, DecisionLog, HookOptions, NameLookup},
     seat::Seat,
     shadow::{Mode, ShadowOutcome},
-};
-pub(crate) use self::{
-    contact::readable,
-    endpoints::{Backoff, jittered},
 };
 
 /// Handle on the decision pipeline; cheap to clone. Its tasks end when the last clone is gone and the
@@ -321,6 +318,13 @@ impl Asker {
         self.express = None;
     }
 
+    /// Counts what is not counted yet. To be called when there is nothing to wait for.
+    pub fn settle(&mut self) {
+        if let Some(express) = &mut self.express {
+            express.flush();
+        }
+    }
+
     /// Gives back memory.
     pub fn rest(&mut self) {
         if let Some(express) = &mut self.express {
@@ -489,6 +493,7 @@ impl Stacks {
                     options,
                     epochs: Arc::clone(epochs),
                     counters: Arc::clone(&counters),
+                    store: cache::Store::default(),
                 })
             }),
             counters: Arc::clone(&counters),

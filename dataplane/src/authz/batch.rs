@@ -5,19 +5,23 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{call::Shipment, item::Item, message::Preamble, seat::Seat, wire};
+use super::{
+    call::Shipment,
+    item::Item,
+    message::Preamble,
+    seat::{Account, Seat},
+    wire,
+};
 
 /// Whose checks are in a batch, and how many in a row, in their order.
 pub(super) type Seats = Vec<(Arc<Seat>, usize)>;
-
-/// Checks for which a batch has room from the beginning.
-const USUAL: usize = 64;
 
 /// Checks that will travel together.
 #[derive(Debug)]
 pub(super) struct Batch<H> {
     items: Vec<Item<H>>,
     seats: Seats,
+    accounts: Vec<Account>,
     bytes: usize,
     max_items: usize,
     max_bytes: usize,
@@ -27,12 +31,18 @@ impl<H> Batch<H> {
     /// An empty batch. Its first check has room whatever its size.
     pub(super) fn new(max_items: usize, max_bytes: usize) -> Self {
         Self {
-            items: Vec::with_capacity(max_items.min(USUAL)),
+            items: Vec::new(),
             seats: Vec::new(),
+            accounts: Vec::new(),
             bytes: 0,
             max_items,
             max_bytes,
         }
+    }
+
+    /// So many checks are waiting.
+    pub(super) fn expect(&mut self, checks: usize) {
+        self.items.reserve(checks.min(self.max_items));
     }
 
     pub(super) fn has_room_for(&self, item: &Item<H>) -> bool {
@@ -57,6 +67,23 @@ impl<H> Batch<H> {
         self.items.push(item);
     }
 
+    /// The call counts for this account.
+    pub(super) fn count_for(&mut self, account: Account) {
+        if !self.accounts.contains(&account) {
+            self.accounts.push(account);
+        }
+    }
+
+    /// Whose checks it has.
+    pub(super) fn seats(&self) -> &Seats {
+        &self.seats
+    }
+
+    /// Those for whom the call counts.
+    pub(super) fn accounts(&self) -> &[Account] {
+        &self.accounts
+    }
+
     /// Since when its first check has been waiting. `None`: it is empty.
     pub(super) fn waiting_since(&self) -> Option<Instant> {
         self.items.first().map(|item| item.queued_at)
@@ -70,9 +97,9 @@ impl<H> Batch<H> {
         })
     }
 
-    /// The checks, and whose sessions they are.
-    pub(super) fn into_parts(self) -> (Vec<Item<H>>, Seats) {
-        (self.items, self.seats)
+    /// The checks, whose sessions they are, and the accounts for which the call counts.
+    pub(super) fn into_parts(self) -> (Vec<Item<H>>, Seats, Vec<Account>) {
+        (self.items, self.seats, self.accounts)
     }
 }
 
@@ -103,6 +130,7 @@ pub(super) fn shipment<H>(items: &[Item<H>], preamble: &Preamble) -> Shipment {
         request: Bytes::from(request),
         size: items.len(),
         spans: spans.cloned().collect(),
+        is_apart: false,
         // The most patient check decides how long the service may take; the others give up on their
         // own without taking it along.
         deadline: items

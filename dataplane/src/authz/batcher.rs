@@ -29,9 +29,9 @@ use super::{
     call::Shipment,
     counters::Counters,
     failure::Cause,
-    flight::{Airline, Flight, Landed},
+    flight::{Airline, Ended, Flight, Landed},
     hook::Hook,
-    lane::Settings,
+    lane::{MAX_ITEM_ID_BYTES, Settings},
     message::Preamble,
     pace::Pace,
     permits::{Gate, Leave, Permits},
@@ -87,7 +87,7 @@ where
             permits: Permits::new(settings.k_soft_max, settings.k_hard, settings.overflow_wait),
             pace: Pace::new(settings.time_limit),
             sizing: Sizing::new(settings.max_items),
-            batches: Batches::default(),
+            batches: Batches::new(settings.time_limit),
             queue,
             call,
             airline: Arc::new(Airline {
@@ -149,14 +149,14 @@ where
     }
 
     fn next(&mut self, now: Instant) -> Next {
-        let Some(waiting) = self.queue.waiting(self.max_calls()) else {
+        // Who travels alone holds up nobody else.
+        let in_flight = self.calls.len().saturating_sub(self.apart.len());
+        let hard = self.max_calls().saturating_sub(self.apart.len());
+        let Some(waiting) = self.queue.waiting(hard, in_flight) else {
             return Next::Arrival(1, usize::MAX, self.queue.next_expiry());
         };
         let (max_items, max_bytes) = (self.max_items(), self.max_bytes());
         let is_full = waiting.items >= max_items || waiting.bytes >= max_bytes;
-        // Who travels alone holds up nobody else.
-        let in_flight = self.calls.len().saturating_sub(self.apart.len());
-        let hard = self.max_calls().saturating_sub(self.apart.len());
         self.permits.set_hard(hard);
         match self.permits.gate(is_full, waiting.since, in_flight, now) {
             Gate::Open(leave) => Next::Leave(leave),
@@ -202,26 +202,27 @@ where
     }
 
     fn max_bytes(&self) -> usize {
-        let limit = self.settings.max_bytes;
-        self.settings.capabilities.max_request_bytes(limit)
+        let wish = self.settings.capabilities.max_request_bytes(usize::MAX);
+        let overhead = self.airline.preamble.len() + MAX_ITEM_ID_BYTES * self.max_items();
+        wish.saturating_sub(overhead).min(self.settings.max_bytes)
     }
 
     fn max_calls(&self) -> usize {
-        let limit = self.settings.k_hard;
-        self.settings
-            .capabilities
-            .max_concurrent_calls(limit)
-            .max(1)
+        let Settings { k_hard, k_all, .. } = self.settings;
+        // The service's wish is for all lanes.
+        let wish = self.settings.capabilities.max_concurrent_calls(k_all);
+        (wish * k_hard / k_all).clamp(1, k_hard.max(1))
     }
 
     fn fly(&mut self, batch: Batch<H>, is_apart: bool, departed_at: Instant) {
-        let (items, seats) = batch.into_parts();
+        let (items, seats, accounts) = batch.into_parts();
         if is_apart {
             self.apart.extend(seats.iter().map(|(seat, _)| seat.id()));
         }
         let flight = Flight {
             items,
             seats,
+            accounts,
             is_apart,
             departed_at,
         };
@@ -239,24 +240,34 @@ where
             error!(hook = %H::KIND, "a call panicked; its checks have failed: this is a bug");
             return;
         };
-        self.queue.landed(&landed.seats);
+        self.queue.landed(&landed.seats, &landed.accounts);
         if landed.is_apart {
             for (seat, _) in &landed.seats {
                 self.apart.remove(&seat.id());
             }
         }
-        if !landed.is_answered {
-            return;
-        }
         let now = Instant::now();
         let took = now - landed.departed_at;
-        let is_slow = self.batches.answered(took, self.pace.quick());
-        for (seat, _) in &landed.seats {
-            seat.standing(H::KIND).answered(is_slow, self.batches);
-        }
-        if !landed.is_apart {
-            self.pace.record(took);
-            self.sizing.record(landed.size, took, now);
+        match landed.ended {
+            Ended::Answered => {
+                let is_slow = self.batches.answered(took, self.pace.quick(), now);
+                for (seat, _) in &landed.seats {
+                    seat.standing(H::KIND).answered(is_slow, &self.batches);
+                }
+                if !landed.is_apart {
+                    self.pace.record(took);
+                    self.sizing.record(landed.size, took, now);
+                }
+            }
+            Ended::TimedOut => {
+                let blames = self
+                    .batches
+                    .blames(landed.departed_at, took, self.pace.quick());
+                for (seat, _) in &landed.seats {
+                    seat.standing(H::KIND).timed_out(blames);
+                }
+            }
+            Ended::Otherwise => {}
         }
     }
 }

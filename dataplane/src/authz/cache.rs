@@ -9,10 +9,14 @@
 //! * no directive that concerns the session has come since it was asked for, and, if it is an allow,
 //!   directives would reach us.
 //!
+//! That is so when its packet's turn has come, and not only when the packet did ([`Lease`]): else it is asked.
+//!
 //! Never kept: an answer to a CONNECT or a will, an allow that changes something, and a failure.
 
+mod lease;
 mod revision;
 mod session;
+mod store;
 #[cfg(test)]
 mod tests;
 
@@ -27,12 +31,16 @@ use std::{
 
 use gatekeeper::{Allow, SubscribeChanges, Verdict};
 use tidegate_proto::v1;
+use tokio::time::Instant;
 use tower::Service;
 
 pub(super) use self::revision::Maker;
+use self::session::Role;
 pub(super) use self::{
+    lease::Lease,
     revision::Revisions,
     session::{Key, SessionCache},
+    store::Store,
 };
 use super::{
     check::Check,
@@ -44,7 +52,7 @@ use super::{
     message::SessionBytes,
     options::CacheOptions,
     seat::Seat,
-    single_flight::{Follower, Slot},
+    single_flight::{Follower, Found, Shared as FromAnother, Slot},
     wire::Outcome,
 };
 
@@ -82,6 +90,7 @@ pub(super) struct Shared {
     pub(super) options: CacheOptions,
     pub(super) epochs: Arc<Epochs>,
     pub(super) counters: Arc<Counters>,
+    pub(super) store: Store,
 }
 
 /// Answers what has been answered before.
@@ -131,9 +140,15 @@ where
             key: Key::of(&check),
             leads: false,
         });
-        match note.look() {
-            Found::Decision(decision) => ResponseFuture::Hit(Some(decision)),
-            Found::Leader => {
+        match note.look(check.message.place()) {
+            Looked::Found(found) => {
+                let mut stack = self.inner.clone();
+                let ask = Box::new(move || stack.call(check));
+                let known = Some(FromAnother { found, ask });
+                let note = Some(note);
+                ResponseFuture::Known { known, note }
+            }
+            Looked::Leader => {
                 let slot = Arc::new(Slot::default());
                 let follower = Follower::new(&slot, self.inner.clone(), check);
                 // Only if it has just ended.
@@ -143,7 +158,7 @@ where
                 let note = Some(note);
                 ResponseFuture::Following { slot, note }
             }
-            Found::Nothing { leads } => {
+            Looked::Nothing { leads } => {
                 note.leads = leads;
                 let (inner, note) = (self.inner.call(check), Some(note));
                 ResponseFuture::Asking { inner, note }
@@ -153,8 +168,8 @@ where
 }
 
 /// What there was for a check.
-enum Found {
-    Decision(Box<Decision>),
+enum Looked {
+    Found(Found),
     /// An identical one is under way.
     Leader,
     Nothing {
@@ -175,26 +190,36 @@ pub struct Note {
 }
 
 impl Note {
-    fn look(&self) -> Found {
+    fn look(&self, place: u64) -> Looked {
         let counters = self.shared.counters.hook(self.key.hook());
-        let mut decisions = self.seat.decisions();
-        if let Some(cache) = decisions.as_mut() {
-            if let Some(decision) = cache.fresh(&self.key, &self.session, &self.seat) {
-                counters.cache_hits.add(1);
-                return Found::Decision(Box::new(decision));
+        let mut leads = false;
+        if let Some(cache) = self.seat.decisions().as_mut() {
+            if let Some(found) = cache.fresh(&self.key, &self.session, &self.seat) {
+                return Looked::Found(Box::new(found));
             }
             if cache.shares(self.key.hook()) && self.shared.epochs.is_fresh() {
-                return match cache.leads_or_follows(&self.key) {
-                    true => Found::Leader,
-                    false => {
-                        counters.cache_misses.add(1);
-                        Found::Nothing { leads: true }
-                    }
-                };
+                match cache.role(&self.key, place) {
+                    Role::Follows => return Looked::Leader,
+                    Role::Leads => leads = true,
+                    Role::None => {}
+                }
             }
         }
         counters.cache_misses.add(1);
-        Found::Nothing { leads: false }
+        Looked::Nothing { leads }
+    }
+
+    /// Whether a decision that was found may be used now. If not, it is about to be asked for.
+    fn may_use(&mut self, lease: &Lease) -> bool {
+        let counters = self.shared.counters.hook(self.key.hook());
+        let now = Instant::now();
+        if lease.holds(now, self.seat.stamp(), &self.shared.epochs) {
+            counters.cache_hits.add(1);
+            return true;
+        }
+        counters.cache_misses.add(1);
+        self.epoch = self.shared.epochs.current();
+        false
     }
 
     /// Waits for the answer of the leader. It comes back if there is none any more.
@@ -214,8 +239,10 @@ impl Note {
         {
             let mut decisions = self.seat.decisions();
             let cache = decisions.get_or_insert_with(|| {
-                let cache = SessionCache::new(Arc::clone(&self.shared), self.session.clone());
-                Box::new(cache)
+                let shared = Arc::clone(&self.shared);
+                shared.store.enter(&self.seat);
+                let account = self.seat.account();
+                Box::new(SessionCache::new(shared, account, self.session.clone()))
             });
             is_kept = cache.keep(&self.key, &self.session, decision, &reuse, self.epoch);
         }
@@ -233,19 +260,17 @@ impl Note {
             cache.set_shares(self.key.hook(), is_kept);
             if leads {
                 for follower in cache.take_followers(&self.key) {
-                    let decision = cache.fresh(&self.key, &self.session, &self.seat);
-                    let count = match decision {
-                        Some(_) => &counters.cache_hits,
-                        None => &counters.cache_misses,
-                    };
-                    count.add(1);
-                    followers.push((follower, decision));
+                    let found = cache.fresh(&self.key, &self.session, &self.seat);
+                    if found.is_none() {
+                        counters.cache_misses.add(1);
+                    }
+                    followers.push((follower, found));
                 }
             }
         }
         // All of them at once, and not when each one's turn comes: one more round trip and not one each.
-        for (follower, decision) in followers {
-            follower.resolve(decision.map(Box::new));
+        for (follower, found) in followers {
+            follower.resolve(found.map(Box::new));
         }
     }
 }
@@ -279,7 +304,12 @@ pub(super) fn stale<H: Hook>(check: &Check<H>) -> Option<Decision> {
 /// Future of [`Cache`].
 pub enum ResponseFuture<F> {
     /// It was answered before.
-    Hit(Option<Box<Decision>>),
+    Known {
+        /// The answer.
+        known: Option<FromAnother<F>>,
+        /// Whether it may still be used, and what is to be done with another one.
+        note: Option<Box<Note>>,
+    },
     /// It is asked.
     Asking {
         /// The rest of the stack.
@@ -305,10 +335,17 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
         loop {
             match &mut *self {
-                Self::Hit(decision) => {
-                    return decision
-                        .take()
-                        .map_or(Poll::Pending, |decision| Poll::Ready(Ok(*decision)));
+                Self::Known { known, note } => {
+                    let (Some(known), Some(mut note)) = (known.take(), note.take()) else {
+                        // Polled after it was ready.
+                        return Poll::Pending;
+                    };
+                    let (decision, lease) = *known.found;
+                    if note.may_use(&lease) {
+                        return Poll::Ready(Ok(decision));
+                    }
+                    let (inner, note) = ((known.ask)(), Some(note));
+                    *self = Self::Asking { inner, note };
                 }
                 Self::Asking { inner, note } => {
                     let mut outcome = ready!(Pin::new(inner).poll(cx));
@@ -319,7 +356,10 @@ where
                 }
                 Self::Following { slot, note } => {
                     let next = match ready!(slot.poll(cx)) {
-                        Ok(decision) => Self::Hit(Some(decision)),
+                        Ok(known) => Self::Known {
+                            known: Some(known),
+                            note: note.take(),
+                        },
                         Err(inner) => Self::Asking {
                             inner,
                             note: note.take(),
@@ -335,7 +375,7 @@ where
 impl<F> fmt::Debug for ResponseFuture<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Hit(_) => "Hit",
+            Self::Known { .. } => "Known",
             Self::Asking { .. } => "Asking",
             Self::Following { .. } => "Following",
         })

@@ -1,6 +1,7 @@
 //! The innermost layer: one batch, one gRPC call, one client span.
 
 use std::{
+    fmt,
     future::Future,
     marker::PhantomData,
     pin::Pin,
@@ -29,11 +30,14 @@ use super::{
     wire::Answers,
 };
 
+/// What is left of the time of a call that finds no endpoint.
+const PICKING_MARGIN: Duration = Duration::from_millis(10);
+
 /// A gRPC client over a connection that is listened to.
 pub(super) type Client = tonic::client::Grpc<Classify<Connection>>;
 
 /// A batch on its way. A clone of it is the same batch: the same bytes can be sent twice.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Shipment {
     /// The request message, encoded.
     pub(super) request: Bytes,
@@ -43,6 +47,22 @@ pub(super) struct Shipment {
     pub(super) spans: Vec<Span>,
     /// When the last of them has no use for an answer any more.
     pub(super) deadline: Instant,
+    /// Whether they are of a session that travels alone.
+    pub(super) is_apart: bool,
+}
+
+impl fmt::Debug for Shipment {
+    /// The request has passwords in it, and what the service gave to sessions.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shipment")
+            .field(
+                "request",
+                &format_args!("<{} bytes, redacted>", self.request.len()),
+            )
+            .field("size", &self.size)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Expires for Shipment {
@@ -116,10 +136,11 @@ async fn call<H: Hook>(
     let span = call_span::<H>(&attempt.request.spans, attempt.request.size);
     let deadline = attempt.request.deadline;
     let picking = shared.endpoints.pick(attempt.avoided.as_deref());
-    let picked = match timeout_at(deadline, picking).await {
-        Ok(Ok(picked)) => Ok(picked),
-        Ok(Err(cause)) => Err(cause),
-        Err(_) => Err(Cause::Timeout),
+    // A little early: its checks are about to take this for a service that is slow.
+    let until = deadline.checked_sub(PICKING_MARGIN).unwrap_or(deadline);
+    let picked = match timeout_at(until, picking).await {
+        Ok(picked) => picked,
+        Err(_) => Err(shared.endpoints.nowhere()),
     };
     let result = match picked {
         Ok(picked) => {
@@ -148,7 +169,10 @@ async fn on_endpoint<H: Hook>(
     span: &Span,
 ) -> Result<Answers<H::Result>, Failed> {
     let Shipment {
-        request, deadline, ..
+        request,
+        deadline,
+        is_apart,
+        ..
     } = attempt.request;
     let departed_at = Instant::now();
     let probe = Probe::default();
@@ -178,9 +202,9 @@ async fn on_endpoint<H: Hook>(
     }
     let ending = match (probe.heard(), &result) {
         _ if advice == Advice::Unsent => Ending::Unsent,
-        (Heard::Nothing, Err(Cause::Timeout)) => Ending::Silent,
+        (Heard::Nothing, Err(Cause::Timeout)) => Ending::Silent(sign(&result, is_apart)),
         (Heard::Nothing, _) => Ending::Broken,
-        (_, result) => Ending::Heard(sign(result)),
+        (_, result) => Ending::Heard(sign(result, is_apart)),
     };
     picked.ended(ending, status_of(&result), H::KIND, departed_at.elapsed());
     result.map_err(|cause| Failed {
@@ -223,10 +247,17 @@ fn is_unsent(status: &Status) -> bool {
     false
 }
 
-/// What it says about the endpoint. Only what no check of a client can cause speaks against it.
-fn sign<R>(result: &Result<R, Cause>) -> Sign {
+/// What it says about the endpoint. Only what no check of a client can cause speaks against it: a session that
+/// travels alone is known to be slow, or to fail, by its own doing.
+fn sign<R>(result: &Result<R, Cause>, is_apart: bool) -> Sign {
     match result {
         Ok(_) => Sign::Good,
+        Err(Cause::Timeout) if is_apart => Sign::None,
+        Err(Cause::Status { code, .. })
+            if is_apart && matches!(code, Code::ResourceExhausted | Code::DeadlineExceeded) =>
+        {
+            Sign::None
+        }
         Err(Cause::Timeout | Cause::Transport(_) | Cause::NotGrpc(_)) => Sign::Bad,
         Err(Cause::Status { code, .. }) => match code {
             Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded => Sign::Bad,

@@ -53,7 +53,7 @@ pub struct Context {
     pub known: Known,
 }
 
-/// What is known of a check that went another way first ([`express`](super::express)): that it is counted,
+/// What is known of a check that went another way first (`express`): that it is counted,
 /// and how it ended. When it is asked again, which a clone of it is for, this is history.
 #[derive(Debug, Default)]
 pub struct Known(Option<First>);

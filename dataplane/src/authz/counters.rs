@@ -100,10 +100,10 @@ impl CacheCounters {
         is_taken
     }
 
-    /// One less.
-    pub(super) fn removed(&self, bytes: usize) {
+    /// So many less, of so many bytes.
+    pub(super) fn removed(&self, entries: usize, bytes: usize) {
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        self.entries.fetch_sub(1, Ordering::Relaxed);
+        self.entries.fetch_sub(entries, Ordering::Relaxed);
     }
 }
 
@@ -171,8 +171,12 @@ pub struct HookCounters {
     /// Allows that were not used because a directive had overtaken them.
     pub outdated: Count,
     mode: Mutex<Option<&'static str>>,
-    /// From the arrival of a check to the moment when its session takes the outcome.
+    /// From the arrival of a check to the moment when its session takes the outcome, an allow.
     pub check_duration: Histogram,
+    /// The same of those that were denied.
+    pub check_duration_denied: Histogram,
+    /// The same of those that nobody decided.
+    pub check_duration_failed: Histogram,
     /// From the arrival of a check to its departure; those that never departed are not in it.
     pub queue_duration: Histogram,
     /// Checks in a call.

@@ -129,7 +129,12 @@ where
         let epochs = &self.shared.epochs;
         let stamp = self.check.context.seat.stamp();
         let Some(identity) = &decision.identity else {
-            return stamp.outdates(self.epoch);
+            // One of before is as old as its own question. The directive may have reached the session only after it was found.
+            let asked_in = match decision.facts.cached {
+                true => decision.facts.asked_in.min(self.epoch),
+                false => self.epoch,
+            };
+            return stamp.outdates(asked_in);
         };
         // A directive about a principal does not find those who are about to become it. The epoch comes
         // first: what comes while this looks is left to whoever makes it the principal.

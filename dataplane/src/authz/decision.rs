@@ -79,10 +79,14 @@ pub struct Facts {
     pub batch_size: usize,
     /// Whether it was made for an earlier check of the session.
     pub cached: bool,
+    /// The last directive when it was asked for, if it is cached.
+    pub(super) asked_in: u64,
     /// What the service permits to make of it besides. `None`: nothing, or nobody wants to know.
     pub(super) reuse: Option<Box<Reuse>>,
     /// What the operator had done when nobody decided. [`Step::Hold`]: it was decided later.
     pub failure_action: Option<Step>,
+    /// Why nobody decided, if the packet passes all the same.
+    pub failure: Option<Why>,
 }
 
 /// Most annotations that are kept of one result; the contract allows as many.

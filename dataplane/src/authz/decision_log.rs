@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gatekeeper::Verdict;
 use tidegate_telemetry::DECISION_TARGET;
-use tracing::{Level, Span, debug, enabled, info, warn};
+use tracing::{Level, Span, debug, event_enabled, info, warn};
 
 use crate::log_limit::LogLimit;
 
@@ -69,12 +69,10 @@ impl DecisionLog {
         }
     }
 
-    /// Whether an allow that nobody traces has a line.
+    /// Whether an allow that nobody traces has a line. Asked as for an event: the filter of the logs refuses
+    /// whatever is none.
     pub(super) fn tells_allows(&self) -> bool {
-        match self.allows_at_info {
-            true => enabled!(target: DECISION_TARGET, Level::INFO),
-            false => enabled!(target: DECISION_TARGET, Level::DEBUG),
-        }
+        self.allows_at_info || event_enabled!(target: DECISION_TARGET, Level::DEBUG)
     }
 
     /// Writes the line of a check that ended.
@@ -100,6 +98,7 @@ impl DecisionLog {
                             line,
                             policy,
                             decision_id,
+                            reason = decision.facts.failure.map(gatekeeper::Why::as_str),
                             failure_action = step.as_str(),
                             suppressed = not_zero(suppressed),
                         );

@@ -10,7 +10,7 @@
 //! Each hook has a group, and so connections of its own. Nothing is dialled before the first call;
 //! from then on every endpoint is kept connected by a task, so that a dead one costs no call: calls go
 //! to those that have a connection. Only if none has, they wait for the next attempt, which is a tenth of
-//! a second away at most; and not even that, once several attempts have failed.
+//! a second away at most; and not even that, once several attempts have failed, or one has taken long.
 
 mod address;
 mod backoff;
@@ -20,6 +20,7 @@ mod cork;
 mod dial;
 mod endpoint;
 mod health;
+mod no_connection;
 mod outlier;
 mod pick;
 mod resolve;
@@ -39,7 +40,11 @@ use std::{
 };
 
 use tidegate_proto::v1;
-use tokio::{sync::Notify, task::JoinHandle, time::Instant};
+use tokio::{
+    sync::Notify,
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
 use tracing::info;
 
 pub(crate) use self::backoff::{Backoff, jittered};
@@ -57,11 +62,16 @@ pub use self::{
 };
 use self::{
     dial::Dialer,
-    endpoint::{Endpoint, Ride, Standing},
+    endpoint::{Attempt, Away, Endpoint, Ride, Standing},
+    no_connection::NoConnection,
     pick::Candidate,
     upkeep::Upkeep,
 };
 use super::{counters::Counters, failure::Cause, hook::HookKind, options::AuthzOptions};
+
+/// Time within which an attempt to connect succeeds, if it does, to a service that is well. No call waits for
+/// longer once one has failed slowly, or several have.
+const QUICK_ATTEMPT: Duration = Duration::from_millis(50);
 
 /// The endpoints, with connections for one hook (and for wills, which travel with CONNECT).
 pub(super) struct Endpoints {
@@ -98,7 +108,7 @@ struct Members {
     addresses: Vec<Vec<Address>>,
     list: Arc<[Member]>,
     /// The last look-up that failed.
-    unresolved: Option<(Instant, Arc<str>)>,
+    unresolved: Option<(Instant, NoConnection)>,
 }
 
 #[derive(Clone)]
@@ -155,7 +165,8 @@ impl Endpoints {
     ///
     /// # Errors
     ///
-    /// No endpoint can be reached.
+    /// [`Cause::Unreachable`] if nobody is there at any endpoint; [`Cause::Transport`] if somebody is, and no
+    /// connection came of it.
     pub(super) async fn pick(&self, avoided: Option<&Address>) -> Result<Picked, Cause> {
         self.activate();
         let asked_at = Instant::now();
@@ -163,10 +174,26 @@ impl Endpoints {
             let changed = self.group.changed.notified();
             match self.group.try_pick(avoided, asked_at) {
                 Picking::Picked(ride) => return Ok(Picked::new(ride, Arc::clone(&self.group))),
-                Picking::Unreachable(why) => return Err(Cause::Unreachable(why)),
-                Picking::Wait => changed.await,
+                Picking::Failed(cause) => return Err(cause),
+                Picking::Wait => {
+                    let _ = timeout(QUICK_ATTEMPT, changed).await;
+                }
             }
         }
+    }
+
+    /// Why a call had no endpoint when its time was over. It was not asked, so it says nothing about the load of
+    /// the service.
+    pub(super) fn nowhere(&self) -> Cause {
+        let now = Instant::now();
+        let members = self.group.lock();
+        let failure = |member: &Member| match member.endpoint.standing(now) {
+            Standing::Up { .. } => None,
+            Standing::Away(away) => away.why,
+        };
+        let all: Option<Vec<_>> = members.list.iter().map(failure).collect();
+        all.and_then(|all| NoConnection::cause(&all))
+            .unwrap_or_else(|| Cause::Transport("no connection in time".to_owned()))
     }
 
     /// Whether some endpoint has a connection.
@@ -213,9 +240,26 @@ impl std::fmt::Debug for Endpoints {
     }
 }
 
+impl Away {
+    /// The failed attempt after which a call that came then does not wait for another one.
+    fn over(self, asked_at: Instant, now: Instant) -> Option<NoConnection> {
+        let is_over = match self.attempt {
+            // The next one is soon, if calls want it.
+            Attempt::Over { at } => {
+                at >= asked_at || (self.is_lasting && now < at + upkeep::MIN_WANTED_PAUSE)
+            }
+            Attempt::UnderWay { since: Some(since) } => {
+                self.is_lasting && now >= since + QUICK_ATTEMPT
+            }
+            Attempt::UnderWay { since: None } => false,
+        };
+        self.why.filter(|_| is_over)
+    }
+}
+
 enum Picking {
     Picked(Ride),
-    Unreachable(String),
+    Failed(Cause),
     Wait,
 }
 
@@ -236,17 +280,7 @@ impl Group {
                     is_avoided: avoided == Some(&member.endpoint.address),
                     in_flight,
                 }),
-                Standing::Dialling => {}
-                Standing::Down {
-                    since,
-                    why,
-                    is_lasting,
-                } => {
-                    let is_next_soon = now < since + upkeep::MIN_WANTED_PAUSE;
-                    if since >= asked_at || (is_lasting && is_next_soon) {
-                        failed.push(why);
-                    }
-                }
+                Standing::Away(away) => failed.extend(away.over(asked_at, now)),
             }
         }
         while let Some(index) = pick::pick(&candidates, |below| fastrand::usize(..below)) {
@@ -263,11 +297,11 @@ impl Group {
             wanted.notify_one();
         }
         let unresolved = unresolved.filter(|(at, _)| list.is_empty() && *at >= asked_at);
-        match (failed.last(), unresolved) {
-            (Some(why), _) if failed.len() == list.len() => Picking::Unreachable(why.to_string()),
-            (_, Some((_, why))) => Picking::Unreachable(why.to_string()),
-            _ => Picking::Wait,
+        if failed.len() < list.len() {
+            return Picking::Wait;
         }
+        failed.extend(unresolved.map(|(_, why)| why));
+        NoConnection::cause(&failed).map_or(Picking::Wait, Picking::Failed)
     }
 
     fn resolved(self: &Arc<Self>, index: usize, target: &Target, found: Vec<SocketAddr>) {
@@ -283,7 +317,7 @@ impl Group {
     }
 
     fn unresolved(&self, why: &str) {
-        self.lock().unresolved = Some((Instant::now(), why.into()));
+        self.lock().unresolved = Some((Instant::now(), NoConnection::nobody(why.to_owned())));
         self.changed.notify_waiters();
     }
 
@@ -363,7 +397,7 @@ pub(super) enum Ending {
     /// The peer said something.
     Heard(Sign),
     /// It said nothing until the deadline.
-    Silent,
+    Silent(Sign),
     /// The connection broke before it said anything.
     Broken,
     /// The connection takes no more calls, and did not take this one.
@@ -398,9 +432,9 @@ impl Picked {
                 self.ride.heard();
                 sign
             }
-            Ending::Silent => {
+            Ending::Silent(sign) => {
                 self.ride.silent();
-                Sign::Bad
+                sign
             }
             Ending::Broken => Sign::Bad,
             Ending::Unsent => {

@@ -13,7 +13,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -31,8 +31,10 @@ pub struct Epochs {
     /// How long an instance may hear nothing and still be up to date. `None`: nobody sends directives.
     silence: Option<Duration>,
     started_at: Instant,
-    /// Milliseconds after `started_at`; 0 is never.
-    fresh_until: AtomicU64,
+    /// Milliseconds after `started_at`.
+    heard_at: AtomicU64,
+    /// Something was heard on the stream that is open now.
+    is_open: AtomicBool,
     principals: Mutex<Principals>,
 }
 
@@ -70,7 +72,8 @@ impl Epochs {
             current: AtomicU64::new(0),
             silence,
             started_at: Instant::now(),
-            fresh_until: AtomicU64::new(0),
+            heard_at: AtomicU64::new(0),
+            is_open: AtomicBool::new(false),
             principals: Mutex::default(),
         }
     }
@@ -91,33 +94,28 @@ impl Epochs {
     /// only be used for the question that it was given to: no cached allow is. Costs a look at the clock.
     #[must_use]
     pub fn is_fresh(&self) -> bool {
-        if !self.is_watched() {
+        let Some(silence) = self.silence else {
             return true;
-        }
+        };
         // It runs out by itself, so that a watch that hangs or is gone can't keep it up.
-        self.millis() < self.fresh_until.load(Ordering::Relaxed)
+        self.is_open.load(Ordering::Acquire) && self.since_heard() < silence
     }
 
     /// Time since something was heard; since the start, if nothing ever was. `None`: nobody watches.
     pub(crate) fn silent_for(&self) -> Option<Duration> {
-        let silence = self.silence?;
-        let until = Duration::from_millis(self.fresh_until.load(Ordering::Relaxed));
-        let heard_at = until.saturating_sub(silence);
-        Some(self.started_at.elapsed().saturating_sub(heard_at))
+        self.is_watched().then(|| self.since_heard())
     }
 
     /// Something came of the service, if only a heartbeat.
     pub(crate) fn heard(&self) {
-        if let Some(silence) = self.silence {
-            let silence = u64::try_from(silence.as_millis()).unwrap_or(u64::MAX);
-            let until = self.millis().saturating_add(silence);
-            self.fresh_until.store(until, Ordering::Relaxed);
-        }
+        let now = u64::try_from(self.started_at.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.heard_at.store(now, Ordering::Relaxed);
+        self.is_open.store(true, Ordering::Release);
     }
 
-    /// It is known that no directives come.
+    /// It is known that no directives come, until something is heard again.
     pub(crate) fn lost(&self) {
-        self.fresh_until.store(0, Ordering::Relaxed);
+        self.is_open.store(false, Ordering::Release);
     }
 
     /// A directive came; `principal` is set if that is how it chooses sessions. Returns its number, with
@@ -153,8 +151,9 @@ impl Epochs {
                 .any(|(_, named)| **named == *principal)
     }
 
-    fn millis(&self) -> u64 {
-        u64::try_from(self.started_at.elapsed().as_millis()).unwrap_or(u64::MAX)
+    fn since_heard(&self) -> Duration {
+        let heard_at = Duration::from_millis(self.heard_at.load(Ordering::Relaxed));
+        self.started_at.elapsed().saturating_sub(heard_at)
     }
 
     fn lock(&self) -> MutexGuard<'_, Principals> {

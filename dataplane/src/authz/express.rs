@@ -220,13 +220,11 @@ impl Express {
         self.letters.clear();
     }
 
-    /// Gives back memory.
+    /// Gives back memory, when no check is under way: what is left are letters that nobody comes for.
     pub(super) fn rest(&mut self) {
-        if self.letters.is_empty() {
-            self.letters = VecDeque::new();
-            self.landing = Vec::new();
-            self.seat.mailbox().rest();
-        }
+        self.letters = VecDeque::new();
+        self.landing = Vec::new();
+        self.seat.mailbox().clear();
     }
 
     fn stand(&mut self, asked: &Asked) -> Stand {
@@ -275,7 +273,8 @@ impl Express {
         }
     }
 
-    fn flush(&mut self) {
+    /// Counts what is not counted yet.
+    pub(super) fn flush(&mut self) {
         let Tally {
             asked,
             allowed,
@@ -340,3 +339,6 @@ impl Tally {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,7 +48,7 @@ pub enum Cause {
     /// The service could not be reached, or the connection broke before it had answered.
     #[error("no connection to the service, or it broke: {0}")]
     Transport(String),
-    /// Every endpoint has been tried, and none can be reached.
+    /// Every endpoint has been tried, and nobody is there: no address, or no connection of bytes.
     #[error("the service cannot be reached: {0}")]
     Unreachable(String),
     /// Something answered that is no gRPC service.
@@ -114,6 +114,14 @@ pub enum Cause {
         /// The limit in bytes.
         limit: usize,
     },
+    /// The check is larger than a request may be by the wish of the service.
+    #[error("the check has {size} bytes, the service accepts {limit} (GetCapabilities)")]
+    TooLargeForService {
+        /// Size of the check in bytes.
+        size: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
     /// Directives about the session came faster than answers.
     #[error("every allow was overtaken by a directive about the session")]
     Outdated,
@@ -156,6 +164,8 @@ impl Cause {
                 | FailureCode::DependencyUnavailable
                 | FailureCode::Timeout => Why::ServiceFailure,
             },
+            // Not `TooLarge`: that is for ever, and told as a denial.
+            Self::TooLargeForService { .. } => Why::ServiceFailure,
             Self::MissingResult => Why::MissingResult,
             Self::Unreadable(_)
             | Self::DuplicateResult

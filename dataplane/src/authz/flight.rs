@@ -23,7 +23,7 @@ use super::{
     item::{Item, Reply},
     mailbox::Ending,
     message::Preamble,
-    seat::Seat,
+    seat::{Account, Seat},
     wire::{self, Answers, Rules},
 };
 
@@ -41,6 +41,8 @@ pub(super) struct Airline<H> {
 pub(super) struct Flight<H> {
     pub(super) items: Vec<Item<H>>,
     pub(super) seats: Seats,
+    /// For whom it counts.
+    pub(super) accounts: Vec<Account>,
     /// Whether it is a session's that travels alone.
     pub(super) is_apart: bool,
     pub(super) departed_at: Instant,
@@ -50,11 +52,38 @@ pub(super) struct Flight<H> {
 #[derive(Debug)]
 pub(super) struct Landed {
     pub(super) seats: Seats,
+    pub(super) accounts: Vec<Account>,
     pub(super) is_apart: bool,
     pub(super) departed_at: Instant,
     pub(super) size: usize,
-    /// Whether the service answered the first call.
-    pub(super) is_answered: bool,
+    /// How the first call ended.
+    pub(super) ended: Ended,
+}
+
+/// How a call ended, as far as it tells something of its sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// The service answered.
+    Answered,
+    /// It had not when the time was over.
+    TimedOut,
+    /// Otherwise.
+    Otherwise,
+}
+
+impl Ended {
+    fn of<A>(ended: &Result<A, Cause>) -> Self {
+        match ended {
+            Ok(_) => Self::Answered,
+            Err(Cause::Timeout) => Self::TimedOut,
+            // What a service says that watches the time itself, a moment before we do.
+            Err(Cause::Status {
+                code: Code::DeadlineExceeded | Code::Cancelled,
+                ..
+            }) => Self::TimedOut,
+            Err(_) => Self::Otherwise,
+        }
+    }
 }
 
 /// Checks of a flight that are asked together, from the one with this index on.
@@ -74,9 +103,10 @@ impl<H: Hook> Airline<H> {
         let mut landed = Landed {
             size: flight.items.len(),
             seats: flight.seats,
+            accounts: flight.accounts,
             is_apart: flight.is_apart,
             departed_at: flight.departed_at,
-            is_answered: false,
+            ended: Ended::Otherwise,
         };
         let counters = self.counters.hook(H::KIND);
         // Those that were read together were queued together.
@@ -100,7 +130,8 @@ impl<H: Hook> Airline<H> {
         }]);
         let mut is_first = true;
         while let Some(mut part) = parts.pop_front() {
-            let shipment = shipment(&part.items, &self.preamble);
+            let mut shipment = shipment(&part.items, &self.preamble);
+            shipment.is_apart = landed.is_apart;
             let flying = counters.call(shipment.size, shipment.request.len());
             let deadline = shipment.deadline;
             let earliest = part.items.iter().map(|item| item.deadline).min();
@@ -118,7 +149,9 @@ impl<H: Hook> Airline<H> {
                 }
             };
             drop(flying);
-            landed.is_answered |= is_first && ended.is_ok();
+            if is_first {
+                landed.ended = Ended::of(&ended);
+            }
             match ended {
                 Ok(answers) => {
                     self.deliver(part, answers.into(), &landed);
@@ -211,7 +244,8 @@ fn blame<H: Hook>(seats: &[(Arc<Seat>, usize)], mut index: usize) {
 fn answer<H>(part: Part<H>, mut endings: Vec<Option<Ending>>, without: &Cause, landed: &Landed) {
     let checks = part.items.len();
     endings.resize_with(checks, || None);
-    let mut ended = part.items.into_iter().zip(endings).rev();
+    let mut items = part.items;
+    let mut ended = items.iter_mut().zip(endings).rev();
     let mut letters = Vec::new();
     for (seat, count) in runs(&landed.seats, part.first, checks).into_iter().rev() {
         for (item, ending) in ended.by_ref().take(count) {

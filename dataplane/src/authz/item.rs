@@ -35,6 +35,8 @@ pub(super) enum Reply {
     Alone(oneshot::Sender<Outcome>),
     /// Into the mailbox of its session.
     Mailbox,
+    /// Nowhere any more.
+    Told,
 }
 
 impl<H> Item<H> {
@@ -48,6 +50,7 @@ impl<H> Item<H> {
         match &self.reply {
             Reply::Alone(reply) => reply.is_closed(),
             Reply::Mailbox => seat.mailbox().has_left(),
+            Reply::Told => true,
         }
     }
 
@@ -56,17 +59,18 @@ impl<H> Item<H> {
         match &mut self.reply {
             Reply::Alone(reply) => reply.closed().await,
             Reply::Mailbox => seat.mailbox().left().await,
+            Reply::Told => {}
         }
     }
 
     /// Its time is up before it was sent.
-    pub(super) fn expire(self, now: Instant, seat: &Seat) {
+    pub(super) fn expire(&mut self, now: Instant, seat: &Seat) {
         let queued = now.saturating_duration_since(self.queued_at);
         self.answer(Ending::failed(Cause::ExpiredInQueue).after(queued, 0), seat);
     }
 
     /// Tells how it ended.
-    pub(super) fn answer(self, ending: Ending, seat: &Seat) {
+    pub(super) fn answer(&mut self, ending: Ending, seat: &Seat) {
         let mut letters = Vec::new();
         self.end(ending, &mut letters);
         if !letters.is_empty() {
@@ -75,11 +79,12 @@ impl<H> Item<H> {
     }
 
     /// The same; a letter for the mailbox is left to be delivered.
-    pub(super) fn end(self, ending: Ending, letters: &mut Vec<Letter>) {
-        match self.reply {
+    pub(super) fn end(&mut self, ending: Ending, letters: &mut Vec<Letter>) {
+        match std::mem::replace(&mut self.reply, Reply::Told) {
             // Err: it was dropped by its owner. Then nobody has to be told.
             Reply::Alone(reply) => drop(reply.send(ending.into_outcome())),
             Reply::Mailbox => letters.push((self.message.sequence(), ending)),
+            Reply::Told => {}
         }
     }
 }

@@ -218,6 +218,7 @@ impl<F> ResponseFuture<F> {
             if let Some((mut decision, step)) = end {
                 self.policy.count(step);
                 decision.facts.failure_action = Some(step);
+                decision.facts.failure = Some(failure.cause.why());
                 return Some(Ok(decision));
             }
             self.step += 1;

@@ -13,7 +13,10 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use tokio::{sync::oneshot, time::sleep};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep},
+};
 use tower::Service;
 use tracing::error;
 
@@ -34,6 +37,13 @@ use super::{
     wire::{Answers, Outcome, Rules},
 };
 
+/// Connections to each endpoint, over all lanes: CONNECT and wills, PUBLISH, SUBSCRIBE.
+const CONNECTIONS: usize = 3;
+
+/// What an item id adds to a check, at most, while there are fewer than 16,384 in a request: its field, and
+/// the length of the check that grows by it.
+pub(super) const MAX_ITEM_ID_BYTES: usize = 4;
+
 /// A CONNECT that has waited this long is refused, so that those who came later have a chance.
 const CONNECT_AGE: Duration = Duration::from_secs(1);
 
@@ -46,6 +56,8 @@ pub struct Lane<H: Hook> {
     /// Closes the queue with the last clone.
     queue: Arc<Entrance<H>>,
     max_check_bytes: usize,
+    /// Bytes of a request with one check beside it.
+    overhead: usize,
     capabilities: Arc<Capabilities>,
 }
 
@@ -57,6 +69,8 @@ pub(super) struct Settings {
     pub(super) max_check_bytes: usize,
     pub(super) k_soft_max: usize,
     pub(super) k_hard: usize,
+    /// Most calls of all lanes.
+    pub(super) k_all: usize,
     pub(super) overflow_wait: Duration,
     pub(super) queue_checks: usize,
     pub(super) queue_bytes: usize,
@@ -81,6 +95,7 @@ impl Settings {
             max_check_bytes: options.max_check_bytes,
             k_soft_max: options.k_soft_max,
             k_hard,
+            k_all: (options.k_hard * CONNECTIONS).max(1),
             overflow_wait: options.overflow_wait,
             queue_checks: options.queue_checks.max(1),
             queue_bytes: options.queue_bytes,
@@ -124,6 +139,7 @@ impl<H: Hook> Lane<H> {
         let lane = Self {
             queue: Arc::new(Entrance(Arc::clone(&queue))),
             max_check_bytes: settings.max_check_bytes,
+            overhead: preamble.len() + MAX_ITEM_ID_BYTES,
             capabilities: Arc::clone(&settings.capabilities),
         };
         let batcher = Batcher::<H, C>::new(
@@ -150,7 +166,8 @@ impl<H: Hook> Lane<H> {
             message,
             weight: 0,
             span: (!context.span.is_disabled()).then(|| Box::new(context.span)),
-            queued_at: context.asked_at,
+            // Not when it was asked for the first time: it may be asked again.
+            queued_at: Instant::now(),
             deadline: context.deadline,
             reply: item::Reply::Alone(reply),
         };
@@ -165,10 +182,15 @@ impl<H: Hook> Lane<H> {
             return Err(Cause::Lost);
         }
         item.bytes = item.message.encoded_len();
-        let limit = self.capabilities.max_request_bytes(self.max_check_bytes);
+        let wish = self.capabilities.max_check_bytes(usize::MAX);
+        let limit = wish.saturating_sub(self.overhead).min(self.max_check_bytes);
         if item.bytes > limit {
             let size = item.bytes;
-            return Err(Cause::TooLarge { size, limit });
+            return Err(match size > self.max_check_bytes {
+                true => Cause::TooLarge { size, limit },
+                // It may be of one replica, or of now.
+                false => Cause::TooLargeForService { size, limit },
+            });
         }
         self.queue.0.push(seat, item)
     }
@@ -222,6 +244,7 @@ impl<H: Hook> Clone for Lane<H> {
         Self {
             queue: Arc::clone(&self.queue),
             max_check_bytes: self.max_check_bytes,
+            overhead: self.overhead,
             capabilities: Arc::clone(&self.capabilities),
         }
     }

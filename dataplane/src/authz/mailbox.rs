@@ -129,12 +129,9 @@ impl Mailbox {
         std::mem::swap(&mut self.lock().letters, letters);
     }
 
-    /// Gives back memory.
-    pub(super) fn rest(&self) {
-        let mut state = self.lock();
-        if state.letters.is_empty() {
-            state.letters = Vec::new();
-        }
+    /// Throws away what is there, and gives back its memory.
+    pub(super) fn clear(&self) {
+        self.lock().letters = Vec::new();
     }
 
     /// The session has ended: nobody takes anything any more.

@@ -127,6 +127,11 @@ impl<H> Message<H> {
         self.sequence = self.sequence.wrapping_add(AGAIN);
     }
 
+    /// Its place in the line of its session, however often it was put.
+    pub(super) fn place(&self) -> u64 {
+        self.sequence % AGAIN
+    }
+
     /// Its number within its session.
     pub(super) fn sequence(&self) -> u64 {
         self.sequence
@@ -232,6 +237,11 @@ impl From<&v1::DataPlane> for Preamble {
 }
 
 impl Preamble {
+    /// Its bytes.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// A request without checks, with room for so many bytes of them.
     pub(super) fn request(&self, room: usize) -> Vec<u8> {
         // A few bytes more for each item id above 0, and for lengths that grow with it.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytestring::ByteString;
-use gatekeeper::Verdict;
+use gatekeeper::{Verdict, Why};
 use pin_project_lite::pin_project;
 use tidegate_telemetry::TRACE_TARGET;
 use tokio::time::Instant;
@@ -211,16 +211,27 @@ impl Observation {
         let counters = self.counters();
         // Now, and not when it was decided: what the packets before it make it wait is felt, too.
         if !self.is_shadow {
-            counters.check_duration.record(self.asked_at.elapsed());
+            let durations = match outcome {
+                Ok(decision) => match &decision.verdict {
+                    _ if decision.facts.failure.is_some() => &counters.check_duration_failed,
+                    Verdict::Allow(_) => &counters.check_duration,
+                    Verdict::Deny(_) => &counters.check_duration_denied,
+                    Verdict::Unavailable(_) => &counters.check_duration_failed,
+                },
+                Err(_) => &counters.check_duration_failed,
+            };
+            durations.record(self.asked_at.elapsed());
         }
         match outcome {
             Ok(_) if self.is_shadow => {}
-            Ok(decision) => match &decision.verdict {
-                Verdict::Allow(_) if decision.facts.cached => counters.allowed_cached.add(1),
-                Verdict::Allow(_) => counters.allowed.add(1),
-                Verdict::Deny(_) if decision.facts.cached => counters.denied_cached.add(1),
-                Verdict::Deny(_) => counters.denied.add(1),
-                Verdict::Unavailable(why) => counters.add_failure(*why),
+            Ok(decision) => match (&decision.verdict, decision.facts.failure) {
+                // Nobody decided, whatever became of the packet: whoever looks for failures is to find it.
+                (_, Some(why)) => counters.add_failure(why),
+                (Verdict::Allow(_), _) if decision.facts.cached => counters.allowed_cached.add(1),
+                (Verdict::Allow(_), _) => counters.allowed.add(1),
+                (Verdict::Deny(_), _) if decision.facts.cached => counters.denied_cached.add(1),
+                (Verdict::Deny(_), _) => counters.denied.add(1),
+                (Verdict::Unavailable(why), _) => counters.add_failure(*why),
             },
             Err(failure) => {
                 if !self.is_shadow {
@@ -259,19 +270,20 @@ impl Observation {
         match outcome {
             Ok(decision) => {
                 let word = match &decision.verdict {
+                    _ if decision.facts.failure.is_some() => "failure",
                     Verdict::Allow(_) => "allow",
                     Verdict::Deny(_) => "deny",
                     Verdict::Unavailable(_) => "failure",
                 };
                 span.record("tidegate.authz.outcome", word);
+                if let Some(why) = decision.facts.failure {
+                    record_failure(span, why);
+                }
                 record_facts(span, &decision.facts);
             }
             Err(failure) => {
-                let why = failure.cause.why().as_str();
                 span.record("tidegate.authz.outcome", "failure");
-                span.record("tidegate.authz.failure.reason", why);
-                span.record("error.type", why);
-                span.record("otel.status_code", "ERROR");
+                record_failure(span, failure.cause.why());
                 let detail = tracing::field::display(&failure.cause);
                 span.record("otel.status_description", detail);
                 record_facts(span, &failure.facts);
@@ -284,8 +296,18 @@ impl Observation {
     }
 }
 
+/// Whether somebody has said yes.
 fn is_allowed(outcome: &Outcome) -> bool {
-    matches!(outcome, Ok(decision) if matches!(decision.verdict, Verdict::Allow(_)))
+    let Ok(decision) = outcome else {
+        return false;
+    };
+    matches!(decision.verdict, Verdict::Allow(_)) && decision.facts.failure.is_none()
+}
+
+fn record_failure(span: &Span, why: Why) {
+    span.record("tidegate.authz.failure.reason", why.as_str());
+    span.record("error.type", why.as_str());
+    span.record("otel.status_code", "ERROR");
 }
 
 fn record_facts(span: &Span, facts: &Facts) {

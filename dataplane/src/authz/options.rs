@@ -38,7 +38,8 @@ pub struct AuthzOptions {
     pub max_response_bytes: usize,
     /// Most calls of a lane in flight before the next batch waits for company.
     pub k_soft_max: usize,
-    /// Most calls in flight per connection, below the 100 streams that HTTP/2 servers usually grant.
+    /// Most calls of a lane in flight, over all endpoints; below the 100 streams that HTTP/2 servers usually
+    /// grant.
     pub k_hard: usize,
     /// Longest wait of the first check of a batch behind slow calls.
     pub overflow_wait: Duration,

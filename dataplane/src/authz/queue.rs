@@ -1,13 +1,15 @@
-//! What waits in a lane: one line for each session, taken in turns.
+//! What waits in a lane, and how much of it may.
 //!
-//! A session that was quiet goes first, for one turn; those that always have more take turns of
-//! [`TURN`] checks. So a few checks of one session do not wait behind the thousands of others, and
-//! a session that has thousands is answered in bursts, which cost it one wake and one write. A session that
-//! empties its line early keeps its place among the busy, so that many small ones can't starve a large one.
-//! Sessions in bad standing have batches of their own.
+//! The order in which checks leave is the business of a [`Line`]; the queue is the lock around it, tells who
+//! has to wait for [room](Room), and wakes the lane's task when it is worth it.
+
+mod apart;
+mod filling;
+mod flow;
+mod newest;
+mod turns;
 
 use std::{
-    collections::VecDeque,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -18,8 +20,12 @@ use std::{
 
 use tokio::time::Instant;
 
+use self::{
+    filling::{Filling, Left},
+    newest::Newest,
+    turns::Turns,
+};
 use super::{
-    aloft::Aloft,
     batch::{Batch, Seats},
     counters::Roomy,
     failure::Cause,
@@ -27,14 +33,8 @@ use super::{
     item::Item,
     mailbox::Ending,
     room::Room,
-    seat::{Account, ById, Seat, SeatId},
+    seat::{Account, Seat, SeatId},
 };
-
-/// Checks of one session that are taken before it is the next one's turn.
-const TURN: usize = 32;
-
-/// Empty lines that are kept: about a megabyte of them.
-const SPARE: usize = 64;
 
 /// Checks that may wait in any case, however slow the service is.
 const LEAST: usize = 256;
@@ -44,8 +44,7 @@ const LEAST: usize = 256;
 pub(super) enum Order {
     /// Fair turns.
     Turns,
-    /// The last to come goes first, and who has waited this long is refused. For sessions with one
-    /// check: who has waited for long has given up, and serving it would make the others wait as long.
+    /// The last to come goes first, and who has waited this long is refused.
     NewestFirst(Duration),
 }
 
@@ -57,39 +56,20 @@ pub(super) struct Queue<H: Hook> {
 }
 
 struct State<H: Hook> {
-    order: Order,
+    line: Line<H>,
     room: Room,
     /// Checks that have waited longer mean that the room is too large.
     patience: Duration,
-    flows: ById<SeatId, Flow<H>>,
-    /// Lines of sessions that left, for those that come: under load they come and go with every burst.
-    spare: Vec<VecDeque<Item<H>>>,
-    /// Those that were quiet until now.
-    fresh: VecDeque<SeatId>,
-    /// Those that take turns. Some may have nothing any more.
-    busy: VecDeque<SeatId>,
-    /// Those that travel alone.
-    apart: VecDeque<SeatId>,
-    /// Checks of those that travel together.
-    together: usize,
-    /// Bytes that they add to requests.
-    bytes: usize,
     sleeper: Option<Sleeper>,
     /// Whether something came that may leave beside the rest, and the task was not told.
     has_news: bool,
-    /// Whose calls are in flight, where each check is one.
-    aloft: Aloft,
     is_closed: bool,
 }
 
-/// The line of one session.
-struct Flow<H: Hook> {
-    seat: Arc<Seat>,
-    account: Account,
-    items: VecDeque<Item<H>>,
-    ring: Ring,
-    /// Of this turn.
-    taken: usize,
+/// Checks in the order in which they leave.
+enum Line<H: Hook> {
+    Turns(Turns<H>),
+    NewestFirst(Newest<H>),
 }
 
 /// The lane's task, and what is worth waking it for.
@@ -97,13 +77,6 @@ struct Sleeper {
     waker: Waker,
     items: usize,
     bytes: usize,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ring {
-    Fresh,
-    Busy,
-    Apart,
 }
 
 /// What waits for a batch.
@@ -133,19 +106,14 @@ impl<H: Hook> Queue<H> {
     ) -> Self {
         Self {
             state: Mutex::new(State {
-                order,
+                line: match order {
+                    Order::Turns => Line::Turns(Turns::new()),
+                    Order::NewestFirst(limit) => Line::NewestFirst(Newest::new(limit)),
+                },
                 room: Room::new(max_checks, max_bytes),
                 patience,
-                flows: ById::default(),
-                spare: Vec::new(),
-                fresh: VecDeque::new(),
-                busy: VecDeque::new(),
-                apart: VecDeque::new(),
-                together: 0,
-                bytes: 0,
                 sleeper: None,
                 has_news: false,
-                aloft: Aloft::new(),
                 is_closed: false,
             }),
             is_crowded: AtomicBool::new(false),
@@ -181,99 +149,95 @@ impl<H: Hook> Queue<H> {
     /// Drops all that waits, and lets nothing more in.
     pub(super) fn abandon(&self) {
         let mut wakers = Vec::new();
-        let flows = {
+        let items = {
             let mut state = self.lock();
             state.is_closed = true;
-            let flows = std::mem::take(&mut state.flows);
-            for ring in [Ring::Fresh, Ring::Busy, Ring::Apart] {
-                state.ring(ring).clear();
+            let items = state.line.empty();
+            for (_, account, item) in &items {
+                state.room.leave(*account, item.weight, &mut wakers);
             }
-            (state.together, state.bytes) = (0, 0);
-            for flow in flows.values() {
-                for item in &flow.items {
-                    state.room.leave(flow.account, item.weight, &mut wakers);
-                }
-            }
-            flows
+            items
         };
-        for flow in flows.into_values() {
-            for item in flow.items {
-                item.answer(Ending::failed(Cause::Lost), &flow.seat);
-            }
+        for (seat, _, mut item) in items {
+            item.answer(Ending::failed(Cause::Lost), &seat);
         }
         wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Waits until there are so many checks to take, or so many bytes. False: the queue is closed, and
-    /// nothing is left. Something new for a session that travels alone ends the wait, too.
+    /// nothing is left. Something new that may leave beside the rest ends the wait, too.
     pub(super) fn poll_arrival(&self, items: usize, bytes: usize, cx: &Context<'_>) -> Poll<bool> {
         let mut state = self.lock();
-        // Where not everybody may leave, their number says nothing: each arrival is news.
-        let is_enough = state.order == Order::Turns
-            && (state.together >= items.max(1) || (state.together > 0 && state.bytes >= bytes));
-        if std::mem::take(&mut state.has_news) || is_enough {
+        if std::mem::take(&mut state.has_news) || state.line.has(items.max(1), bytes) {
             return Poll::Ready(true);
         }
-        if state.is_closed && state.together == 0 && state.apart.is_empty() {
+        if state.is_closed && state.line.is_empty() {
             return Poll::Ready(false);
         }
         state.sleeper = Some(Sleeper {
             waker: cx.waker().clone(),
-            items,
+            items: items.max(1),
             bytes,
         });
         Poll::Pending
     }
 
-    /// What the next batch could have, sessions that travel alone excepted, when there may be so many calls.
-    pub(super) fn waiting(&self, calls: usize) -> Option<Waiting> {
-        let mut state = self.lock();
-        state.aloft.set_most(calls);
-        let first = state.fresh.iter().chain(&state.busy);
-        let since = first
-            .filter_map(|id| state.flows.get(id))
-            .filter(|flow| state.order == Order::Turns || state.aloft.may_depart(flow.account))
-            .filter_map(|flow| flow.items.front())
-            .map(|item| item.queued_at)
-            .next()?;
-        Some(Waiting {
-            items: state.together,
-            bytes: state.bytes,
-            since,
-        })
+    /// What the next batch could have, sessions that travel alone excepted, when there may be so many calls
+    /// and are so many.
+    pub(super) fn waiting(&self, most: usize, in_flight: usize) -> Option<Waiting> {
+        match &mut self.lock().line {
+            Line::Turns(turns) => {
+                turns.set_calls(most, in_flight);
+                turns.waiting()
+            }
+            Line::NewestFirst(newest) => {
+                newest.set_calls(most, in_flight);
+                newest.waiting()
+            }
+        }
     }
 
     /// Whether somebody travels alone, and has something to send.
     pub(super) fn has_apart(&self) -> bool {
-        !self.lock().apart.is_empty()
+        match &self.lock().line {
+            Line::Turns(turns) => turns.has_apart(),
+            Line::NewestFirst(_) => false,
+        }
     }
 
     /// When somebody is to be refused who has waited for too long.
     pub(super) fn next_expiry(&self) -> Option<Instant> {
-        let state = self.lock();
-        let Order::NewestFirst(limit) = state.order else {
-            return None;
-        };
-        let oldest = state.flows.get(state.fresh.back()?)?.items.front()?;
-        Some(oldest.queued_at + limit)
+        match &self.lock().line {
+            Line::Turns(_) => None,
+            Line::NewestFirst(newest) => newest.next_expiry(),
+        }
     }
 
     /// Refuses who has waited for too long.
     pub(super) fn refuse_old(&self, now: Instant) {
         let mut left = Left::default();
-        self.lock().refuse_old(&mut left, now);
+        {
+            let mut state = self.lock();
+            let State { line, room, .. } = &mut *state;
+            if let Line::NewestFirst(newest) = line {
+                newest.refuse_old(room, &mut left, now);
+                self.note_room(&state);
+            }
+        }
         left.settle(now);
     }
 
     /// Fills the batch with what has at least `margin` left; the rest fails.
     pub(super) fn take(&self, batch: &mut Batch<H>, margin: Duration, now: Instant) {
-        let mut left = Left::default();
-        {
-            let mut state = self.lock();
-            state.take(batch, margin, now, &mut left);
-            self.note_room(&state);
-        }
-        left.settle(now);
+        self.fill(batch, margin, now, |line, patience, filling| {
+            match line {
+                Line::Turns(turns) => turns.take(filling),
+                Line::NewestFirst(newest) => newest.take(filling),
+            }
+            let longest = filling.batch.longest_wait(now);
+            let too_long = longest > patience || !filling.left.expired.is_empty();
+            filling.room.waited(too_long, LEAST);
+        });
     }
 
     /// Fills the batch with checks of one session that travels alone, unless `is_flying`.
@@ -284,29 +248,27 @@ impl<H: Hook> Queue<H> {
         now: Instant,
         is_flying: impl Fn(SeatId) -> bool,
     ) {
-        let mut left = Left::default();
-        {
-            let mut state = self.lock();
-            state.take_apart(batch, margin, now, is_flying, &mut left);
-            self.note_room(&state);
-        }
-        left.settle(now);
+        self.fill(batch, margin, now, |line, _, filling| {
+            if let Line::Turns(turns) = line {
+                turns.take_apart(filling, is_flying);
+            }
+        });
     }
 
-    /// A call has come back.
-    pub(super) fn landed(&self, seats: &Seats) {
-        let mut state = self.lock();
-        if state.order == Order::Turns {
-            return;
-        }
-        for (seat, _) in seats {
-            state.aloft.lands(seat.id());
+    /// A call with checks of these sessions has come back that counted for these accounts.
+    pub(super) fn landed(&self, seats: &Seats, accounts: &[Account]) {
+        match &mut self.lock().line {
+            Line::Turns(turns) => turns.landed(seats, accounts),
+            Line::NewestFirst(newest) => newest.landed(accounts),
         }
     }
 
     /// A call is lost, and nobody knows whose it was.
     pub(super) fn lost(&self) {
-        self.lock().aloft.forget();
+        match &mut self.lock().line {
+            Line::Turns(turns) => turns.lost(),
+            Line::NewestFirst(newest) => newest.lost(),
+        }
     }
 
     /// Whether sessions like this one should stop reading.
@@ -336,6 +298,35 @@ impl<H: Hook> Queue<H> {
         wakers.into_iter().for_each(Waker::wake);
     }
 
+    fn fill(
+        &self,
+        batch: &mut Batch<H>,
+        margin: Duration,
+        now: Instant,
+        fill: impl FnOnce(&mut Line<H>, Duration, &mut Filling<'_, H>),
+    ) {
+        let mut left = Left::default();
+        {
+            let mut state = self.lock();
+            let State {
+                line,
+                room,
+                patience,
+                ..
+            } = &mut *state;
+            let mut filling = Filling {
+                batch,
+                room,
+                margin,
+                now,
+                left: &mut left,
+            };
+            fill(line, *patience, &mut filling);
+            self.note_room(&state);
+        }
+        left.settle(now);
+    }
+
     fn note_room(&self, state: &State<H>) {
         self.is_crowded
             .store(state.room.is_crowded(), Ordering::Relaxed);
@@ -346,248 +337,67 @@ impl<H: Hook> Queue<H> {
     }
 }
 
-/// What is to be done when the lock is released.
-struct Left<H: Hook> {
-    wakers: Vec<Waker>,
-    expired: Vec<(Arc<Seat>, Item<H>)>,
-}
-
-impl<H: Hook> Default for Left<H> {
-    fn default() -> Self {
-        Self {
-            wakers: Vec::new(),
-            expired: Vec::new(),
-        }
-    }
-}
-
-impl<H: Hook> Left<H> {
-    fn settle(self, now: Instant) {
-        for (seat, item) in self.expired {
-            item.expire(now, &seat);
-        }
-        self.wakers.into_iter().for_each(Waker::wake);
-    }
-}
-
 impl<H: Hook> State<H> {
-    fn push(&mut self, seat: &Arc<Seat>, mut item: Item<H>) -> Result<Option<Waker>, Cause> {
+    fn push(&mut self, seat: &Arc<Seat>, item: Item<H>) -> Result<Option<Waker>, Cause> {
         if self.is_closed {
             return Err(Cause::Lost);
         }
-        let id = seat.id();
-        let account = match self.flows.get(&id) {
-            Some(flow) => flow.account,
-            None => seat.account(),
+        let is_news = match &mut self.line {
+            Line::Turns(turns) => turns.push(seat, item, &mut self.room)?,
+            Line::NewestFirst(newest) => {
+                newest.push(seat, item, &mut self.room)?;
+                // Where not everybody may leave, their number says nothing: each arrival is news.
+                true
+            }
         };
-        if self.order != Order::Turns && self.room.must_wait(account) {
-            // Nobody can be told to wait: there is no room for those who have too much of it.
-            return Err(Cause::QueueFull);
-        }
-        item.weight = self
-            .room
-            .enter(account, item.message.own_len())
-            .ok_or(Cause::QueueFull)?;
-        let bytes = item.bytes;
-        let flow = self.flows.entry(id).or_insert_with(|| {
-            let ring = match seat.standing(H::KIND).is_apart() {
-                true => Ring::Apart,
-                false => Ring::Fresh,
-            };
-            match (ring, self.order) {
-                (Ring::Apart, _) => self.apart.push_back(id),
-                (_, Order::NewestFirst(_)) => self.fresh.push_front(id),
-                (_, Order::Turns) => self.fresh.push_back(id),
-            }
-            Flow {
-                account,
-                seat: Arc::clone(seat),
-                items: self.spare.pop().unwrap_or_default(),
-                ring,
-                taken: 0,
-            }
-        });
-        let is_apart = flow.ring == Ring::Apart;
-        flow.items.push_back(item);
-        if !is_apart {
-            self.together += 1;
-            self.bytes += bytes;
-        }
-        let is_news = is_apart || self.order != Order::Turns;
         self.has_news |= is_news;
-        let (items, bytes) = (self.together, self.bytes);
+        let line = &self.line;
         let sleeper = self
             .sleeper
-            .take_if(|sleeper| is_news || items >= sleeper.items || bytes >= sleeper.bytes);
+            .take_if(|sleeper| is_news || line.has(sleeper.items, sleeper.bytes));
         Ok(sleeper.map(|sleeper| sleeper.waker))
     }
+}
 
-    fn take(&mut self, batch: &mut Batch<H>, margin: Duration, now: Instant, left: &mut Left<H>) {
-        self.fill(batch, margin, now, left);
-        let longest = batch.longest_wait(now);
-        let too_long = longest > self.patience || !left.expired.is_empty();
-        self.room.waited(too_long, LEAST);
-    }
-
-    fn fill(&mut self, batch: &mut Batch<H>, margin: Duration, now: Instant, left: &mut Left<H>) {
-        loop {
-            let Some((ring, at, id)) = self.next_in_turn() else {
-                return;
-            };
-            let Some(flow) = self.flows.get_mut(&id) else {
-                self.ring(ring).remove(at);
-                continue;
-            };
-            while flow.taken < TURN
-                && let Some(item) = flow.items.front()
-                && let is_stale = item.is_stale(margin, now, &flow.seat)
-                && (is_stale || batch.has_room_for(item))
-                && let Some(item) = flow.items.pop_front()
-            {
-                flow.taken += 1;
-                self.together -= 1;
-                self.bytes -= item.bytes;
-                self.room.leave(flow.account, item.weight, &mut left.wakers);
-                match is_stale {
-                    true => left.expired.push((Arc::clone(&flow.seat), item)),
-                    false => {
-                        if self.order != Order::Turns {
-                            self.aloft.departs(id, flow.account);
-                        }
-                        batch.push(&flow.seat, item);
-                    }
-                }
+impl<H: Hook> Line<H> {
+    /// Whether there are so many checks to take together, or so many bytes.
+    fn has(&self, items: usize, bytes: usize) -> bool {
+        match self {
+            Self::Turns(turns) => {
+                let together = turns.together();
+                together >= items || (together > 0 && turns.bytes() >= bytes)
             }
-            let is_empty = flow.items.is_empty();
-            if !is_empty && flow.taken < TURN {
-                // The batch is full, or its next check is too large for the rest of it.
-                return;
-            }
-            flow.taken = 0;
-            let goes_apart = flow.seat.standing(H::KIND).is_apart();
-            let leaves = is_empty && (ring == Ring::Busy || self.order != Order::Turns);
-            self.ring(ring).remove(at);
-            match (leaves, goes_apart && !is_empty) {
-                (true, _) => self.retire(id),
-                (false, true) => self.move_apart(id),
-                (false, false) => {
-                    if let Some(flow) = self.flows.get_mut(&id) {
-                        flow.ring = Ring::Busy;
-                    }
-                    self.busy.push_back(id);
-                }
-            }
-            if batch.is_full() {
-                return;
-            }
+            Self::NewestFirst(_) => false,
         }
     }
 
-    /// Whose turn it is, and where it stands.
-    fn next_in_turn(&self) -> Option<(Ring, usize, SeatId)> {
-        let may_leave = |id: &SeatId| {
-            let flow = self.flows.get(id);
-            flow.is_none_or(|flow| self.aloft.may_depart(flow.account))
-        };
-        let fresh = match self.order {
-            Order::Turns => (!self.fresh.is_empty()).then_some(0),
-            Order::NewestFirst(_) => self.fresh.iter().position(may_leave),
-        };
-        match fresh {
-            Some(at) => Some((Ring::Fresh, at, *self.fresh.get(at)?)),
-            None => Some((Ring::Busy, 0, *self.busy.front()?)),
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Turns(turns) => turns.is_empty(),
+            Self::NewestFirst(newest) => newest.len() == 0,
         }
     }
 
-    /// A session has nothing more. Its line is kept, unless it is a long one or there are enough.
-    fn retire(&mut self, id: SeatId) {
-        if let Some(flow) = self.flows.remove(&id)
-            && flow.items.capacity() <= 2 * TURN
-            && self.spare.len() < SPARE
-        {
-            self.spare.push(flow.items);
+    /// All that is there, which it has no more.
+    fn empty(&mut self) -> Vec<(Arc<Seat>, Account, Item<H>)> {
+        match self {
+            Self::Turns(turns) => turns
+                .empty()
+                .flat_map(|flow| {
+                    let (seat, account) = (flow.seat, flow.account);
+                    let items = flow.items.into_iter();
+                    items.map(move |item| (Arc::clone(&seat), account, item))
+                })
+                .collect(),
+            Self::NewestFirst(newest) => newest.empty().collect(),
         }
     }
 
-    fn move_apart(&mut self, id: SeatId) {
-        if let Some(flow) = self.flows.get_mut(&id) {
-            flow.ring = Ring::Apart;
-            self.together -= flow.items.len();
-            self.bytes -= flow.items.iter().map(|item| item.bytes).sum::<usize>();
-            self.apart.push_back(id);
-            self.has_news = true;
-        }
-    }
-
-    fn take_apart(
-        &mut self,
-        batch: &mut Batch<H>,
-        margin: Duration,
-        now: Instant,
-        is_flying: impl Fn(SeatId) -> bool,
-        left: &mut Left<H>,
-    ) {
-        for _ in 0..self.apart.len() {
-            let Some(id) = self.apart.pop_front() else {
-                return;
-            };
-            if is_flying(id) {
-                self.apart.push_back(id);
-                continue;
-            }
-            let Some(flow) = self.flows.get_mut(&id) else {
-                continue;
-            };
-            while let Some(item) = flow.items.front()
-                && let is_stale = item.is_stale(margin, now, &flow.seat)
-                && (is_stale || batch.has_room_for(item))
-                && let Some(item) = flow.items.pop_front()
-            {
-                self.room.leave(flow.account, item.weight, &mut left.wakers);
-                match is_stale {
-                    true => left.expired.push((Arc::clone(&flow.seat), item)),
-                    false => batch.push(&flow.seat, item),
-                }
-            }
-            match flow.items.is_empty() {
-                // It comes back to the others, if it may, with the next check.
-                true => drop(self.flows.remove(&id)),
-                false => self.apart.push_back(id),
-            }
-            if !batch.is_empty() {
-                return;
-            }
-        }
-    }
-
-    /// Refuses those who have waited too long to be served before the deadline of anybody.
-    fn refuse_old(&mut self, left: &mut Left<H>, now: Instant) {
-        let Order::NewestFirst(limit) = self.order else {
-            return;
-        };
-        while let Some(id) = self.fresh.back().copied() {
-            let flow = self.flows.get(&id);
-            let item = flow.and_then(|flow| flow.items.front());
-            if item.is_some_and(|item| item.queued_at + limit > now) {
-                return;
-            }
-            self.fresh.pop_back();
-            if let Some(flow) = self.flows.remove(&id) {
-                for item in flow.items {
-                    self.together -= 1;
-                    self.bytes -= item.bytes;
-                    self.room.leave(flow.account, item.weight, &mut left.wakers);
-                    left.expired.push((Arc::clone(&flow.seat), item));
-                }
-            }
-        }
-    }
-
-    fn ring(&mut self, ring: Ring) -> &mut VecDeque<SeatId> {
-        match ring {
-            Ring::Fresh => &mut self.fresh,
-            Ring::Busy => &mut self.busy,
-            Ring::Apart => &mut self.apart,
+    /// Checks that may travel.
+    fn len(&self) -> usize {
+        match self {
+            Self::Turns(turns) => turns.together(),
+            Self::NewestFirst(newest) => newest.len(),
         }
     }
 }
@@ -597,7 +407,7 @@ impl<H: Hook> std::fmt::Debug for Queue<H> {
         let state = self.lock();
         f.debug_struct("Queue")
             .field("hook", &H::KIND)
-            .field("checks", &state.together)
+            .field("checks", &state.line.len())
             .field("room", &state.room)
             .finish_non_exhaustive()
     }

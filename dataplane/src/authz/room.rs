@@ -10,7 +10,7 @@
 //!
 //! Plain data, locked together with the queue; who is to be woken is handed to the caller.
 
-use std::{collections::VecDeque, task::Waker};
+use std::{collections::BTreeMap, task::Waker};
 
 use super::seat::{Account, ById, Seat, SeatId};
 
@@ -25,20 +25,27 @@ pub(super) struct Room {
     comfortable: usize,
     accounts: ById<Account, Share>,
     /// Those who have nothing here, and wait because it is full for everybody.
-    shut_out: VecDeque<Waiting>,
+    shut_out: Waiting,
+    /// Where each that waits stands: they ask again and again, and may be many.
+    places: ById<SeatId, Place>,
+    next: u64,
 }
 
 /// What one account uses, and its sessions that wait for less.
 #[derive(Debug, Default)]
 struct Share {
     used: usize,
-    waiting: VecDeque<Waiting>,
+    waiting: Waiting,
 }
 
-#[derive(Debug)]
-struct Waiting {
-    seat: SeatId,
-    waker: Waker,
+/// Who waits, by number: the lower, the longer.
+type Waiting = BTreeMap<u64, (SeatId, Waker)>;
+
+/// The line of this account, or that of those who are shut out.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    account: Account,
+    number: u64,
 }
 
 impl Room {
@@ -52,7 +59,9 @@ impl Room {
             used: 0,
             comfortable: max_bytes - max_bytes / 4,
             accounts: ById::default(),
-            shut_out: VecDeque::new(),
+            shut_out: Waiting::new(),
+            places: ById::default(),
+            next: 0,
         }
     }
 
@@ -87,16 +96,16 @@ impl Room {
             share.used -= weight;
             // Not before there is room for more than a check or two: waking up costs something, too.
             if !is_full && share.used <= fair / 2 {
-                wakers.extend(share.waiting.pop_front().map(|waiting| waiting.waker));
+                wakers.extend(first(&mut share.waiting, &mut self.places));
             }
             if share.used == 0 {
                 // Nothing of the account is left that could wake them.
-                self.shut_out.append(&mut share.waiting);
+                self.shut_out.extend(std::mem::take(&mut share.waiting));
                 self.accounts.remove(&account);
             }
         }
         if !is_full {
-            wakers.extend(self.shut_out.pop_front().map(|waiting| waiting.waker));
+            wakers.extend(first(&mut self.shut_out, &mut self.places));
         }
     }
 
@@ -129,32 +138,46 @@ impl Room {
 
     /// Wakes the session when it is worth looking again. It wakes the next one when it goes on.
     pub(super) fn wait(&mut self, seat: &Seat, waker: &Waker) {
-        let line = match self.accounts.get_mut(&seat.account()) {
+        let id = seat.id();
+        if let Some(place) = self.places.get(&id).copied() {
+            if let Some((_, known)) = self.line(place).get_mut(&place.number) {
+                known.clone_from(waker);
+            }
+            return;
+        }
+        let place = Place {
+            account: seat.account(),
+            number: self.next,
+        };
+        self.next += 1;
+        let line = match self.accounts.get_mut(&place.account) {
             Some(share) if share.used > 0 => &mut share.waiting,
             _ => &mut self.shut_out,
         };
-        match line.iter_mut().find(|waiting| waiting.seat == seat.id()) {
-            Some(waiting) => waiting.waker.clone_from(waker),
-            None => line.push_back(Waiting {
-                seat: seat.id(),
-                waker: waker.clone(),
-            }),
-        }
+        line.insert(place.number, (id, waker.clone()));
+        self.places.insert(id, place);
     }
 
     /// A session goes on, or has ended: who waits behind it has its turn, if there is room.
     pub(super) fn pass(&mut self, seat: &Seat, wakers: &mut Vec<Waker>) {
+        if let Some(place) = self.places.remove(&seat.id()) {
+            self.line(place).remove(&place.number);
+        }
         let account = seat.account();
         let must_wait = self.must_wait(account);
-        if let Some(share) = self.accounts.get_mut(&account) {
-            share.waiting.retain(|waiting| waiting.seat != seat.id());
-            if !must_wait {
-                wakers.extend(share.waiting.pop_front().map(|waiting| waiting.waker));
-            }
+        if !must_wait && let Some(share) = self.accounts.get_mut(&account) {
+            wakers.extend(first(&mut share.waiting, &mut self.places));
         }
-        self.shut_out.retain(|waiting| waiting.seat != seat.id());
         if !self.is_full() {
-            wakers.extend(self.shut_out.pop_front().map(|waiting| waiting.waker));
+            wakers.extend(first(&mut self.shut_out, &mut self.places));
+        }
+    }
+
+    /// The line that somebody stands in.
+    fn line(&mut self, place: Place) -> &mut Waiting {
+        match self.accounts.get_mut(&place.account) {
+            Some(share) if share.waiting.contains_key(&place.number) => &mut share.waiting,
+            _ => &mut self.shut_out,
         }
     }
 
@@ -167,6 +190,13 @@ impl Room {
         // What one session reads at a time has to fit on top.
         self.used > self.max - self.max / 16 - 1
     }
+}
+
+/// Takes who has waited longest out of its line.
+fn first(line: &mut Waiting, places: &mut ById<SeatId, Place>) -> Option<Waker> {
+    let (_, (seat, waker)) = line.pop_first()?;
+    places.remove(&seat);
+    Some(waker)
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use std::{
     time::Duration,
 };
 
+use crate::admission::subscriber;
+
 use super::{
     cache::SessionCache, epoch::Stamp, hook::HookKind, mailbox::Mailbox, standing::Standing,
 };
@@ -40,13 +42,13 @@ pub struct Seat {
 
 impl Seat {
     /// For a client of this address. Until it is known who it is, it shares with whoever else comes
-    /// from there.
+    /// from there: of an IPv6 address, from the same /64.
     #[must_use]
     pub fn new(address: IpAddr) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self {
             id: SeatId(NEXT.fetch_add(1, Ordering::Relaxed)),
-            account: AtomicU64::new(keyed_hash(&("address", address))),
+            account: AtomicU64::new(keyed_hash(&("address", subscriber(address)))),
             stamp: Stamp::default(),
             patience: AtomicU64::new(0),
             standings: Mutex::default(),
@@ -100,6 +102,11 @@ impl Seat {
         self.decisions
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same, if nobody uses them now.
+    pub(super) fn try_decisions(&self) -> Option<MutexGuard<'_, Option<Box<SessionCache>>>> {
+        self.decisions.try_lock().ok()
     }
 
     /// How the checks of this kind have done.
@@ -163,4 +170,22 @@ pub(super) type ById<K, V> =
 fn keyed_hash(value: &impl std::hash::Hash) -> u64 {
     static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
     KEYS.hash_one(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_one_subscriber_share_until_they_are_somebody() {
+        let seat = |address: &str| Seat::new(address.parse().unwrap());
+        let one = seat("2001:db8::1");
+        assert_eq!(one.account(), seat("2001:db8::2:1").account());
+        assert_ne!(one.account(), seat("2001:db8:0:1::1").account());
+        let other = seat("192.0.2.1");
+        assert_eq!(other.account(), seat("::ffff:192.0.2.1").account());
+        assert_ne!(other.account(), seat("192.0.2.2").account());
+        one.identify("somebody");
+        assert_ne!(one.account(), seat("2001:db8::1").account());
+    }
 }

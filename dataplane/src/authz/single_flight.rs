@@ -3,8 +3,9 @@
 //!
 //! They share what is kept in the cache, and nothing else. An answer that may not be kept, and a failure,
 //! are the leader's alone: then the others are asked, all at once, each within its own time. A leader comes
-//! before its followers in their session and ends by its own deadline, so they never wait for longer than
-//! theirs.
+//! before its followers in their session (`SessionCache::role`) and ends by its own deadline, so they never wait
+//! for longer than theirs. A check that is asked again may stand before the one that leads by then, and is asked
+//! by itself.
 
 use std::{
     fmt,
@@ -14,14 +15,24 @@ use std::{
 
 use tower::Service;
 
-use super::{check::Check, decision::Decision, hook::Hook};
+use super::{cache::Lease, check::Check, decision::Decision, hook::Hook};
+
+/// The decision of another check, and the way to an own one.
+pub struct Shared<F> {
+    pub(super) found: Found,
+    /// Asks all the same.
+    pub(super) ask: Box<dyn FnOnce() -> F + Send>,
+}
+
+/// A decision that may be used again, while its lease holds.
+pub(super) type Found = Box<(Decision, Lease)>;
 
 /// Where the answer of a leader comes, or the way to an answer of one's own.
 pub struct Slot<F>(Mutex<State<F>>);
 
 enum State<F> {
     Waiting(Option<Waker>),
-    Decided(Box<Decision>),
+    Decided(Shared<F>),
     Asked(F),
     Taken,
 }
@@ -34,10 +45,10 @@ impl<F> Default for Slot<F> {
 
 impl<F> Slot<F> {
     /// The leader's decision, or the future of an own one.
-    pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<Box<Decision>, F>> {
+    pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<Shared<F>, F>> {
         let mut state = self.lock();
         match std::mem::replace(&mut *state, State::Taken) {
-            State::Decided(decision) => Poll::Ready(Ok(decision)),
+            State::Decided(shared) => Poll::Ready(Ok(shared)),
             State::Asked(asked) => Poll::Ready(Err(asked)),
             State::Waiting(_) => {
                 *state = State::Waiting(Some(cx.waker().clone()));
@@ -61,7 +72,7 @@ impl<F> Slot<F> {
 }
 
 /// A check that waits for the answer to an identical one.
-pub(super) struct Follower(Box<dyn FnOnce(Option<Box<Decision>>) + Send>);
+pub(super) struct Follower(Box<dyn FnOnce(Option<Found>) + Send>);
 
 impl Follower {
     /// One whose future waits at `slot`. If that is gone by then, nothing is asked.
@@ -72,20 +83,23 @@ impl Follower {
         S::Future: Send + 'static,
     {
         let slot = Arc::downgrade(slot);
-        Self(Box::new(move |decision| {
+        Self(Box::new(move |found| {
             let Some(slot) = slot.upgrade() else {
                 return;
             };
-            slot.set(match decision {
-                Some(decision) => State::Decided(decision),
+            slot.set(match found {
+                Some(found) => State::Decided(Shared {
+                    found,
+                    ask: Box::new(move || stack.call(check)),
+                }),
                 None => State::Asked(stack.call(check)),
             });
         }))
     }
 
     /// The leader has ended: with this decision for all, or with none.
-    pub(super) fn resolve(self, decision: Option<Box<Decision>>) {
-        (self.0)(decision);
+    pub(super) fn resolve(self, found: Option<Found>) {
+        (self.0)(found);
     }
 }
 

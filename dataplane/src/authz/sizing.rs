@@ -17,10 +17,12 @@ use tokio::time::Instant;
 const START: usize = 64;
 /// Calls this quick are never worth dividing.
 const QUICK: Duration = Duration::from_millis(2);
-/// A measurement takes at least this many calls, and this long.
-const EPOCH: (usize, Duration) = (16, Duration::from_millis(50));
-/// A smaller size is kept if it answers this many times the checks.
-const CLEAR_GAIN: f64 = 1.25;
+/// A measurement takes at least this many calls, and this long: on a machine that others use, shorter ones differ by
+/// more than the sizes do.
+const EPOCH: (usize, Duration) = (16, Duration::from_millis(200));
+/// A smaller size is kept if it answers this many times the checks. A service that loops over them answers up to
+/// twice as many.
+const CLEAR_GAIN: f64 = 1.5;
 /// A larger size is kept if it answers at least this share of the checks.
 const NO_LOSS: f64 = 0.9;
 /// The wait before a smaller size is tried again in vain; it doubles each time.

@@ -47,6 +47,16 @@ pub(super) fn message<H>(body: &impl Body<H>) -> Message<H> {
     Message::new(1, SystemTime::UNIX_EPOCH, &SessionBytes::default(), body)
 }
 
+/// The check with this number of a session that says nothing about itself.
+pub(super) fn numbered(sequence: u64, topic: &str) -> Message<hook::Publish> {
+    let body = v1::PublishCheck {
+        topic: topic.to_owned(),
+        ..v1::PublishCheck::default()
+    };
+    let session = SessionBytes::default();
+    Message::new(sequence, SystemTime::UNIX_EPOCH, &session, &body)
+}
+
 /// The request of these checks.
 pub(super) fn request<H>(messages: Vec<Message<H>>) -> Bytes {
     let mut request = Preamble::default().request(0);

@@ -10,7 +10,8 @@
 //!
 //! * Requests are decisions, signs of overload (`RESOURCE_EXHAUSTED`, `OVERLOADED`, deadlines) and what
 //!   was refused here. A denial is a decision. All other failures are not counted: they say nothing of
-//!   load, and a client may be able to cause them.
+//!   load, and a client may be able to cause them. Nor are those of a session that travels alone: it is known
+//!   that they are its own doing.
 //! * New CONNECTs are refused first: theirs is the highest probability of all hooks, with K = 2.
 //!   Sessions that exist are the goodput: K = 3 for their checks, and the probability is their hook's.
 //! * Below ten signs of overload nothing happens. One check in a tenth of a second always
@@ -43,6 +44,7 @@ use super::{
     decision::Decision,
     failure::{Cause, Failure},
     hook::{Hook, HookKind},
+    seat::Seat,
 };
 
 /// How many times as many checks as are decided are asked.
@@ -178,6 +180,7 @@ where
     }
 
     fn call(&mut self, check: Check<H>) -> Self::Future {
+        let seat = Arc::clone(&check.context.seat);
         let asked = if !check.context.known.is_some() && self.load.refuses(H::KIND) {
             None
         } else {
@@ -186,6 +189,7 @@ where
         ResponseFuture {
             asked,
             load: Arc::clone(&self.load),
+            seat,
             hook: H::KIND,
         }
     }
@@ -199,6 +203,7 @@ pin_project! {
         #[pin]
         asked: Option<F>,
         load: Arc<Load>,
+        seat: Arc<Seat>,
         hook: HookKind,
     }
 }
@@ -219,7 +224,9 @@ where
             Ok(decision) if !matches!(decision.verdict, Verdict::Unavailable(_)) => {
                 this.load.decided(*this.hook, 1, decision.decided_at);
             }
-            Err(failure) if is_overload(&failure.cause) => {
+            Err(failure)
+                if is_overload(&failure.cause) && !this.seat.standing(*this.hook).is_apart() =>
+            {
                 this.load.overloaded(*this.hook, failure.failed_at);
             }
             _ => {}

@@ -126,7 +126,8 @@ pub struct ConnectHook {
     pub deadline: Duration,
     /// A CONNECT that nobody decided about, or a will: `hold` and `reject`.
     pub on_failure: OnFailure,
-    /// Longest time for which it is held after its first failure; never longer than half the keep alive.
+    /// Longest time for which it is held after its first failure; never longer than half the keep alive, or the
+    /// deadline if that is longer.
     /// Absent: as long as `deadline`.
     #[serde(with = "text::duration::option")]
     #[schemars(with = "Option<super::schema::Duration>")]
@@ -159,7 +160,8 @@ pub struct PublishHook {
     /// protocol has no such word, close), `disconnect` (on MQTT 5 with 0x83) and `allow`. If nothing else is
     /// the last one, it is `reject`.
     pub on_failure: OnFailure,
-    /// Longest time for which it is held after its first failure; never longer than half the keep alive.
+    /// Longest time for which it is held after its first failure; never longer than half the keep alive, or the
+    /// deadline if that is longer.
     /// Absent: as long as `deadline`.
     #[serde(with = "text::duration::option")]
     #[schemars(with = "Option<super::schema::Duration>")]
@@ -200,7 +202,8 @@ pub struct SubscribeHook {
     /// A packet that nobody decided about: steps as for PUBLISH. If nothing else is the last one, it is
     /// `disconnect`: a client that is refused hardly ever asks again.
     pub on_failure: OnFailure,
-    /// Longest time for which it is held after its first failure; never longer than half the keep alive.
+    /// Longest time for which it is held after its first failure; never longer than half the keep alive, or the
+    /// deadline if that is longer.
     /// Absent: as long as `deadline`.
     #[serde(with = "text::duration::option")]
     #[schemars(with = "Option<super::schema::Duration>")]

@@ -62,13 +62,20 @@ impl From<Option<response::Directive>> for Directive {
     }
 }
 
+/// Longest name that is remembered, in bytes: what MQTT can say.
+const MAX_NAME: usize = u16::MAX as usize;
+
 fn selector(selector: Option<v1::SessionSelector>) -> Option<Selector> {
     use session_selector::Selector as Pushed;
+    // The empty one would choose those who have no such name yet: that is nobody in particular.
+    let name = |name: String| (!name.is_empty() && name.len() <= MAX_NAME).then_some(name);
     match selector?.selector? {
-        Pushed::SessionId(name) => Some(Selector::Session(name)),
-        Pushed::ClientId(name) => Some(Selector::Client(name)),
-        Pushed::Username(name) => Some(Selector::Username(name)),
-        Pushed::Principal(name) => Some(Selector::Principal(name)),
+        Pushed::SessionId(id) => name(id).map(Selector::Session),
+        Pushed::ClientId(id) => name(id).map(Selector::Client),
+        Pushed::Principal(principal) => name(principal).map(Selector::Principal),
+        // In MQTT a user name may be empty, which is another thing than none.
+        Pushed::Username(username) if username.is_empty() => Some(Selector::Username(username)),
+        Pushed::Username(username) => name(username).map(Selector::Username),
         Pushed::SelectAll(true) => Some(Selector::All),
         // It must be true.
         Pushed::SelectAll(false) => None,
@@ -126,6 +133,13 @@ mod tests {
             None,
             Some(v1::SessionSelector { selector: None }),
             choosing(session_selector::Selector::SelectAll(false)),
+            choosing(session_selector::Selector::SessionId(String::new())),
+            choosing(session_selector::Selector::ClientId(String::new())),
+            choosing(session_selector::Selector::Principal(String::new())),
+            // More than can be kept of each of many.
+            choosing(session_selector::Selector::Principal(
+                "p".repeat(MAX_NAME + 1),
+            )),
         ] {
             for directive in [
                 response::Directive::Recheck(v1::RecheckSubscriptions {

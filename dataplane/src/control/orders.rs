@@ -99,9 +99,16 @@ impl Orders {
 
     /// Nobody knows which directives were missed: what was decided before is asked about again.
     pub(super) fn doubt_everything(&self) {
-        warn!("directives may have been missed: everything is forgotten and asked about again");
         let epoch = self.parts.registry.epochs().advance(None);
-        for slot in self.parts.registry.choose(&Selector::All, epoch) {
+        let everybody = self.parts.registry.choose(&Selector::All, epoch);
+        if everybody.is_empty() {
+            return;
+        }
+        warn!(
+            sessions = everybody.len(),
+            "directives may have been missed: everything is forgotten and asked about again"
+        );
+        for slot in everybody {
             slot.recheck(None);
         }
     }

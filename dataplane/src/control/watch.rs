@@ -1,5 +1,8 @@
 //! The stream of directives, for ever: opened again from where it broke.
 
+#[cfg(test)]
+mod tests;
+
 use std::{convert::Infallible, time::Duration};
 
 use tidegate_proto::v1::{self, control_service_client::ControlServiceClient};
@@ -8,7 +11,7 @@ use tonic::{Code, Request};
 use tracing::{debug, error, info, warn};
 
 use crate::{
-    authz::{Backoff, Contact, jittered, readable},
+    authz::{Backoff, Contact, jittered},
     session::Selector,
 };
 
@@ -18,7 +21,7 @@ use super::{Directive, Orders};
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// Between attempts at a service that has no ControlService.
+/// Between attempts at a service that has said that it has no ControlService, and never had one.
 const RARELY: Duration = Duration::from_secs(300);
 
 /// Largest directive in bytes. It holds a few names and a text.
@@ -35,6 +38,7 @@ pub(super) struct Watch {
     silence: Duration,
     orders: Orders,
     position: Position,
+    was_heard: bool,
     is_absence_told: bool,
 }
 
@@ -43,8 +47,6 @@ pub(super) struct Watch {
 struct Position {
     /// The last one. Empty: none is known.
     resume_token: String,
-    /// Whether there was a stream before.
-    was_open: bool,
 }
 
 /// What is known of a stream.
@@ -52,8 +54,6 @@ struct Position {
 struct Opening {
     /// Whether it goes on from a position.
     resumes: bool,
-    /// Whether there was one before it, and no position is known.
-    has_gap: bool,
     is_heard: bool,
     /// Whether more may follow by which the service says that the position is lost.
     is_beginning: bool,
@@ -86,6 +86,7 @@ impl Watch {
             silence,
             orders,
             position: Position::default(),
+            was_heard: false,
             is_absence_told: false,
         }
     }
@@ -96,15 +97,19 @@ impl Watch {
         loop {
             let end = self.follow(&mut backoff).await;
             self.orders.metrics().connected(false);
+            self.orders.registry().epochs().lost();
             let pause = match end {
                 End::Unknown => {
-                    self.orders.registry().epochs().lost();
                     if !std::mem::replace(&mut self.is_absence_told, true) {
                         error!(
                             "there is no ControlService at the endpoint: nothing can be revoked"
                         );
                     }
-                    jittered(RARELY)
+                    // One that was there is on its way back, or only a replica is of another kind.
+                    match self.was_heard {
+                        true => backoff.pause(),
+                        false => jittered(RARELY),
+                    }
                 }
                 End::Silent => {
                     warn!(silence = ?self.silence, "nothing was heard of the ControlService");
@@ -130,16 +135,21 @@ impl Watch {
             Ok(Err(why)) => return End::Broken(why),
             Err(_) => return End::Silent,
         };
-        let mut client = ControlServiceClient::new(reached.connection())
-            .max_decoding_message_size(MAX_DIRECTIVE);
-        let request = Request::new(v1::WatchDirectivesRequest {
+        let (connection, line) = reached.connection();
+        let mut client =
+            ControlServiceClient::new(connection).max_decoding_message_size(MAX_DIRECTIVE);
+        let mut request = Request::new(v1::WatchDirectivesRequest {
             data_plane: Some(self.data_plane.clone()),
             resume_token: self.position.resume_token.clone(),
         });
+        line.listen(&mut request);
         // Some services send no headers before the first message.
         let mut stream = match timeout(self.silence, client.watch_directives(request)).await {
             Ok(Ok(response)) => response.into_inner(),
-            Ok(Err(status)) => return End::from(&status),
+            Ok(Err(status)) => {
+                reached.heard(&line);
+                return End::from(&line.status(&status));
+            }
             Err(_) => {
                 reached.silent(self.silence);
                 return End::Silent;
@@ -150,13 +160,13 @@ impl Watch {
             let message = match timeout(self.silence, stream.message()).await {
                 Ok(Ok(Some(message))) => message,
                 Ok(Ok(None)) => return End::Closed,
-                Ok(Err(status)) => return End::from(&status),
+                Ok(Err(status)) => return End::from(&line.status(&status)),
                 Err(_) => {
                     reached.silent(self.silence);
                     return End::Silent;
                 }
             };
-            reached.heard();
+            reached.heard(&line);
             backoff.reset();
             self.take(message, &mut opening);
         }
@@ -166,14 +176,18 @@ impl Watch {
         if !std::mem::replace(&mut opening.is_heard, true) {
             info!(resumed = opening.resumes, "watching for directives");
             self.is_absence_told = false;
+            self.was_heard = true;
             self.orders.metrics().connected(true);
-            if opening.has_gap {
+            if !opening.resumes {
+                // "From now", and there are sessions of before: even the first stream is not the beginning.
                 self.orders.doubt_everything();
             }
         }
         let directive = Directive::from(message.directive);
         let is_lost = opening.is_lost(&directive);
-        self.orders.carry_out(directive, &message.resume_token);
+        // One that is not kept as a position is not kept as one to be told either.
+        let token = Some(&*message.resume_token).filter(|token| token.len() <= MAX_TOKEN);
+        self.orders.carry_out(directive, token.unwrap_or_default());
         if is_lost {
             self.orders.reconnect_everybody();
         }
@@ -185,11 +199,9 @@ impl Watch {
 
 impl Position {
     /// A stream has been opened from here.
-    fn opening(&mut self) -> Opening {
-        let resumes = !self.resume_token.is_empty();
+    fn opening(&self) -> Opening {
         Opening {
-            resumes,
-            has_gap: std::mem::replace(&mut self.was_open, true) && !resumes,
+            resumes: !self.resume_token.is_empty(),
             is_heard: false,
             is_beginning: true,
             everything_is_invalid: false,
@@ -226,76 +238,9 @@ impl Opening {
 
 impl From<&tonic::Status> for End {
     fn from(status: &tonic::Status) -> Self {
-        let status = readable(status);
         match status.code() {
             Code::Unimplemented => Self::Unknown,
             code => Self::Broken(format!("{code:?}: {}", status.message())),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn invalidate() -> Directive {
-        Directive::Invalidate(Selector::All)
-    }
-
-    fn recheck() -> Directive {
-        Directive::Recheck(Selector::All)
-    }
-
-    fn opening(resume_token: &str) -> Opening {
-        let mut position = Position::default();
-        position.reached(resume_token.to_owned());
-        position.opening()
-    }
-
-    fn is_lost(resume_token: &str, directives: &[Directive]) -> bool {
-        let mut opening = opening(resume_token);
-        let mut signs = directives
-            .iter()
-            .map(|directive| opening.is_lost(directive));
-        signs.any(|sign| sign)
-    }
-
-    #[test]
-    fn a_position_is_lost_if_everything_is_taken_back_first() {
-        let some = Directive::Recheck(Selector::Client("c".to_owned()));
-        assert!(is_lost("7", &[invalidate(), recheck()]));
-        assert!(is_lost(
-            "7",
-            &[Directive::Heartbeat, recheck(), invalidate()]
-        ));
-        assert!(!is_lost("", &[invalidate(), recheck()]), "there was none");
-        assert!(!is_lost("7", &[some, invalidate(), recheck()]), "later");
-        assert!(!is_lost(
-            "7",
-            &[invalidate(), Directive::Unknown, recheck()]
-        ));
-        assert!(!is_lost("7", &[recheck()]));
-    }
-
-    #[test]
-    fn a_position_is_told_once() {
-        let mut opening = opening("7");
-        assert!(!opening.is_lost(&invalidate()));
-        assert!(opening.is_lost(&recheck()));
-        assert!(!opening.is_lost(&recheck()));
-    }
-
-    #[test]
-    fn a_watch_after_another_has_a_gap_if_there_is_no_position() {
-        let mut position = Position::default();
-        assert!(!position.opening().has_gap, "the first");
-        assert!(position.opening().has_gap);
-        position.reached("7".to_owned());
-        assert!(!position.opening().has_gap);
-        // A service that names none does not take the last one back.
-        position.reached(String::new());
-        assert_eq!(position.resume_token, "7");
-        position.reached("x".repeat(MAX_TOKEN + 1));
-        assert!(position.opening().has_gap);
     }
 }

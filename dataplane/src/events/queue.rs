@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    fmt,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -32,10 +33,20 @@ pub(super) struct Queue {
     dropped: AtomicU64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     events: VecDeque<Bytes>,
     bytes: usize,
+}
+
+impl fmt::Debug for State {
+    /// Sessions may be told with their state.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State")
+            .field("events", &self.events.len())
+            .field("bytes", &self.bytes)
+            .finish()
+    }
 }
 
 impl Queue {

@@ -68,6 +68,7 @@ impl Happened {
 /// A [`v1::Event`] on the memory of others. Bytes where that has a message and strings: they look the same
 /// on the wire, and what comes here was read as UTF-8.
 #[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
 pub(super) struct Record {
     #[prost(bytes = "bytes", optional, tag = "1")]
     session: Option<Bytes>,
@@ -89,6 +90,7 @@ pub(super) struct Record {
 
 /// A [`v1::ReportEventsRequest`] of encoded events.
 #[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
 struct Batch {
     #[prost(message, optional, tag = "1")]
     data_plane: Option<v1::DataPlane>,
@@ -96,6 +98,25 @@ struct Batch {
     events: Vec<Bytes>,
     #[prost(uint64, tag = "3")]
     dropped_count: u64,
+}
+
+impl fmt::Debug for Record {
+    /// The session may be told with its state.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Record")
+            .field("kind", &self.kind)
+            .field("occurred_at", &self.occurred_at)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch")
+            .field("events", &self.events.len())
+            .field("dropped_count", &self.dropped_count)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Record {

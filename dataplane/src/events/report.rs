@@ -29,7 +29,7 @@ const CALL: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// Between attempts at a service that has no EventService.
+/// Between attempts at a service that has said that it has no EventService, and never had one.
 const RARELY: Duration = Duration::from_secs(300);
 
 /// Times that a report is tried that the service does not want for a reason of its own: it would be in
@@ -72,6 +72,7 @@ impl Reporter {
             data_plane,
             closing: closing.clone(),
             dropped_told: 0,
+            was_taken: false,
         });
         let task = tokio::spawn(async move {
             if let Some(reporting) = reporting {
@@ -101,6 +102,8 @@ struct Reporting {
     closing: CancellationToken,
     /// Losses that the service knows of.
     dropped_told: u64,
+    /// A report was taken once.
+    was_taken: bool,
 }
 
 /// How a call ended.
@@ -161,6 +164,7 @@ impl Reporting {
             let pause = match self.call(report(&self.data_plane, &batch, untold)).await {
                 Outcome::Taken => {
                     self.dropped_told = dropped;
+                    self.was_taken = true;
                     self.inner.queue.sent(count);
                     if is_told {
                         info!("events are reported again");
@@ -192,7 +196,10 @@ impl Reporting {
                     if !std::mem::replace(&mut is_told, true) {
                         warn!("there is no EventService at the endpoint: events are lost");
                     }
-                    jittered(RARELY)
+                    match self.was_taken {
+                        true => backoff.pause(),
+                        false => jittered(RARELY),
+                    }
                 }
             };
             tokio::select! {

@@ -266,3 +266,29 @@ fn kinds_that_nobody_wants_cost_nothing() {
     events.tell(&told, Happened::Connected);
     assert_eq!(events.tally().queued, 1);
 }
+
+/// Whoever is told with its state is told to the service, and to nobody else.
+#[test]
+fn what_waits_is_not_shown() {
+    let events = Events::new(&EventOptions {
+        with_state: true,
+        ..options(10)
+    });
+    let field = SessionField::new(&session(), true);
+    events.tell(&field, Happened::Connected);
+    let record = Record::new(field.0.clone(), Happened::Connected, SystemTime::now());
+    let state = format!("{:?}", &b"canary"[..]);
+    let state = state.trim_matches(['[', ']']);
+    for shown in [
+        format!("{events:?}"),
+        format!("{events:#?}"),
+        format!("{record:?}"),
+        format!("{field:?}"),
+    ] {
+        assert!(
+            !shown.contains("canary") && !shown.contains(state),
+            "{shown}"
+        );
+    }
+    assert_eq!(events.tally().queued, 1);
+}

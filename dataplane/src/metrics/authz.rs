@@ -148,15 +148,16 @@ impl Collected {
     }
 
     fn encode_histograms(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut by_hook = |name, help, unit, read: fn(&HookCounters) -> Measured| {
-            histogram(encoder, name, help, unit, self.by_hook(read))
-        };
-        by_hook(
+        histogram(
+            encoder,
             "authz_check_duration",
             "From the arrival of a check to the moment when its outcome is applied.",
             Some(Unit::Seconds),
-            |hook| Measured::from(&hook.check_duration),
+            self.check_durations(),
         )?;
+        let mut by_hook = |name, help, unit, read: fn(&HookCounters) -> Measured| {
+            histogram(encoder, name, help, unit, self.by_hook(read))
+        };
         by_hook(
             "authz_queue_duration",
             "From the arrival of a check to its departure.",
@@ -214,6 +215,21 @@ impl Collected {
             }
         }
         samples
+    }
+
+    fn check_durations(&self) -> Vec<(Labels<2>, Measured)> {
+        let samples = self.hooks().flat_map(|(hook, counts)| {
+            [
+                ("allow", &counts.check_duration),
+                ("deny", &counts.check_duration_denied),
+                ("failure", &counts.check_duration_failed),
+            ]
+            .map(|(outcome, durations)| {
+                let labels = [("hook", hook.as_str()), ("outcome", outcome)];
+                (labels, Measured::from(durations))
+            })
+        });
+        samples.collect()
     }
 
     fn failure_actions(&self) -> Vec<(Labels<2>, u64)> {

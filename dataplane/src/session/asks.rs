@@ -76,6 +76,7 @@ impl Asks {
     /// The next decision. Pending for ever if nothing is under way.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<(Ticket, Decision)> {
         let Some((ticket, ask)) = self.asked.front_mut() else {
+            self.asker.settle();
             return Poll::Pending;
         };
         let decision = ready!(self.asker.poll(ask, cx));

@@ -262,9 +262,13 @@ impl Slot {
     }
 
     fn take(&self) -> Option<Orders> {
-        self.has_orders
-            .swap(false, Ordering::AcqRel)
-            .then(|| std::mem::take(&mut *lock(&self.orders)))
+        if !self.has_orders.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut orders = lock(&self.orders);
+        // Under the lock: what is ordered next is not taken along before it is announced.
+        self.has_orders.store(false, Ordering::Release);
+        Some(std::mem::take(&mut *orders))
     }
 }
 

@@ -141,7 +141,7 @@ fn what_the_decision_pipeline_tells_is_there() {
             "authz_checks_total",
             "cached failure_reason hook mode outcome",
         ),
-        ("authz_check_duration_seconds", "hook le"),
+        ("authz_check_duration_seconds", "hook le outcome"),
         ("authz_queue_duration_seconds", "hook le"),
         (
             "authz_call_duration_seconds",
@@ -168,7 +168,7 @@ fn what_the_decision_pipeline_tells_is_there() {
     let durations = &families["tidegate_authz_check_duration_seconds"].series;
     let bounds: Vec<_> = durations
         .iter()
-        .filter(|series| series.contains("hook=\"publish\""))
+        .filter(|series| series.contains("hook=\"publish\",outcome=\"allow\""))
         .filter_map(|series| series.split_once("le=\"")?.1.split('"').next())
         .collect();
     let due =

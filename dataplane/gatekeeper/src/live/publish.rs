@@ -126,7 +126,9 @@ impl Live {
         cx: &mut Context<'_>,
     ) -> Fate {
         if let Some(id) = message.id {
-            self.inflight.decided(id, Stage::AtBroker);
+            if message.qos == QoS::ExactlyOnce {
+                self.inflight.decided(id, Stage::AtBroker);
+            }
             self.acks.expect(message.qos, id, message.dup);
         }
         self.forward(Admitted::allowed(ticket, bytes), cx);

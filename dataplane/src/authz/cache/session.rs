@@ -8,13 +8,13 @@ use std::{
 use gatekeeper::Verdict;
 use tokio::time::Instant;
 
-use super::{Reuse, Shared};
+use super::{Lease, Reuse, Shared};
 use crate::authz::{
     check::Check,
     decision::{Decision, Facts},
     hook::{Hook, HookKind},
     message::{Encoded, SessionBytes},
-    seat::Seat,
+    seat::{Account, Seat},
     single_flight::Follower,
 };
 
@@ -50,11 +50,13 @@ impl Key {
 #[derive(Debug)]
 pub(in crate::authz) struct SessionCache {
     shared: Arc<Shared>,
+    /// Whose memory it is.
+    account: Account,
     /// The session as it was told to the service: another principal is another session.
     session: SessionBytes,
     entries: HashMap<Key, Entry>,
     /// Checks under way, and those that are identical.
-    flights: HashMap<Key, Vec<Follower>>,
+    flights: HashMap<Key, Flight>,
     /// By hook: whether the last answer could be kept. If not, nobody waits for another's.
     shares: [bool; HookKind::ALL.len()],
     /// Counts uses, to tell which entry has not been used for longest.
@@ -65,17 +67,35 @@ pub(in crate::authz) struct SessionCache {
 struct Entry {
     verdict: Verdict,
     facts: Facts,
-    reuse: Reuse,
-    decided_at: Instant,
-    epoch: u64,
+    lease: Lease,
+    /// When it is of no use even for want of another.
+    stale_until: Instant,
     used: u64,
     bytes: usize,
 }
 
+/// A check under way, and those that wait for its answer.
+#[derive(Debug)]
+struct Flight {
+    place: u64,
+    followers: Vec<Follower>,
+}
+
+/// What a check is to others that are identical.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// They may follow it.
+    Leads,
+    Follows,
+    /// It is asked by itself.
+    None,
+}
+
 impl SessionCache {
-    pub(super) fn new(shared: Arc<Shared>, session: SessionBytes) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, account: Account, session: SessionBytes) -> Self {
         Self {
             shared,
+            account,
             session,
             entries: HashMap::new(),
             flights: HashMap::new(),
@@ -90,14 +110,12 @@ impl SessionCache {
         key: &Key,
         session: &SessionBytes,
         seat: &Seat,
-    ) -> Option<Decision> {
+    ) -> Option<(Decision, Lease)> {
         let now = Instant::now();
+        let shared = Arc::clone(&self.shared);
         let entry = self.valid(key, session, seat, now)?;
-        if now >= entry.decided_at + entry.reuse.ttl {
-            return None;
-        }
-        let decision = entry.decision(now);
-        self.usable(decision)
+        let holds = entry.lease.holds(now, seat.stamp(), &shared.epochs);
+        holds.then(|| (entry.decision(now), entry.lease.clone()))
     }
 
     /// The allow of an identical check, while it holds or may be used for want of another.
@@ -108,17 +126,10 @@ impl SessionCache {
         seat: &Seat,
     ) -> Option<Decision> {
         let now = Instant::now();
+        let shared = Arc::clone(&self.shared);
         let entry = self.valid(key, session, seat, now)?;
-        let decision = entry.decision(now);
-        matches!(decision.verdict, Verdict::Allow(_))
-            .then_some(decision)
-            .and_then(|decision| self.usable(decision))
-    }
-
-    /// While directives would not reach us, an allow might have been revoked.
-    fn usable(&self, decision: Decision) -> Option<Decision> {
-        let is_allow = matches!(decision.verdict, Verdict::Allow(_));
-        (!is_allow || self.shared.epochs.is_fresh()).then_some(decision)
+        let may_be_used = entry.lease.is_allow && entry.lease.is_safe(&shared.epochs);
+        may_be_used.then(|| entry.decision(now))
     }
 
     /// An entry that nothing has made invalid. Whatever else is there under this key is forgotten.
@@ -137,16 +148,11 @@ impl SessionCache {
             return None;
         };
         let entry = occupied.get();
-        let is_valid = now < entry.decided_at + entry.reuse.ttl + entry.reuse.stale_if_error
-            && entry
-                .reuse
-                .maker
-                .as_ref()
-                .is_some_and(super::Maker::is_current)
-            && !seat.stamp().outdates(entry.epoch);
+        let is_valid = now < entry.stale_until && entry.lease.is_valid(seat.stamp());
         if !is_valid {
-            let entry = occupied.remove();
-            self.shared.counters.cache.removed(entry.bytes);
+            let bytes = occupied.remove().bytes;
+            let (store, counters) = (&self.shared.store, &self.shared.counters.cache);
+            store.give_back(self.account, 1, bytes, counters);
             return None;
         }
         self.uses += 1;
@@ -170,15 +176,12 @@ impl SessionCache {
         }
         let options = &self.shared.options;
         let is_allow = matches!(decision.verdict, Verdict::Allow(_));
-        let reuse = Reuse {
-            ttl: reuse.ttl.min(options.max_ttl),
-            stale_if_error: match is_allow {
-                true => reuse.stale_if_error.min(options.max_stale),
-                false => std::time::Duration::ZERO,
-            },
-            maker: reuse.maker.clone(),
+        let ttl = reuse.ttl.min(options.max_ttl);
+        let stale = match is_allow {
+            true => reuse.stale_if_error.min(options.max_stale),
+            false => std::time::Duration::ZERO,
         };
-        let is_of_use = reuse.ttl + reuse.stale_if_error > std::time::Duration::ZERO;
+        let is_of_use = ttl + stale > std::time::Duration::ZERO;
         if !is_of_use || !reuse.maker.as_ref().is_some_and(super::Maker::is_current) {
             return false;
         }
@@ -191,9 +194,13 @@ impl SessionCache {
         let entry = Entry {
             verdict: decision.verdict.clone(),
             facts: decision.facts.clone(),
-            reuse,
-            decided_at: decision.decided_at,
-            epoch,
+            lease: Lease {
+                until: decision.decided_at + ttl,
+                maker: reuse.maker.clone(),
+                epoch,
+                is_allow,
+            },
+            stale_until: decision.decided_at + ttl + stale,
             used: self.uses,
             bytes,
         };
@@ -210,13 +217,42 @@ impl SessionCache {
                 return false;
             }
         }
-        while !stock.take(bytes, options.max_bytes) {
-            // Other sessions keep what they have: a busy one must not cost them theirs.
+        if (shared.store).take(self.account, bytes, options.max_bytes, stock) {
+            return true;
+        }
+        let now = Instant::now();
+        shared.store.sweep(now);
+        self.forget_what_is_over(now);
+        loop {
+            if (shared.store).take(self.account, bytes, options.max_bytes, stock) {
+                return true;
+            }
+            // Other sessions keep what is of use to them: a busy one must not cost them theirs.
             if !self.evict() {
                 return false;
             }
         }
-        true
+    }
+
+    /// Gives back what nobody can use any more.
+    pub(super) fn forget_what_is_over(&mut self, now: Instant) {
+        let (mut entries, mut bytes) = (0, 0);
+        self.entries.retain(|_, entry| {
+            let is_over = now >= entry.stale_until;
+            if is_over {
+                entries += 1;
+                bytes += entry.bytes;
+            }
+            !is_over
+        });
+        self.give_back(entries, bytes);
+    }
+
+    fn give_back(&self, entries: usize, bytes: usize) {
+        if entries > 0 {
+            let counters = &self.shared.counters.cache;
+            (self.shared.store).give_back(self.account, entries, bytes, counters);
+        }
     }
 
     /// Forgets what has not been used for longest.
@@ -232,14 +268,14 @@ impl SessionCache {
 
     fn remove(&mut self, key: &Key) {
         if let Some(entry) = self.entries.remove(key) {
-            self.shared.counters.cache.removed(entry.bytes);
+            self.give_back(1, entry.bytes);
         }
     }
 
     fn clear(&mut self) {
-        for (_, entry) in self.entries.drain() {
-            self.shared.counters.cache.removed(entry.bytes);
-        }
+        let entries = std::mem::take(&mut self.entries);
+        let bytes = entries.values().map(|entry| entry.bytes).sum();
+        self.give_back(entries.len(), bytes);
     }
 
     /// Whether checks of this kind may wait for an identical one.
@@ -251,13 +287,16 @@ impl SessionCache {
         self.shares[hook as usize] = shares;
     }
 
-    /// `true`: an identical check is under way. `false`: this one is from now on.
-    pub(super) fn leads_or_follows(&mut self, key: &Key) -> bool {
+    /// What the check in this place is to those that are identical and under way. One that follows stands behind
+    /// the one that it follows: nobody looks for the answer of a check before its turn has come.
+    pub(super) fn role(&mut self, key: &Key, place: u64) -> Role {
         match self.flights.entry(key.clone()) {
-            hash_map::Entry::Occupied(_) => true,
+            hash_map::Entry::Occupied(flight) if flight.get().place < place => Role::Follows,
+            hash_map::Entry::Occupied(_) => Role::None,
             hash_map::Entry::Vacant(vacant) => {
-                vacant.insert(Vec::new());
-                false
+                let followers = Vec::new();
+                vacant.insert(Flight { place, followers });
+                Role::Leads
             }
         }
     }
@@ -265,8 +304,8 @@ impl SessionCache {
     /// It comes back if no identical check is under way.
     pub(super) fn follow(&mut self, key: &Key, follower: Follower) -> Option<Follower> {
         match self.flights.get_mut(key) {
-            Some(followers) => {
-                followers.push(follower);
+            Some(flight) => {
+                flight.followers.push(follower);
                 None
             }
             None => Some(follower),
@@ -274,7 +313,8 @@ impl SessionCache {
     }
 
     pub(super) fn take_followers(&mut self, key: &Key) -> Vec<Follower> {
-        self.flights.remove(key).unwrap_or_default()
+        let flight = self.flights.remove(key);
+        flight.map(|flight| flight.followers).unwrap_or_default()
     }
 }
 
@@ -294,6 +334,7 @@ impl Entry {
                 decision_id: self.facts.decision_id.clone(),
                 annotations: self.facts.annotations.clone(),
                 cached: true,
+                asked_in: self.lease.epoch,
                 ..Facts::default()
             },
             decided_at: now,

@@ -55,6 +55,7 @@ struct Scene {
     revisions: Revisions,
     seat: Arc<Seat>,
     session: SessionBytes,
+    asked: u64,
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -79,6 +80,7 @@ impl Scene {
             options,
             epochs: Arc::clone(&epochs),
             counters: Arc::clone(&counters),
+            store: Store::default(),
         };
         let service = Script::default();
         Self {
@@ -89,6 +91,7 @@ impl Scene {
             revisions: Revisions::default(),
             seat: testing::context("", SECOND).seat,
             session: SessionBytes::default(),
+            asked: 0,
         }
     }
 
@@ -100,13 +103,21 @@ impl Scene {
             ..v1::PublishCheck::default()
         };
         Check {
-            message: Message::new(1, SystemTime::now(), &self.session, &body),
+            message: Message::new(self.asked, SystemTime::now(), &self.session, &body),
             context,
         }
     }
 
     fn ask(&mut self, topic: &str) -> task::Spawn<ResponseFuture<Answer>> {
+        self.asked += 1;
+        self.ask_again(topic, self.asked)
+    }
+
+    /// Asks for the packet that was the so-many-th, once more.
+    fn ask_again(&mut self, topic: &str, asked: u64) -> task::Spawn<ResponseFuture<Answer>> {
+        let last = std::mem::replace(&mut self.asked, asked);
         let check = self.check(topic);
+        self.asked = last;
         task::spawn(self.stack.call(check))
     }
 
@@ -288,6 +299,63 @@ async fn an_allow_may_outlive_its_time_while_the_service_fails() {
     assert!(stale(&scene.check("a")).is_none());
 }
 
+/// A hit may wait for long behind another packet of its session.
+#[tokio::test(start_paused = true)]
+async fn what_ends_a_decision_before_its_turn_comes_makes_it_asked() {
+    type Change = fn(&mut Scene);
+    let changes: [Change; 4] = [
+        |_| (),
+        |scene| {
+            let address = "http://127.0.0.1:1".parse().unwrap();
+            scene.revisions.note(&Address::of(&address).unwrap(), "2");
+        },
+        |scene| scene.epochs.lost(),
+        |scene| scene.seat.stamp().touch(scene.epochs.advance(None)),
+    ];
+    for (index, change) in changes.into_iter().enumerate() {
+        let mut scene = Scene::new();
+        scene.learn("a", scene.allow(SECOND * 2));
+        let mut behind = scene.ask("a");
+        let mut leader = scene.ask("b");
+        assert_pending!(leader.poll());
+        let mut follower = scene.ask("b");
+        scene.answer(scene.allow(SECOND * 2));
+        assert_ready!(leader.poll()).unwrap();
+        assert_eq!(scene.open(), 0);
+        if index == 0 {
+            advance(SECOND * 2).await;
+        }
+        change(&mut scene);
+        for waiting in [&mut behind, &mut follower] {
+            assert_pending!(waiting.poll(), "{index}");
+            scene.answer(Ok(denied()));
+            let decision = assert_ready!(waiting.poll()).unwrap();
+            assert_eq!(decision, denied(), "{index}");
+        }
+        let counts = scene.counters.hook(HookKind::Publish);
+        assert_eq!((counts.cache_hits.get(), counts.cache_misses.get()), (0, 4));
+    }
+}
+
+/// The session is about to be stamped: the directive has its number already.
+#[tokio::test(start_paused = true)]
+async fn a_hit_of_before_a_directive_is_not_as_new_as_its_asking() {
+    let mut scene = Scene::new();
+    scene.learn("a", scene.allow(SECOND));
+    let (epochs, counters) = (Arc::clone(&scene.epochs), Arc::clone(&scene.counters));
+    let mut current = crate::authz::current::Current::new(scene.stack.clone(), epochs, counters);
+    let epoch = scene.epochs.advance(None);
+    let hit = scene.stack.call(scene.check("a"));
+    let mut late = task::spawn(current.call(scene.check("a")));
+    // Found before, and looked at before; the session's stamp comes between that and its use.
+    let decision = assert_ready!(task::spawn(hit).poll()).unwrap();
+    assert!(decision.facts.asked_in < epoch);
+    scene.seat.stamp().touch(epoch);
+    assert_pending!(late.poll());
+    scene.answer(Ok(denied()));
+    assert_eq!(assert_ready!(late.poll()), Ok(denied()));
+}
+
 #[tokio::test(start_paused = true)]
 async fn memory_is_bounded_and_goes_with_the_session() {
     let mut scene = Scene::new();
@@ -305,13 +373,56 @@ async fn memory_is_bounded_and_goes_with_the_session() {
     assert_eq!(scene.counters.cache.entries(), 0);
     assert_eq!(scene.counters.cache.bytes(), 0);
 
-    let mut scene = Scene::with(|options| options.max_bytes = 800);
+    let mut scene = Scene::with(|options| options.max_bytes = 1000);
     for topic in ["a", "b", "c"] {
         scene.learn(topic, scene.allow(SECOND));
     }
     assert_eq!(scene.counters.cache.entries(), 2);
-    assert!(scene.counters.cache.bytes() <= 800);
+    assert!(scene.counters.cache.bytes() <= 1000);
 }
+
+/// A session of somebody else.
+fn stranger(number: u8) -> Arc<Seat> {
+    Arc::new(Seat::new([10, 0, 0, number].into()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_over_makes_room_wherever_it_is() {
+    let mut scene = Scene::with(|options| options.max_bytes = 4 * ROOM);
+    let mut idle = Vec::new();
+    for number in 0..4 {
+        idle.push(std::mem::replace(&mut scene.seat, stranger(number)));
+        scene.learn("a", scene.allow(SECOND));
+    }
+    assert_eq!(scene.counters.cache.entries(), 4, "it is full");
+    idle.push(std::mem::replace(&mut scene.seat, stranger(9)));
+    scene.learn("a", scene.allow(SECOND));
+    assert!(!scene.knows("a"), "what is of use stays");
+    advance(SECOND).await;
+    scene.learn("a", scene.allow(SECOND));
+    assert!(scene.knows("a"));
+    assert!(scene.counters.cache.entries() < 4, "some were looked at");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_takes_all_by_many_sessions() {
+    let mut scene = Scene::with(|options| options.max_bytes = 8 * ROOM);
+    let mut of_one = Vec::new();
+    for _ in 0..8 {
+        of_one.push(std::mem::replace(&mut scene.seat, stranger(1)));
+        scene.learn("a", scene.allow(SECOND));
+    }
+    assert_eq!(scene.counters.cache.entries(), 6, "three quarters");
+    let last = std::mem::replace(&mut scene.seat, stranger(2));
+    scene.learn("a", scene.allow(SECOND));
+    assert!(scene.knows("a"), "there is room for another");
+    drop((of_one, last));
+    assert_eq!(scene.counters.cache.entries(), 1);
+    assert_eq!(scene.counters.cache.bytes(), ROOM);
+}
+
+/// What one of these decisions takes.
+const ROOM: usize = 320 + "a".len() + 2 + "rule".len();
 
 #[tokio::test(start_paused = true)]
 async fn identical_checks_wait_for_one_answer() {
@@ -374,6 +485,31 @@ async fn a_leader_that_leaves_leaves_nobody_behind() {
     scene.answer(scene.allow(SECOND));
     assert!(!assert_ready!(follower.poll()).unwrap().facts.cached);
     assert!(scene.knows("a"));
+}
+
+/// Only the first check of a session is looked at, so it would wait for one that nobody looks at.
+#[tokio::test(start_paused = true)]
+async fn who_is_asked_again_follows_nobody_behind() {
+    let mut scene = Scene::new();
+    let mut first = scene.ask("z");
+    let mut head = scene.ask("a");
+    let place = scene.asked;
+    assert_pending!(first.poll());
+    // From here on answers may be shared.
+    scene.answer(scene.allow(SECOND * 60));
+    assert_ready!(first.poll()).unwrap();
+    let mut behind = scene.ask("a");
+    scene.answer(Err(Cause::Timeout.into()));
+    assert_ready!(head.poll()).unwrap_err();
+    let mut again = scene.ask_again("a", place);
+    assert_eq!(scene.open(), 2, "both are asked");
+    let mut last = scene.ask("a");
+    assert_eq!(scene.open(), 2, "who stands behind follows");
+    scene.answer(scene.allow(SECOND * 60));
+    scene.answer(Ok(denied()));
+    assert_eq!(assert_ready!(again.poll()), Ok(denied()));
+    assert!(!assert_ready!(behind.poll()).unwrap().facts.cached);
+    assert!(assert_ready!(last.poll()).unwrap().facts.cached);
 }
 
 #[tokio::test(start_paused = true)]

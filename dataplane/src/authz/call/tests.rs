@@ -43,6 +43,7 @@ async fn attempt(service: &Scripted, time: Duration) -> Result<Vec<v1::PublishRe
         size: 1,
         spans: Vec::new(),
         deadline: Instant::now() + time,
+        is_apart: false,
     };
     let attempt = Attempt {
         request: shipment,
@@ -200,4 +201,42 @@ async fn two_messages_are_no_answer() {
     let both = [&allow[..], &allow].concat().into();
     let cause = cause_of(Play::Answer(both, 0)).await;
     assert_eq!(cause.why(), Why::InvalidResult, "{cause}");
+}
+
+#[test]
+fn what_a_session_that_travels_alone_may_cause_is_no_sign() {
+    let status = |code| Cause::Status {
+        code,
+        message: String::new(),
+    };
+    for (cause, of_others, of_alone) in [
+        (Cause::Timeout, Sign::Bad, Sign::None),
+        (status(Code::DeadlineExceeded), Sign::Bad, Sign::None),
+        (status(Code::ResourceExhausted), Sign::Bad, Sign::None),
+        (status(Code::Unavailable), Sign::Bad, Sign::Bad),
+        (Cause::Transport(String::new()), Sign::Bad, Sign::Bad),
+        (status(Code::Internal), Sign::None, Sign::None),
+    ] {
+        let result = Err::<(), _>(cause);
+        assert_eq!(sign(&result, false), of_others, "{result:?}");
+        assert_eq!(sign(&result, true), of_alone, "{result:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_is_not_shown() {
+    let shipment = Shipment {
+        request: Bytes::from_static(b"canary"),
+        size: 1,
+        spans: Vec::new(),
+        deadline: Instant::now(),
+        is_apart: false,
+    };
+    let shown = format!("{shipment:?}");
+    let bytes = format!("{:?}", &b"canary"[..]);
+    assert!(
+        !shown.contains("canary") && !shown.contains(&bytes),
+        "{shown}"
+    );
+    assert!(shown.contains("6 bytes"), "{shown}");
 }

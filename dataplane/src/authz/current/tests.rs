@@ -126,6 +126,21 @@ async fn an_allow_that_a_directive_has_overtaken_is_asked_for_again_under_a_new_
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_allow_of_before_is_as_old_as_its_own_question() {
+    let epochs = watched();
+    let before = epochs.current();
+    let epoch = epochs.advance(None);
+    let mut rig = Rig::ask(epochs, testing::publish("t"));
+    // The directive has its number, and reaches the session only now.
+    rig.check.context.seat.stamp().touch(epoch);
+    let mut kept = testing::allowed();
+    kept.facts.cached = true;
+    kept.facts.asked_in = before;
+    assert_pending!(rig.answers(Ok(kept)).1);
+    assert!(assert_ready!(rig.answers(Ok(testing::allowed())).1).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_directive_does_not_concern_stands() {
     let mut rig = Rig::ask(watched(), testing::publish("t"));
     rig.directive(Some("somebody"), false);

@@ -12,7 +12,7 @@ use std::{
 use tidegate_proto::v1::{self, authorization_service_client::AuthorizationServiceClient};
 use tokio::time::timeout;
 use tonic::Code;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::connection::Connection;
 use crate::authz::failure::shortened;
@@ -22,13 +22,25 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Longest answer in bytes.
 const MAX_ANSWER: usize = 16 * 1024;
 
-/// The narrowest of what the endpoints of a lane want. Reading costs an atomic load.
+/// Largest check that is sent whatever an endpoint says, in bytes: what all but few packets fit into. By less, one
+/// endpoint could refuse everybody.
+const MIN_REQUEST: usize = 64 * 1024;
+
+/// The narrowest of what the endpoints of a lane want: of those in use, if there is one. Reading costs an atomic load.
 #[derive(Debug)]
 pub struct Capabilities {
     max_batch_size: AtomicUsize,
     max_request_bytes: AtomicUsize,
     max_concurrent_calls: AtomicUsize,
-    told: Mutex<HashMap<String, Wish>>,
+    told: Mutex<HashMap<String, Told>>,
+}
+
+/// An endpoint.
+#[derive(Debug)]
+struct Told {
+    wish: Wish,
+    /// Connected, and it serves.
+    is_in_use: bool,
 }
 
 /// What one endpoint wants.
@@ -63,6 +75,13 @@ impl Capabilities {
         configured.min(self.max_request_bytes.load(Ordering::Relaxed))
     }
 
+    /// Most bytes of a check that travels alone: the configured number, or fewer.
+    #[must_use]
+    pub fn max_check_bytes(&self, configured: usize) -> usize {
+        let wish = self.max_request_bytes.load(Ordering::Relaxed);
+        configured.min(wish.max(MIN_REQUEST))
+    }
+
     /// Most calls in flight, at least 1: the configured number, or fewer.
     #[must_use]
     pub fn max_concurrent_calls(&self, configured: usize) -> usize {
@@ -82,12 +101,39 @@ impl Capabilities {
     }
 
     fn note(&self, address: &str, wish: Option<Wish>) {
+        self.change(|told| match wish {
+            Some(wish) => {
+                let is_in_use = true;
+                told.insert(address.to_owned(), Told { wish, is_in_use });
+            }
+            None => {
+                told.remove(address);
+            }
+        });
+    }
+
+    /// Forgets an endpoint that is gone for good.
+    pub(super) fn forget(&self, address: &str) {
+        self.note(address, None);
+    }
+
+    /// Whether calls go to this endpoint. If they go to others, its wishes are not theirs.
+    pub(super) fn use_of(&self, address: &str, is_in_use: bool) {
+        self.change(|told| {
+            if let Some(told) = told.get_mut(address) {
+                told.is_in_use = is_in_use;
+            }
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut HashMap<String, Told>)) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        match wish {
-            Some(wish) => told.insert(address.to_owned(), wish),
-            None => told.remove(address),
+        change(&mut told);
+        let is_any_in_use = told.values().any(|one| one.is_in_use);
+        let least = |of: fn(&Wish) -> usize| {
+            let used = told.values().filter(|one| one.is_in_use || !is_any_in_use);
+            used.map(|one| of(&one.wish)).min().unwrap_or(usize::MAX)
         };
-        let least = |of: fn(&Wish) -> usize| told.values().map(of).min().unwrap_or(usize::MAX);
         let set = |at: &AtomicUsize, value| at.store(value, Ordering::Relaxed);
         set(&self.max_batch_size, least(|wish| wish.max_batch_size));
         set(
@@ -100,12 +146,7 @@ impl Capabilities {
         );
     }
 
-    /// Forgets an endpoint that is gone for good.
-    pub(super) fn forget(&self, address: &str) {
-        self.note(address, None);
-    }
-
-    /// Asks an endpoint, once. Whoever does not implement it has no wishes. `false`: nobody answered.
+    /// Asks an endpoint, once. Who does not implement it has no wishes. `false`: nobody answered.
     pub(super) async fn ask(
         &self,
         address: &str,
@@ -140,6 +181,13 @@ impl Capabilities {
             max_concurrent_calls = answer.max_concurrent_calls,
             "connected to the authorization service"
         );
+        if wish.max_request_bytes < MIN_REQUEST {
+            warn!(
+                address,
+                max_request_bytes = answer.max_request_bytes,
+                "the service accepts very small requests only: a check of up to {MIN_REQUEST} bytes is sent all the same"
+            );
+        }
         self.note(address, Some(wish));
         true
     }
@@ -197,5 +245,34 @@ mod tests {
         assert_eq!(capabilities.max_batch_size(64), 16);
         capabilities.note("a", wish(0));
         assert_eq!(capabilities.max_batch_size(64), 64);
+    }
+
+    #[test]
+    fn one_that_gets_no_calls_narrows_nothing() {
+        let capabilities = Capabilities::default();
+        capabilities.note("a", wish(16));
+        capabilities.note("b", wish(1));
+        capabilities.use_of("b", false);
+        assert_eq!(capabilities.max_batch_size(64), 16);
+        capabilities.use_of("a", false);
+        assert_eq!(capabilities.max_batch_size(64), 1, "they may be next");
+        capabilities.use_of("a", true);
+        assert_eq!(capabilities.max_batch_size(64), 16);
+        // Nobody knows it.
+        capabilities.use_of("c", true);
+        capabilities.note("b", wish(2));
+        assert_eq!(capabilities.max_batch_size(64), 2, "it is back");
+    }
+
+    #[test]
+    fn an_ordinary_check_is_never_too_large() {
+        let capabilities = Capabilities::default();
+        assert_eq!(capabilities.max_check_bytes(1 << 20), 1 << 20);
+        capabilities.set(0, 1, 0);
+        assert_eq!(capabilities.max_request_bytes(1 << 20), 1);
+        assert_eq!(capabilities.max_check_bytes(1 << 20), MIN_REQUEST);
+        assert_eq!(capabilities.max_check_bytes(1000), 1000);
+        capabilities.set(0, 100_000, 0);
+        assert_eq!(capabilities.max_check_bytes(1 << 20), 100_000);
     }
 }

@@ -1,6 +1,6 @@
 //! From an address to an HTTP/2 connection.
 
-use std::{error::Error, io, path::PathBuf, time::Duration};
+use std::{error::Error, time::Duration};
 
 use http::Uri;
 use hyper::client::conn::http2;
@@ -12,7 +12,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
     task::JoinHandle,
-    time::timeout,
+    time::{Instant, timeout_at},
 };
 use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 use tower::ServiceExt;
@@ -21,6 +21,7 @@ use super::{
     address::{Address, Socket},
     connection::{Connection, Origin},
     cork::Cork,
+    no_connection::NoConnection,
     tls::Tls,
 };
 use crate::authz::{failure::shortened, options::AuthzOptions};
@@ -70,20 +71,35 @@ impl Dialer {
     ///
     /// # Errors
     ///
-    /// What went wrong, as a text for the log.
-    pub(super) async fn dial(&self, address: &Address) -> Result<Dialled, String> {
-        match timeout(self.connect_timeout, self.connect(address)).await {
+    /// What went wrong, and whether anybody was there.
+    pub(super) async fn dial(&self, address: &Address) -> Result<Dialled, NoConnection> {
+        let until = Instant::now() + self.connect_timeout;
+        let is_over = || format!("no connection within {:?}", self.connect_timeout);
+        let stream = match timeout_at(until, self.reach(address)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return Err(NoConnection::of(&*error)),
+            Err(_) => return Err(NoConnection::nobody(is_over())),
+        };
+        match timeout_at(until, self.greet(address, stream)).await {
             Ok(Ok(dialled)) => Ok(dialled),
-            Ok(Err(error)) => Err(chain(&*error)),
-            Err(_) => Err(format!("no connection within {:?}", self.connect_timeout)),
+            Ok(Err(error)) => Err(NoConnection::somebody(chain(&*error))),
+            Err(_) => Err(NoConnection::somebody(is_over())),
         }
     }
 
-    async fn connect(&self, address: &Address) -> Result<Dialled, Box<dyn Error + Send + Sync>> {
-        let stream: Box<dyn Stream> = match &address.socket {
-            Socket::Tcp(uri) if address.is_tls => Box::new(self.tls(uri, address).await?),
+    /// A connection of bytes.
+    async fn reach(&self, address: &Address) -> Result<Box<dyn Stream>, AnyError> {
+        Ok(match &address.socket {
             Socket::Tcp(uri) => Box::new(self.tcp(uri).await?),
-            Socket::Unix(path) => Box::new(unix(path).await?),
+            Socket::Unix(path) => Box::new(UnixStream::connect(path).await?),
+        })
+    }
+
+    /// What two that speak HTTP/2 say to each other first.
+    async fn greet(&self, address: &Address, stream: Box<dyn Stream>) -> Result<Dialled, AnyError> {
+        let stream: Box<dyn Stream> = match address.is_tls {
+            true => Box::new(self.tls(address, stream).await?),
+            false => stream,
         };
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -100,23 +116,22 @@ impl Dialer {
         })
     }
 
-    async fn tcp(&self, uri: &Uri) -> Result<TcpStream, Box<dyn Error + Send + Sync>> {
+    async fn tcp(&self, uri: &Uri) -> Result<TcpStream, AnyError> {
         let stream = self.tcp.clone().oneshot(uri.clone()).await?;
         Ok(stream.into_inner())
     }
 
     async fn tls(
         &self,
-        uri: &Uri,
         address: &Address,
-    ) -> Result<impl Stream + use<>, Box<dyn Error + Send + Sync>> {
+        stream: Box<dyn Stream>,
+    ) -> Result<impl Stream + use<>, AnyError> {
         // Without settings there is no connection: never one in plain text instead.
         let tls = self.tls.as_ref().ok_or("TLS is not set up")?;
         let name = match &tls.server_name {
             Some(name) => name.clone(),
             None => ServerName::try_from(address.name.clone())?,
         };
-        let stream = self.tcp(uri).await?;
         let connector = TlsConnector::from(std::sync::Arc::clone(&tls.config));
         let stream = connector.connect(name, stream).await?;
         if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
@@ -124,10 +139,6 @@ impl Dialer {
         }
         Ok(stream)
     }
-}
-
-async fn unix(path: &PathBuf) -> io::Result<UnixStream> {
-    UnixStream::connect(path).await
 }
 
 /// A peer that dies without a word (a lost host, a lost route) acknowledges nothing. TCP alone would
@@ -161,6 +172,8 @@ pub(in crate::authz) fn chain(error: &(dyn Error + 'static)) -> String {
     }
     shortened(&text)
 }
+
+type AnyError = Box<dyn Error + Send + Sync>;
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 

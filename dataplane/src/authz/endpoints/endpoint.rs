@@ -17,6 +17,7 @@ use tracing::{debug, info, warn};
 use super::{
     address::Address,
     connection::Connection,
+    no_connection::NoConnection,
     outlier::{Record, Sign},
 };
 use crate::authz::counters::EndpointCounters;
@@ -30,6 +31,8 @@ const MIN_PATIENCE: Duration = Duration::from_millis(800);
 
 /// Failed attempts to connect in a row after which calls no longer wait for the next one.
 const LASTING: u32 = 5;
+/// And the time that an attempt takes that is enough by itself: no call is to wait for another like it.
+const SLOW_FAILURE: Duration = Duration::from_millis(500);
 
 /// One endpoint.
 pub(super) struct Endpoint {
@@ -50,6 +53,12 @@ struct State {
     patience: Duration,
     /// Attempts in a row that led to no good connection.
     failures: u32,
+    /// The last one of them, if nothing has come of any since.
+    failure: Option<NoConnection>,
+    /// The next attempt hardly succeeds.
+    is_lasting: bool,
+    /// The attempt that is under way.
+    dialling_since: Option<Instant>,
     /// The last connection.
     number: u64,
     /// Something was heard on it.
@@ -62,7 +71,6 @@ enum Link {
     Up(Live),
     Down {
         since: Instant,
-        why: Arc<str>,
     },
 }
 
@@ -81,13 +89,25 @@ pub(super) enum Standing {
         is_good: bool,
         in_flight: usize,
     },
-    Dialling,
-    /// The last attempt failed.
-    Down {
-        since: Instant,
-        why: Arc<str>,
-        /// And so did those before: the next one hardly succeeds.
-        is_lasting: bool,
+    Away(Away),
+}
+
+/// There is no connection.
+pub(super) struct Away {
+    pub(super) attempt: Attempt,
+    /// The last attempt. `None`: there was none, or something has come of it.
+    pub(super) why: Option<NoConnection>,
+    /// It took long, or so did those before it fail: the next one hardly succeeds.
+    pub(super) is_lasting: bool,
+}
+
+pub(super) enum Attempt {
+    UnderWay {
+        since: Option<Instant>,
+    },
+    /// The last one has ended.
+    Over {
+        at: Instant,
     },
 }
 
@@ -103,6 +123,9 @@ impl Endpoint {
             record: Record::default(),
             patience: MIN_PATIENCE,
             failures: 0,
+            failure: None,
+            is_lasting: false,
+            dialling_since: None,
             number: 0,
             was_heard: false,
         };
@@ -122,19 +145,24 @@ impl Endpoint {
 
     pub(super) fn standing(&self, now: Instant) -> Standing {
         let state = self.lock();
-        match &state.link {
-            Link::Up(live) if !live.connection.is_closed() => Standing::Up {
-                is_good: state.is_serving && !state.record.is_ejected(now),
-                in_flight: self.in_flight.load(Ordering::Relaxed),
-            },
+        let attempt = match &state.link {
+            Link::Up(live) if !live.connection.is_closed() => {
+                return Standing::Up {
+                    is_good: state.is_serving && !state.record.is_ejected(now),
+                    in_flight: self.in_flight.load(Ordering::Relaxed),
+                };
+            }
             // Closed: whoever keeps it up is about to notice.
-            Link::Up(_) | Link::Dialling => Standing::Dialling,
-            Link::Down { since, why } => Standing::Down {
-                since: *since,
-                why: Arc::clone(why),
-                is_lasting: state.failures >= LASTING,
+            Link::Up(_) | Link::Dialling => Attempt::UnderWay {
+                since: state.dialling_since,
             },
-        }
+            Link::Down { since } => Attempt::Over { at: *since },
+        };
+        Standing::Away(Away {
+            attempt,
+            why: state.failure.clone(),
+            is_lasting: state.is_lasting,
+        })
     }
 
     /// The connection for a call that departs now. `None`: there is none any more.
@@ -178,7 +206,10 @@ impl Endpoint {
 
     /// It is being dialled.
     pub(super) fn dialling(&self) {
-        self.lock().link = Link::Dialling;
+        let mut state = self.lock();
+        state.link = Link::Dialling;
+        state.dialling_since = Some(Instant::now());
+        drop(state);
         self.counters.set_up(false);
     }
 
@@ -188,6 +219,10 @@ impl Endpoint {
         let mut state = self.lock();
         state.number = number;
         state.was_heard = false;
+        state.dialling_since = None;
+        // Somebody is there, whatever comes of it.
+        state.failure = None;
+        state.is_lasting = false;
         state.is_serving = true;
         state.link = Link::Up(Live {
             connection,
@@ -209,24 +244,30 @@ impl Endpoint {
 
     /// Its last connection was a good one, even if no call heard anything.
     pub(super) fn was_good(&self) {
-        self.lock().failures = 0;
+        let mut state = self.lock();
+        state.failures = 0;
+        state.failure = None;
+        state.is_lasting = false;
     }
 
     /// It could not be reached.
-    pub(super) fn down(&self, why: String) {
+    pub(super) fn down(&self, why: NoConnection) {
         let mut state = self.lock();
         state.failures = state.failures.saturating_add(1);
+        let told = why.why();
         match state.failures {
             // It may be a restart; the second failure is news, and the others are not.
             2 => {
-                warn!(endpoint = %self.address, why, "the authorization service cannot be reached")
+                warn!(endpoint = %self.address, why = told, "the authorization service cannot be reached")
             }
-            _ => debug!(endpoint = %self.address, why, "an endpoint cannot be reached"),
+            _ => debug!(endpoint = %self.address, why = told, "an endpoint cannot be reached"),
         }
-        state.link = Link::Down {
-            since: Instant::now(),
-            why: why.into(),
-        };
+        let now = Instant::now();
+        let dialled_at = state.dialling_since.take();
+        let was_slow = dialled_at.is_some_and(|at| now >= at + SLOW_FAILURE);
+        state.is_lasting = was_slow || state.failures >= LASTING;
+        state.failure = Some(why);
+        state.link = Link::Down { since: now };
         drop(state);
         self.counters.set_up(false);
         self.changed.notify_waiters();

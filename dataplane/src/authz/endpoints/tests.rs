@@ -2,6 +2,7 @@
 
 mod certificates;
 mod names;
+mod open;
 mod tls;
 
 use std::sync::atomic::AtomicUsize;

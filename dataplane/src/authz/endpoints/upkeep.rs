@@ -16,6 +16,7 @@ use super::{
     dial::{Dialer, Dialled},
     endpoint::Endpoint,
     health,
+    no_connection::NoConnection,
 };
 
 /// Pauses between attempts to connect while nobody asks for it.
@@ -74,10 +75,12 @@ async fn attend(
     upkeep: &Upkeep,
     dialled: Dialled,
     number: u64,
-) -> Option<String> {
+) -> Option<NoConnection> {
     let Dialled { connection, driver } = dialled;
     let up_at = Instant::now();
     let given_up = endpoint.up(connection.clone(), number);
+    let address = endpoint.address.to_string();
+    upkeep.capabilities.use_of(&address, true);
     let why = select! {
         ended = driver => match ended {
             Ok(Err(error)) => super::dial::chain(&error),
@@ -86,11 +89,13 @@ async fn attend(
         _ = given_up => "the peer takes no calls on the connection".to_owned(),
         never = courtesies(endpoint, upkeep, connection) => match never {},
     };
+    upkeep.capabilities.use_of(&address, false);
     if !endpoint.was_heard() {
         // Whoever got an answer as its last word may be about to say so.
         sleep(LAST_WORDS).await;
     }
-    (!endpoint.was_heard() && up_at.elapsed() < GOOD_LIFE).then_some(why)
+    let was_good = endpoint.was_heard() || up_at.elapsed() >= GOOD_LIFE;
+    (!was_good).then(|| NoConnection::somebody(why))
 }
 
 /// What is asked besides the checks.
@@ -106,10 +111,11 @@ async fn courtesies(endpoint: &Endpoint, upkeep: &Upkeep, connection: Connection
     };
     let watching = async {
         if upkeep.watches_health {
-            match health::watch(connection.clone(), |is_serving| {
-                endpoint.serving(is_serving)
-            })
-            .await {}
+            let tell = |is_serving| {
+                endpoint.serving(is_serving);
+                upkeep.capabilities.use_of(&address, is_serving);
+            };
+            match health::watch(connection.clone(), tell).await {}
         }
     };
     join(asking, watching).await;

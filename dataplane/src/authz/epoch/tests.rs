@@ -14,8 +14,12 @@ async fn freshness_runs_out_by_itself() {
     advance(Duration::from_secs(1)).await;
     assert!(!epochs.is_fresh());
     epochs.heard();
+    advance(Duration::from_secs(2)).await;
     epochs.lost();
     assert!(!epochs.is_fresh());
+    assert_eq!(epochs.silent_for(), Some(Duration::from_secs(2)));
+    epochs.heard();
+    assert!(epochs.is_fresh());
 }
 
 #[tokio::test(start_paused = true)]

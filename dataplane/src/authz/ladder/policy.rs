@@ -29,8 +29,8 @@ pub enum Step {
     Reject,
     /// End the session.
     Disconnect,
-    /// Let the packet pass undecided, if no endpoint of the service can be reached. PUBLISH and SUBSCRIBE
-    /// only, and nothing that a client can cause alone.
+    /// Let the packet pass undecided, if nobody is there at any endpoint of the service. PUBLISH and SUBSCRIBE
+    /// only, and nothing that a client can cause alone: who hangs, or is another than is meant, is there.
     Allow,
 }
 
@@ -175,8 +175,8 @@ impl Policy {
         Held::new(until, HoldRoom::take(&self.room, size)?)
     }
 
-    /// Whether a check may pass undecided after such a failure: an attempt to connect had failed for each
-    /// endpoint, and none has been reached since.
+    /// Whether a check may pass undecided after such a failure: nobody had accepted a connection at
+    /// any endpoint, and none has been reached since.
     pub(super) fn may_allow(&self, cause: &Cause) -> bool {
         let endpoints = self.endpoints.as_ref();
         matches!(cause, Cause::Unreachable(_))
@@ -199,6 +199,9 @@ pub(super) enum Coverage {
 
 impl Coverage {
     pub(super) fn of(cause: &Cause) -> Self {
+        if matches!(cause, Cause::TooLargeForService { .. }) {
+            return Self::Refused;
+        }
         match cause.why() {
             Why::TooLarge
             | Why::InvalidMutation

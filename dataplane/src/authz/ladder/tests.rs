@@ -193,6 +193,7 @@ async fn what_a_client_can_cause_takes_no_step() {
     let steps = [Step::ServeStale, Step::Hold, Step::Allow];
     for cause in [
         Cause::TooLarge { size: 2, limit: 1 },
+        Cause::TooLargeForService { size: 2, limit: 1 },
         Cause::MutationNotPermitted("topic"),
         Cause::MissingResult,
         Cause::DuplicateResult,
@@ -237,6 +238,7 @@ async fn only_a_service_that_cannot_be_reached_lets_pass() {
         assert_eq!((allows, rejects), (passes.into(), (!passes).into()));
         if let Ok(decision) = outcome {
             assert_eq!(decision.facts.failure_action, Some(Step::Allow));
+            assert_eq!(decision.facts.failure, Some(cause.why()));
         }
     }
 }

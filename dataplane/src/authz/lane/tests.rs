@@ -1,5 +1,7 @@
 //! The lane against a service that is played by the test, in virtual time.
 
+mod hanging;
+
 use std::{
     future::pending,
     sync::atomic::{AtomicBool, Ordering},
@@ -20,6 +22,13 @@ use crate::authz::{
     HookKind, hook,
     testing::{self, publish, result, yes},
 };
+
+fn preamble() -> Preamble {
+    Preamble::from(&v1::DataPlane {
+        instance_id: "i".repeat(40),
+        ..v1::DataPlane::default()
+    })
+}
 
 type Results = Result<Vec<v1::PublishResult>, Cause>;
 
@@ -73,12 +82,7 @@ impl Scene {
         });
         Self {
             capabilities,
-            lane: Lane::start(
-                settings,
-                service,
-                Preamble::default(),
-                Arc::clone(&counters),
-            ),
+            lane: Lane::start(settings, service, preamble(), Arc::clone(&counters)),
             calls,
             counters,
         }
@@ -560,18 +564,48 @@ async fn a_flood_of_one_session_leaves_room_for_others() {
 #[tokio::test(start_paused = true)]
 async fn the_service_may_narrow_what_is_configured() {
     let mut scene = Scene::new(|_| ());
-    scene.capabilities.set(5, 400, 2);
+    // Four lanes, and a third of the calls is for this one.
+    scene.capabilities.set(5, 400, 6);
     let _answers: Vec<_> = (0..64).map(|_| scene.ask("t")).collect();
     scene.settle().await;
     let calls: Vec<_> = std::iter::from_fn(|| scene.calls.try_recv().ok()).collect();
     let sizes: Vec<_> = calls.iter().map(|call| call.checks.len()).collect();
     assert_eq!(sizes, [5, 5], "two calls of five");
-    let mut large = scene.ask(&"l".repeat(500));
+    // That would be for ever: one replica may say so of all.
+    let mut large = scene.ask(&"l".repeat(65_536));
     let failure = assert_ready!(large.poll()).unwrap_err();
-    assert_eq!(failure.cause.why(), Why::TooLarge);
+    assert_eq!(failure.cause.why(), Why::ServiceFailure);
     scene.capabilities.set(0, 0, 0);
     calls.into_iter().for_each(Received::allow_all);
     assert_eq!(scene.next_call().await.checks.len(), 54);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_request_is_larger_than_the_service_wishes() {
+    const WISH: usize = 70_000;
+
+    let mut scene = Scene::new(|_| ());
+    scene.capabilities.set(0, u32::try_from(WISH).unwrap(), 0);
+    let _answers: Vec<_> = (0..64).map(|_| scene.ask(&"t".repeat(2_000))).collect();
+    // As large as one may be, and one byte more.
+    let fits = |size: &usize| {
+        let check = publish(&"l".repeat(*size));
+        preamble().len() + check.message.encoded_len() + MAX_ITEM_ID_BYTES <= WISH
+    };
+    let most = (WISH - 200..WISH).rev().find(fits).unwrap();
+    let [_largest, mut larger] = [most, most + 1].map(|size| scene.ask(&"l".repeat(size)));
+    let failure = assert_ready!(larger.poll()).unwrap_err();
+    assert!(matches!(failure.cause, Cause::TooLargeForService { .. }));
+    let (mut checks, mut most) = (0, 0);
+    while checks < 65 {
+        scene.settle().await;
+        while let Ok(call) = scene.calls.try_recv() {
+            checks += call.checks.len();
+            most = most.max(call.shipment.request.len());
+            call.allow_all();
+        }
+    }
+    assert!((WISH - 10..=WISH).contains(&most), "{most} bytes");
 }
 
 #[tokio::test(start_paused = true)]
@@ -593,4 +627,23 @@ async fn connects_that_waited_a_second_are_shed_while_the_service_hangs() {
     assert_eq!(failure.cause, Cause::ExpiredInQueue);
     assert_eq!(failure.failed_at - asked_at, CONNECT_AGE);
     assert_pending!(hangs.poll());
+}
+
+// A directive may have overtaken its first answer.
+#[tokio::test(start_paused = true)]
+async fn a_connect_that_is_asked_again_after_a_second_has_not_waited_for_it() {
+    let settings = Settings::new::<hook::Connect>(&AuthzOptions::default(), 64, Arc::default());
+    let service = service_fn(|_: Shipment| pending::<Result<Vec<v1::ConnectResult>, Cause>>());
+    let mut lane =
+        Lane::<hook::Connect>::start(settings, service, Preamble::default(), Arc::default());
+    let check = Check::<hook::Connect> {
+        message: testing::message(&v1::ConnectCheck::default()),
+        context: testing::context("", Duration::from_secs(5)),
+    };
+    advance(Duration::from_millis(1200)).await;
+    let mut again = task::spawn(lane.call(check));
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_pending!(again.poll());
 }

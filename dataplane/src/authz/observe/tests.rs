@@ -47,6 +47,13 @@ type Line = (Level, HashMap<&'static str, String>);
 
 impl Scene {
     async fn new(script: impl Fn(&Seen) -> Play + Send + Sync + 'static) -> Self {
+        Self::with(script, |_| ()).await
+    }
+
+    async fn with(
+        script: impl Fn(&Seen) -> Play + Send + Sync + 'static,
+        change: impl FnOnce(&mut crate::authz::AuthzOptions),
+    ) -> Self {
         let (spans, lines) = (Arc::default(), Arc::default());
         let provider = SdkTracerProvider::builder()
             .with_simple_exporter(Spans(Arc::clone(&spans)))
@@ -69,7 +76,8 @@ impl Scene {
             play
         })
         .await;
-        let options = testing::options([service.address]);
+        let mut options = testing::options([service.address]);
+        change(&mut options);
         Self {
             provider,
             spans,
@@ -318,6 +326,33 @@ async fn a_failure_is_an_error_and_a_warning() {
     assert_eq!(level, Level::WARN);
     assert_eq!(line["outcome"], "failure");
     assert_eq!(line["reason"], "grpc_status");
+}
+
+#[tokio::test]
+async fn what_passes_undecided_is_a_failure_all_the_same() {
+    let scene = Scene::with(allow_all, |options| {
+        options.publish.on_failure.steps = vec![crate::authz::Step::Allow];
+    });
+    let scene = scene.await;
+    scene.service.stop().await;
+    scene.ask(&[("a", true)]).await;
+    let counters = scene.authz.counters().hook(HookKind::Publish);
+    assert_eq!(counters.failed(Why::Unavailable), 1);
+    assert_eq!(counters.allowed.get(), 0);
+    assert_eq!(counters.check_duration_failed.count(), 1);
+    let [check] = &scene.spans("authz.check")[..] else {
+        panic!("one check is sampled");
+    };
+    for (key, value) in [
+        ("tidegate.authz.outcome", "failure"),
+        ("tidegate.authz.failure_action", "allow"),
+        ("tidegate.authz.failure.reason", "unavailable"),
+        ("error.type", "unavailable"),
+    ] {
+        assert_eq!(attribute(check, key).as_deref(), Some(value), "{key}");
+    }
+    let (level, line) = scene.only_line();
+    assert_eq!((level, &*line["reason"]), (Level::WARN, "unavailable"));
 }
 
 #[tokio::test]

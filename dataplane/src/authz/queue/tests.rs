@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use tokio::sync::oneshot;
 use tokio_test::{assert_pending, assert_ready_eq, task};
 
-use super::*;
+use super::{turns::TURN, *};
 use crate::authz::{Check, hook, item, testing, wire::Outcome};
 
 type Reply = oneshot::Receiver<Outcome>;
@@ -72,7 +72,7 @@ impl Scene {
     }
 
     fn names(&self, batch: Batch<hook::Publish>) -> Vec<(char, usize)> {
-        let (_, seats) = batch.into_parts();
+        let (_, seats, _) = batch.into_parts();
         let name = |seat: &Arc<Seat>| {
             let found = self.seats.iter().find(|(_, known)| known.id() == seat.id());
             *found.unwrap().0
@@ -147,9 +147,9 @@ fn each_session_keeps_its_own_order() {
     scene.push('b', 5);
     let mut batch = Batch::new(200, usize::MAX);
     scene.queue.take(&mut batch, Duration::ZERO, scene.now);
-    let (waiters, _) = batch.into_parts();
+    let (waiters, _, _) = batch.into_parts();
     // The replies tell who is who.
-    for (index, waiter) in waiters.into_iter().enumerate() {
+    for (index, mut waiter) in waiters.into_iter().enumerate() {
         let failure = Ending::failed(Cause::Timeout);
         waiter.answer(failure, &scene.seat('a'));
         let session = scene
@@ -187,6 +187,79 @@ fn who_is_found_out_leaves_the_others_at_the_end_of_its_turn() {
 }
 
 #[test]
+fn who_need_not_travel_alone_any_more_goes_back_even_if_it_always_has_something() {
+    let mut scene = Scene::new(Order::Turns);
+    scene.put_apart('x');
+    scene.push('x', 100);
+    assert_eq!(scene.take(64), []);
+    *scene.seat('x').standing(hook::Publish::KIND) = Default::default();
+    assert_eq!(scene.take_apart(&['x']), [], "when its call is back");
+    assert_eq!(scene.take(64), []);
+    assert_eq!(scene.take_apart(&[]), []);
+    scene.push('x', 1);
+    scene.push('a', 1);
+    assert_eq!(scene.take(200), [('a', 1), ('x', 101)]);
+    assert!(!scene.queue.has_apart());
+}
+
+impl Scene {
+    /// Fills batches with one turn each, as long as there is one that may leave.
+    fn depart(&mut self, in_flight: usize) -> Vec<(Seats, Vec<Account>)> {
+        let mut calls = Vec::new();
+        while self.queue.waiting(64, in_flight + calls.len()).is_some() {
+            let mut batch = Batch::new(TURN, usize::MAX);
+            self.queue.take(&mut batch, Duration::ZERO, self.now);
+            if batch.is_empty() {
+                break;
+            }
+            let (_, seats, accounts) = batch.into_parts();
+            calls.push((seats, accounts));
+        }
+        calls
+    }
+}
+
+#[test]
+fn whose_account_has_its_share_of_the_calls_waits_for_them() {
+    let mut scene = Scene::new(Order::Turns);
+    for session in 'a'..='f' {
+        scene.seat(session).identify("flood");
+        scene.push(session, 400);
+    }
+    // A quarter of the calls is anybody's, and a quarter of the rest is left for others.
+    let mut calls = scene.depart(0);
+    assert_eq!(calls.len(), 52);
+    for (n, (_, accounts)) in calls.iter().enumerate() {
+        assert_eq!(accounts.len(), usize::from(n >= 16));
+    }
+    scene.push('a', 1);
+    scene.push('x', 1);
+    assert!(scene.queue.waiting(64, 52).is_some());
+    assert_eq!(scene.take(64), [('x', 1)]);
+    assert!(scene.queue.waiting(64, 53).is_none());
+    let (seats, accounts) = calls.swap_remove(20);
+    scene.queue.landed(&seats, &accounts);
+    assert!(scene.queue.waiting(64, 51).is_some());
+    assert_eq!(scene.take(64).len(), 2);
+    // Calls that nobody counted are free, too.
+    scene.queue.waiting(64, 0);
+    let left = scene.take(10_000);
+    let left: usize = left.iter().map(|(_, count)| count).sum();
+    assert_eq!(left, 6 * 400 + 1 - 52 * TURN - 64);
+}
+
+#[test]
+fn one_session_leaves_some_calls_for_others_of_its_account() {
+    let mut scene = Scene::new(Order::Turns);
+    scene.push('a', 64 * TURN);
+    assert_eq!(scene.depart(0).len(), 16 + 24);
+    let b = scene.seat('b');
+    b.identify("a");
+    scene.push('b', 64 * TURN);
+    assert_eq!(scene.depart(40).len(), 12);
+}
+
+#[test]
 fn the_newest_goes_first_and_the_oldest_is_refused() {
     let mut scene = Scene::new(Order::NewestFirst(Duration::from_secs(1)));
     scene.push('a', 1);
@@ -215,18 +288,20 @@ fn one_account_does_not_have_all_calls() {
         scene.seat(session).identify("flood");
         scene.push(session, 1);
     }
-    assert!(scene.queue.waiting(4).is_some());
+    assert!(scene.queue.waiting(4, 0).is_some());
     for session in ['e', 'd', 'c'] {
         assert_eq!(scene.take(1), [(session, 1)]);
     }
     // Two wait, one call is free, and it is not for them.
-    assert!(scene.queue.waiting(4).is_none());
+    assert!(scene.queue.waiting(4, 3).is_none());
     assert_eq!(scene.take(1), []);
     scene.push('x', 1);
-    assert!(scene.queue.waiting(4).is_some());
+    assert!(scene.queue.waiting(4, 3).is_some());
     assert_eq!(scene.take(1), [('x', 1)]);
-    let back = [('d', 1), ('x', 1)].map(|(session, count)| (scene.seat(session), count));
-    scene.queue.landed(&back.to_vec());
+    for session in ['d', 'x'] {
+        let account = scene.seat(session).account();
+        scene.queue.landed(&Vec::new(), &[account]);
+    }
     assert_eq!(scene.take(1), [('b', 1)]);
     scene.queue.refuse_old(scene.now + Duration::from_secs(1));
     assert_eq!(scene.take(1), []);

@@ -89,6 +89,34 @@ fn waiters_wake_one_another_while_there_is_room() {
 }
 
 #[test]
+fn who_waits_stands_in_line_once_wherever_that_is() {
+    let (filler, first, second) = (seat("filler"), seat("same"), seat("same"));
+    let mut room = Room::new(8, 8);
+    fill(&mut room, &first, 1, 1);
+    fill(&mut room, &filler, 7, 1);
+    let ((first_task, first_waker), (second_task, second_waker)) = (waker(), waker());
+    room.wait(&first, Waker::noop());
+    room.wait(&second, &second_waker);
+    // Nothing of the account is left: it waits among those who are shut out.
+    let mut wakers = Vec::new();
+    room.leave(first.account(), 1, &mut wakers);
+    fill(&mut room, &filler, 1, 1);
+    wakers.clear();
+    // It is somebody else now, and asks once more.
+    first.identify("other");
+    room.wait(&first, &first_waker);
+    room.pass(&second, &mut wakers);
+    assert!(wakers.is_empty(), "it is full");
+    for _ in 0..4 {
+        room.leave(filler.account(), 1, &mut wakers);
+    }
+    assert_eq!(wakers.len(), 1);
+    wakers.drain(..).for_each(Waker::wake);
+    assert!(first_task.is_woken() && !second_task.is_woken());
+    assert!(room.places.is_empty() && room.shut_out.is_empty());
+}
+
+#[test]
 fn a_waiter_that_ends_passes_its_turn_on() {
     let (first, second) = (seat("same"), seat("same"));
     let mut room = Room::new(8, 8);

@@ -149,3 +149,24 @@ async fn what_is_refused_is_not_asked() {
     }
     assert!((1..50).contains(&refused), "{refused} of 50 at 90 %");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_happens_to_a_session_that_travels_alone_counts_for_nobody_else() {
+    let load = Arc::new(load());
+    let inner = service_fn(|_: Check<hook::Publish>| {
+        std::future::ready(Err::<Decision, _>(Cause::Timeout.into()))
+    });
+    let mut throttle = Throttle::new(inner, Arc::clone(&load));
+    for is_apart in [true, false] {
+        for _ in 0..20 {
+            let check = publish("t");
+            if is_apart {
+                let mut standing = check.context.seat.standing(PUBLISH);
+                standing.failed_alone();
+                standing.failed_alone();
+            }
+            let _ = throttle.call(check).await.unwrap_err();
+        }
+        assert_eq!(load.is_alarmed(), !is_apart);
+    }
+}

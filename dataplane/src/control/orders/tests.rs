@@ -124,6 +124,17 @@ async fn what_is_not_known_concerns_everybody() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn doubt_concerns_whoever_is_there() {
+    let rig = Rig::new();
+    rig.orders.doubt_everything();
+    let mut alice = rig.enter("alice");
+    let asked = rig.registry.epochs().current();
+    rig.orders.doubt_everything();
+    assert!(alice.seat().stamp().outdates(asked));
+    assert!(alice.orders().0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn everybody_comes_back_one_after_the_other() {
     let mut rig = Rig::new();
     let mut sessions = ["a", "b", "c"].map(|name| rig.enter(name));
