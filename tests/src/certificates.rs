@@ -20,7 +20,7 @@ impl Authority {
     /// The name of the gate.
     pub const GATE: &str = "gate.example";
 
-    /// The common name of the device that [`Self::device`] is for.
+    /// The common name of the device that the certificate in `device.crt` is for.
     pub const DEVICE: &str = "device-4711";
 
     /// Makes an authority with a certificate for the gate, valid for its name and for 127.0.0.1, and one
