@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use crate::{
     config::{Config, SessionConfig},
     hashing::HashingPool,
+    login::Logins,
     service::{MAX_CONCURRENT_CALLS, MAX_REQUEST_BYTES, Service},
     session_state::{KeyError, Sealer},
     users::{file::UsersFileError, live::LiveUsers},
@@ -145,8 +146,7 @@ pub(crate) fn service(config: &Config) -> Result<Service, AppError> {
     let process = getrandom::u32()?;
     Ok(Service::new(
         config.policy.clone(),
-        users,
-        pool,
+        Logins::new(vec![Box::new(users)], pool),
         sealer(&config.session)?,
         process,
     ))

@@ -149,7 +149,7 @@ fn list_users(config: &Config) -> Result<(), Failed> {
         Err(error) if error.is_missing() => return Ok(()),
         users => users.map_err(Failed::configuration)?,
     };
-    let line = |(name, account): (&UserName, crate::users::Account)| {
+    let line = |(name, account): (&UserName, &crate::users::Account)| {
         format!(
             "{name}{}\n",
             if account.superuser { "\tsuperuser" } else { "" }

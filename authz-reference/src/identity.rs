@@ -9,7 +9,10 @@ use std::{fmt, str::FromStr};
 
 use thiserror::Error;
 
-use crate::topics::MAX_STRING_BYTES;
+use crate::{
+    access::{Access, RoleName},
+    topics::MAX_STRING_BYTES,
+};
 
 /// The longest user name, in bytes: leaves room for the rest of a topic, a client id and the
 /// session state.
@@ -101,12 +104,16 @@ impl fmt::Display for UserName {
 /// Who a session acts for, settled at CONNECT and carried in the session state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Principal {
-    /// Somebody who gave the right password.
+    /// Somebody who has shown who they are.
     User {
         /// Their name.
         name: UserName,
         /// Whether every action is allowed.
         superuser: bool,
+        /// Their roles.
+        roles: Vec<RoleName>,
+        /// Their own grants.
+        grants: Vec<Access>,
     },
     /// A client that sent no user name, where the operator permits that.
     Anonymous,
@@ -194,6 +201,8 @@ mod tests {
         let alice = Principal::User {
             name: UserName::new("alice").unwrap(),
             superuser: false,
+            roles: Vec::new(),
+            grants: Vec::new(),
         };
         assert_eq!(alice.broker_client_id("c1").as_deref(), Some("alice/c1"));
         assert_eq!(

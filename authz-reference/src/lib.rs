@@ -4,8 +4,8 @@
 //!
 //! 1. [`service`] takes a batch apart. A check ends as *allow*, *deny* or *failure*: "no" and
 //!    "I cannot tell" are different types from here to the log.
-//! 2. CONNECT: [`identity`] says which user names may exist at all; [`users`] finds the user, or a
-//!    stand-in that costs the same; [`hashing`] verifies the password, or says at once that it is
+//! 2. CONNECT: [`login`] asks the user sources one after the other; [`identity`] says which user names may
+//!    exist at all; [`users`] finds the user, or a stand-in that costs the same; [`hashing`] verifies the password, or says at once that it is
 //!    too busy; [`session_state`] seals what was found out into a few bytes.
 //! 3. PUBLISH, wills and SUBSCRIBE: the sealed bytes come back with the check, so there is nothing
 //!    to look up. [`policy`] decides, by whole topic levels and by containment of filters
@@ -19,12 +19,14 @@
 //! tidegate-authz run --config authz.toml
 //! ```
 
+pub mod access;
 pub mod app;
 mod cli;
 pub mod config;
 pub mod deadline;
 pub mod hashing;
 pub mod identity;
+pub mod login;
 pub mod password;
 pub mod policy;
 pub mod service;

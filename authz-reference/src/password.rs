@@ -28,6 +28,7 @@ pub enum PasswordError {
 /// A password as presented: any bytes. Wiped from memory when dropped, never printed.
 ///
 /// Only this copy is ours to wipe: the buffers of the transport it arrived through are not.
+#[derive(Clone)]
 pub struct Password(Zeroizing<Vec<u8>>);
 
 impl Password {

@@ -14,8 +14,8 @@ use crate::{
 /// A rule that allowed something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grant {
-    /// CONNECT: the password was right.
-    Password,
+    /// CONNECT: a user source knows who it is; the rule is its own (`password`, `jwt`, …).
+    Login(&'static str),
     /// CONNECT: no user name, and the operator permits that.
     Anonymous,
     /// The topics are below the principal's own name.
@@ -29,7 +29,7 @@ impl Grant {
     #[must_use]
     pub fn rule(self) -> &'static str {
         match self {
-            Self::Password => "password",
+            Self::Login(rule) => rule,
             Self::Anonymous => "anonymous",
             Self::OwnPrefix => "own-prefix",
             Self::Superuser => "superuser",
@@ -42,6 +42,8 @@ impl Grant {
 pub enum Refusal {
     /// CONNECT: unknown user or wrong password, deliberately not told apart.
     UnknownUserOrPassword,
+    /// CONNECT: the password was right, and the user is disabled.
+    Disabled,
     /// CONNECT: the user name could be mistaken for topic syntax.
     UserName,
     /// CONNECT: no user name.
@@ -64,6 +66,7 @@ impl Refusal {
     pub fn rule(self) -> &'static str {
         match self {
             Self::UnknownUserOrPassword => "unknown-user-or-password",
+            Self::Disabled => "disabled",
             Self::UserName => "user-name",
             Self::Anonymous => "anonymous",
             Self::ClientId => "client-id",
@@ -79,6 +82,7 @@ impl Refusal {
     pub fn code(self) -> ReasonCode {
         match self {
             Self::UnknownUserOrPassword | Self::UserName => ReasonCode::BadUserNameOrPassword,
+            Self::Disabled => ReasonCode::Banned,
             Self::ClientId => ReasonCode::ClientIdentifierNotValid,
             Self::AuthMethod => ReasonCode::BadAuthenticationMethod,
             Self::Anonymous | Self::OwnPrefix | Self::DollarTopic | Self::ResponseTopic => {
@@ -92,6 +96,7 @@ impl Refusal {
     pub fn reason(self) -> &'static str {
         match self {
             Self::UnknownUserOrPassword => "unknown user name or wrong password",
+            Self::Disabled => "this user is disabled",
             Self::UserName => "this user name is not permitted",
             Self::Anonymous => "a user name is required",
             Self::ClientId => "a client identifier is required, or it is too long",
@@ -170,6 +175,8 @@ mod tests {
             name => Principal::User {
                 name: UserName::new(name).unwrap(),
                 superuser: name == "root",
+                roles: Vec::new(),
+                grants: Vec::new(),
             },
         }
     }

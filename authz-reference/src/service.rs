@@ -24,10 +24,9 @@ use self::{result::Check, verdict::Verdict};
 use crate::{
     config::PolicyConfig,
     deadline::Deadline,
-    hashing::HashingPool,
+    login::Logins,
     session_state::Sealer,
     telemetry::{Call, Hook},
-    users::live::LiveUsers,
 };
 
 mod connect;
@@ -49,8 +48,7 @@ pub struct Service(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     policy: PolicyConfig,
-    users: LiveUsers,
-    pool: HashingPool,
+    logins: Logins,
     sealer: Sealer,
     revision: String,
     /// Sets the decision ids of this process apart from those of others.
@@ -61,13 +59,7 @@ struct Inner {
 impl Service {
     /// Puts the parts together; `process` is a random number for decision ids.
     #[must_use]
-    pub fn new(
-        policy: PolicyConfig,
-        users: LiveUsers,
-        pool: HashingPool,
-        sealer: Sealer,
-        process: u32,
-    ) -> Self {
+    pub fn new(policy: PolicyConfig, logins: Logins, sealer: Sealer, process: u32) -> Self {
         // Decisions about topics depend on the rules and on the session state, not on the user
         // base: a new user is no reason to forget them.
         let PolicyConfig {
@@ -81,8 +73,7 @@ impl Service {
         let decisions = AtomicU64::default();
         Self(Arc::new(Inner {
             policy,
-            users,
-            pool,
+            logins,
             sealer,
             revision,
             process,

@@ -81,9 +81,9 @@ impl Sealer {
     #[must_use]
     pub fn seal(&self, principal: &Principal, session_id: &str) -> Bytes {
         let (flags, name) = match principal {
-            Principal::User { name, superuser } => {
-                (u8::from(*superuser) * SUPERUSER, name.as_str())
-            }
+            Principal::User {
+                name, superuser, ..
+            } => (u8::from(*superuser) * SUPERUSER, name.as_str()),
             Principal::Anonymous => (ANONYMOUS, ""),
         };
         let mut state = BytesMut::with_capacity(HEADER_BYTES + name.len() + SEAL_BYTES);
@@ -115,6 +115,8 @@ impl Sealer {
                 Ok(Principal::User {
                     name,
                     superuser: flags == SUPERUSER,
+                    roles: Vec::new(),
+                    grants: Vec::new(),
                 })
             }
             _ => Err(InvalidState),
@@ -146,6 +148,8 @@ mod tests {
         Principal::User {
             name: UserName::new("alice").unwrap(),
             superuser,
+            roles: Vec::new(),
+            grants: Vec::new(),
         }
     }
 

@@ -1,5 +1,7 @@
-//! Who may log in: a snapshot of all users, and where it comes from.
+//! Who may log in, and where that is known.
 //!
+//! * [`source`] is what every user base can be asked,
+//! * [`changes`] is what those that store users tell,
 //! * [`file`](mod@file) reads the users file,
 //! * [`live`] keeps a running service up to date with it,
 //! * [`edit`] changes it on behalf of `tidegate-authz user`.
@@ -7,13 +9,16 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
+    access::{Access, RoleName},
     identity::UserName,
     password::{Password, PasswordHash},
 };
 
+pub mod changes;
 pub mod edit;
 pub mod file;
 pub mod live;
+pub mod source;
 
 /// What the user base knows about somebody.
 #[derive(Debug, Clone)]
@@ -25,10 +30,16 @@ pub struct User {
 }
 
 /// What logging in gives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Account {
     /// Whether every action is allowed.
     pub superuser: bool,
+    /// Whether they may not log in for now. Said only to who knows the password.
+    pub disabled: bool,
+    /// Roles, whose grants are in the configuration. A role that is not defined grants nothing.
+    pub roles: Vec<RoleName>,
+    /// Grants of their own.
+    pub grants: Vec<Access>,
 }
 
 /// All users at one moment.
@@ -42,11 +53,11 @@ pub struct Users {
 impl Users {
     /// Everybody, in the order of their names.
     #[must_use]
-    pub fn list(&self) -> Vec<(&UserName, Account)> {
+    pub fn list(&self) -> Vec<(&UserName, &Account)> {
         let mut all: Vec<_> = self
             .by_name
             .iter()
-            .map(|(name, user)| (name, user.account))
+            .map(|(name, user)| (name, &user.account))
             .collect();
         all.sort_by_key(|(name, _)| *name);
         all
@@ -109,7 +120,7 @@ impl Credential {
     #[must_use]
     pub fn verify(&self, password: &Password) -> Option<Account> {
         match self {
-            Self::Known(user) => user.password.verify(password).then_some(user.account),
+            Self::Known(user) => user.password.verify(password).then(|| user.account.clone()),
             Self::Unknown(decoy) => {
                 // For the time it takes. The compiler must not find out that nobody looks.
                 std::hint::black_box(decoy.verify(password));
@@ -128,7 +139,7 @@ mod tests {
             format!("$argon2id$v=19$m={m_cost},t=1,p=1$c2FsdHNhbHRzYWx0$AAAAAAAAAAAAAAAAAAAAAA");
         User {
             password: PasswordHash::parse(&text).unwrap(),
-            account: Account { superuser: false },
+            account: Account::default(),
         }
     }
 

@@ -1,20 +1,19 @@
 //! CONNECT: who is this client, and what does the session carry from here on?
 
-use bytes::Bytes;
 use tidegate_proto::v1::{ConnectAllow, ConnectCheck};
-use tracing::{Instrument, Span};
+use tracing::Span;
 
 use super::{
     Inner,
-    verdict::{self, Allowed, Fault, NotAllowed, Verdict},
+    verdict::{self, Allowed, Verdict},
 };
 use crate::{
     config::ClientIds,
     deadline::Deadline,
-    identity::{Principal, UserName},
+    identity::Principal,
     password::Password,
     policy::{Grant, Refusal},
-    telemetry::verification_span,
+    users::source::{Login, Verified},
 };
 
 impl Inner {
@@ -33,13 +32,32 @@ impl Inner {
             return Err(Refusal::AuthMethod.into());
         }
 
-        let (principal, grant) = match session.username.as_deref() {
-            Some(name) => {
-                let principal = self.log_in(name, password, deadline, span).await?;
-                (principal, Grant::Password)
-            }
-            None => (self.anonymous(password)?, Grant::Anonymous),
+        let password = password.as_deref().map(Password::new);
+        let login = Login {
+            username: session.username.as_deref(),
+            password: password.as_ref(),
+            client_id: &session.client_id,
+            tls: check.peer.as_ref().and_then(|peer| peer.tls.as_ref()),
         };
+        let (principal, grant, expires_at) =
+            match self.logins.log_in(&login, deadline, span).await? {
+                Some(verified) => {
+                    let Verified {
+                        name,
+                        account,
+                        expires_at,
+                        rule,
+                    } = verified;
+                    let principal = Principal::User {
+                        name,
+                        superuser: account.superuser,
+                        roles: account.roles,
+                        grants: account.grants,
+                    };
+                    (principal, Grant::Login(rule), expires_at)
+                }
+                None => (self.anonymous(&login)?, Grant::Anonymous, None),
+            };
         let broker_client_id = match self.policy.client_ids {
             ClientIds::Off => None,
             ClientIds::Namespaced => {
@@ -51,44 +69,15 @@ impl Inner {
             principal: principal.name().to_owned(),
             session_state: self.sealer.seal(&principal, &session.session_id),
             broker_client_id,
+            expires_at: expires_at.map(Into::into),
             ..ConnectAllow::default()
         };
         Ok(Allowed { grant, allow })
     }
 
-    async fn log_in(
-        &self,
-        name: &str,
-        password: Option<Bytes>,
-        deadline: Deadline,
-        span: &Span,
-    ) -> Result<Principal, NotAllowed> {
-        let name = UserName::new(name).map_err(|_| Refusal::UserName)?;
-        // No password is never the right one. Answering at once tells nothing about the user.
-        let password = password.ok_or(Refusal::UnknownUserOrPassword)?;
-        let password = Password::new(&password);
-
-        // The users file may be on a disk that hangs.
-        let users = deadline
-            .bound(self.users.current())
-            .await
-            .ok_or(Fault::Users)?;
-        let credential = users.credential(&name);
-        let account = self
-            .pool
-            .run(deadline, move || credential.verify(&password))
-            .instrument(verification_span(span))
-            .await?
-            .ok_or(Refusal::UnknownUserOrPassword)?;
-        Ok(Principal::User {
-            name,
-            superuser: account.superuser,
-        })
-    }
-
-    fn anonymous(&self, password: Option<Bytes>) -> Result<Principal, Refusal> {
+    fn anonymous(&self, login: &Login<'_>) -> Result<Principal, Refusal> {
         // A password that nobody looks at must not seem to have been accepted.
-        if password.is_some() {
+        if login.password.is_some() {
             return Err(Refusal::UnknownUserOrPassword);
         }
         if !self.policy.anonymous {

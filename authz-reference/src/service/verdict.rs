@@ -7,8 +7,10 @@ use tidegate_proto::v1::{FailureCode, Session};
 
 use crate::{
     hashing::Busy,
+    login::NotIn,
     policy::{Grant, Refusal},
     session_state::InvalidState,
+    users::source::SourceError,
 };
 
 /// What a decision function returns; `?` leaves it at the first "no" or "cannot tell".
@@ -30,7 +32,7 @@ pub(super) enum NotAllowed {
 }
 
 /// Why there is no decision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub(super) enum Fault {
     #[error("the check has no session")]
     NoSession,
@@ -44,8 +46,8 @@ pub(super) enum Fault {
     TopicFilter,
     #[error("the share name holds topic syntax")]
     ShareName,
-    #[error("the user base does not answer")]
-    Users,
+    #[error(transparent)]
+    Users(#[from] SourceError),
     #[error(transparent)]
     State(#[from] InvalidState),
     #[error(transparent)]
@@ -53,7 +55,7 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    pub(super) fn code(self) -> FailureCode {
+    pub(super) fn code(&self) -> FailureCode {
         match self {
             Self::NoSession
             | Self::NoSessionId
@@ -61,14 +63,16 @@ impl Fault {
             | Self::ResponseTopic
             | Self::TopicFilter
             | Self::ShareName => FailureCode::InvalidCheck,
-            Self::Users => FailureCode::DependencyUnavailable,
+            Self::Users(SourceError::Unavailable { .. }) => FailureCode::DependencyUnavailable,
             Self::State(_) => FailureCode::SessionStateInvalid,
-            Self::Busy(Busy::QueueFull | Busy::Late) => FailureCode::Overloaded,
+            Self::Users(SourceError::Busy(_)) | Self::Busy(Busy::QueueFull | Busy::Late) => {
+                FailureCode::Overloaded
+            }
             Self::Busy(Busy::Lost) => FailureCode::Internal,
         }
     }
 
-    pub(super) fn rule(self) -> &'static str {
+    pub(super) fn rule(&self) -> &'static str {
         match self.code() {
             FailureCode::InvalidCheck => "invalid-check",
             FailureCode::SessionStateInvalid => "session-state-invalid",
@@ -79,7 +83,7 @@ impl Fault {
     }
 
     /// When asking again makes sense; never, unless it is load that will pass.
-    pub(super) fn retry_after(self) -> Option<Duration> {
+    pub(super) fn retry_after(&self) -> Option<Duration> {
         (self.code() == FailureCode::Overloaded).then_some(Duration::from_secs(1))
     }
 }
@@ -96,9 +100,13 @@ impl From<Fault> for NotAllowed {
     }
 }
 
-impl From<Busy> for NotAllowed {
-    fn from(busy: Busy) -> Self {
-        Self::Faulty(busy.into())
+impl From<NotIn> for NotAllowed {
+    fn from(not_in: NotIn) -> Self {
+        match not_in {
+            NotIn::Refused(refusal) => Self::Refused(refusal),
+            NotIn::Unavailable(error) => Self::Faulty(error.into()),
+            NotIn::Busy(busy) => Self::Faulty(busy.into()),
+        }
     }
 }
 

@@ -7,6 +7,12 @@
 //! [users.root]
 //! password = "$argon2id$v=19$m=19456,t=2,p=1$…$…"
 //! superuser = true
+//!
+//! [users.carol]
+//! password = "$argon2id$v=19$m=19456,t=2,p=1$…$…"
+//! disabled = true
+//! roles = ["operators"]
+//! grants = [{ topic = "news/#", subscribe = true, qos = 1 }]
 //! ```
 
 use std::{
@@ -21,7 +27,11 @@ use thiserror::Error;
 use toml::Spanned;
 
 use super::{Account, User, Users};
-use crate::{identity::UserName, password::PasswordHash};
+use crate::{
+    access::{Access, RoleName},
+    identity::UserName,
+    password::PasswordHash,
+};
 
 /// Why a users file could not be used.
 #[derive(Debug, Error)]
@@ -94,6 +104,9 @@ pub fn parse(text: &str, path: &Path) -> Result<Users, UsersFileError> {
                 password,
                 account: Account {
                     superuser: entry.superuser,
+                    disabled: entry.disabled,
+                    roles: entry.roles,
+                    grants: entry.grants,
                 },
             },
         ))
@@ -114,6 +127,12 @@ struct Entry {
     password: Spanned<String>,
     #[serde(default)]
     superuser: bool,
+    #[serde(default)]
+    disabled: bool,
+    #[serde(default)]
+    roles: Vec<RoleName>,
+    #[serde(default)]
+    grants: Vec<Access>,
 }
 
 fn line_of(text: &str, offset: usize) -> usize {

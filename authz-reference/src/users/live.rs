@@ -17,7 +17,9 @@ use tokio::{task, time::Instant};
 use super::{
     Users,
     file::{self, UsersFileError},
+    source::{Found, Login, SourceError, UserSource},
 };
+use crate::{deadline::Deadline, identity::UserName, policy::Refusal};
 
 /// How long one look at the file's metadata is good for.
 pub const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -115,6 +117,24 @@ impl LiveUsers {
             }
         }
         Arc::clone(&state.users)
+    }
+}
+
+#[tonic::async_trait]
+impl UserSource for LiveUsers {
+    fn name(&self) -> &'static str {
+        "file"
+    }
+
+    async fn find(&self, login: &Login<'_>, _: Deadline) -> Result<Found, SourceError> {
+        let Some(name) = login.username else {
+            return Ok(Found::NotMine);
+        };
+        let Ok(name) = UserName::new(name) else {
+            return Ok(Found::Refused(Refusal::UserName));
+        };
+        let credential = self.current().await.credential(&name);
+        Ok(Found::Stored(name, credential))
     }
 }
 

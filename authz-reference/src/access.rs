@@ -1,0 +1,185 @@
+//! Grants: what somebody may do beyond the topics below their own name.
+//!
+//! A grant is a topic filter with the actions that it opens. It belongs to a user or to a role; roles
+//! are defined in the configuration, who has them is the user base's business.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::topics::is_topic_filter;
+
+/// The longest role name, in bytes: many of them have to fit into a session state.
+pub const MAX_ROLE_NAME_BYTES: usize = 64;
+
+/// One grant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Access {
+    /// Which topics: a filter, in which `{username}` and `{client_id}` may fill a whole level.
+    pub topic: TopicTemplate,
+    /// Whether publishing there is granted.
+    #[serde(default)]
+    pub publish: bool,
+    /// Whether subscribing there is granted.
+    #[serde(default)]
+    pub subscribe: bool,
+    /// Whether a publication may be retained. Nothing for subscriptions.
+    #[serde(default = "yes")]
+    pub retain: bool,
+    /// The highest QoS, 0 to 2. A PUBLISH above it is refused; a subscription is granted with it.
+    #[serde(default = "exactly_once")]
+    pub qos: u8,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn exactly_once() -> u8 {
+    2
+}
+
+/// A topic filter whose levels may be placeholders. What they stand for is put in by
+/// [`crate::policy`], level by level, so that no name can become two levels or a wildcard.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TopicTemplate(Box<str>);
+
+/// Why a text is not a [`TopicTemplate`].
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum TemplateError {
+    /// Not a topic filter in the first place.
+    #[error("`{0}` is not a topic filter")]
+    NotAFilter(String),
+    /// A brace that is not part of a known placeholder which fills its level.
+    #[error("`{0}`: a level that holds a brace must be exactly `{{username}}` or `{{client_id}}`")]
+    Placeholder(String),
+}
+
+impl TopicTemplate {
+    /// Reads a template.
+    ///
+    /// # Errors
+    /// If it is no topic filter, or holds a brace that is not a placeholder of a level of its own.
+    pub fn new(text: &str) -> Result<Self, TemplateError> {
+        if !is_topic_filter(text) {
+            return Err(TemplateError::NotAFilter(text.to_owned()));
+        }
+        let well_formed = |level: &str| {
+            matches!(level, "{username}" | "{client_id}") || !level.contains(['{', '}'])
+        };
+        if !text.split('/').all(well_formed) {
+            return Err(TemplateError::Placeholder(text.to_owned()));
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for TopicTemplate {
+    type Error = TemplateError;
+
+    fn try_from(text: String) -> Result<Self, TemplateError> {
+        Self::new(&text)
+    }
+}
+
+impl From<TopicTemplate> for String {
+    fn from(template: TopicTemplate) -> Self {
+        template.0.into()
+    }
+}
+
+/// The name of a role.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RoleName(Box<str>);
+
+/// A text that cannot name a role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error(
+    "a role name has 1 to {MAX_ROLE_NAME_BYTES} bytes, none of them white space, a comma or a control character"
+)]
+pub struct RoleNameError;
+
+impl RoleName {
+    /// Checks a name.
+    ///
+    /// # Errors
+    /// If it is empty, too long, or holds what would confuse a list of roles.
+    pub fn new(name: &str) -> Result<Self, RoleNameError> {
+        let fits = (1..=MAX_ROLE_NAME_BYTES).contains(&name.len())
+            && !name.contains(|c: char| c.is_control() || c.is_whitespace() || c == ',');
+        fits.then(|| Self(name.into())).ok_or(RoleNameError)
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for RoleName {
+    type Error = RoleNameError;
+
+    fn try_from(name: String) -> Result<Self, RoleNameError> {
+        Self::new(&name)
+    }
+}
+
+impl From<RoleName> for String {
+    fn from(name: RoleName) -> Self {
+        name.0.into()
+    }
+}
+
+impl FromStr for RoleName {
+    type Err = RoleNameError;
+
+    fn from_str(name: &str) -> Result<Self, RoleNameError> {
+        Self::new(name)
+    }
+}
+
+impl fmt::Display for RoleName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates() {
+        for good in [
+            "a/b",
+            "{username}/#",
+            "devices/{client_id}/+",
+            "#",
+            "$SYS/#",
+        ] {
+            assert_eq!(TopicTemplate::new(good).unwrap().as_str(), good);
+        }
+        for bad in ["", "a/#/b", "a+", "x{username}/#", "{user}/#", "{}/a", "a}"] {
+            assert!(TopicTemplate::new(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn role_names() {
+        assert!(RoleName::new("operators").is_ok());
+        for bad in ["", "a b", "a,b", "a\n", &"x".repeat(65)] {
+            assert!(RoleName::new(bad).is_err(), "{bad:?}");
+        }
+    }
+}
