@@ -1,225 +1,195 @@
 //! The running service: [`build`] makes it from a configuration, [`Bound::serve`] runs it until
 //! it is told to stop. The program and the tests go the same way.
 
-use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
+mod error;
+mod parts;
+mod reload;
+mod upkeep;
 
-use futures_util::StreamExt as _;
-use thiserror::Error;
-use tidegate_proto::v1::authorization_service_server::{
-    AuthorizationServiceServer, SERVICE_NAME as AUTHORIZATION,
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use tidegate_proto::v1::{
+    authorization_service_server::AuthorizationServiceServer,
+    control_service_server::ControlServiceServer,
 };
-use tokio::sync::oneshot;
-use tonic::transport::server::{Router, Server, TcpIncoming};
-use tonic_health::{ServingStatus, server::HealthReporter};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic_health::pb::health_server::HealthServer;
 use tracing::{info, warn};
-use zeroize::Zeroizing;
 
 use crate::{
-    config::{Config, SessionConfig},
-    hashing::HashingPool,
-    login::Logins,
-    service::{MAX_CONCURRENT_CALLS, MAX_REQUEST_BYTES, Service},
-    session_state::{KeyError, Sealer},
-    users::{file::UsersFileError, live::LiveUsers},
+    config::{Address, Config, ShutdownConfig},
+    control::{Control, feed::feed, hub::Hub},
+    front::Front,
+    health::{Health, Standing},
+    metrics::{Metrics, Observed},
+    probes::Probes,
+    server::{Server, Socket, tls::Tls},
+    service::MAX_REQUEST_BYTES,
+    users::changes::Changes,
 };
 
-/// How long calls may take to finish once the service has been told to stop.
-const GRACE: Duration = Duration::from_secs(5);
-/// The name under which gRPC health asks about the server as a whole.
-const WHOLE_SERVER: &str = "";
-/// A batch fits into a stream's window and several streams into the connection's, so one large
-/// request does not hold up the others on its connection.
-const STREAM_WINDOW: u32 = 1024 * 1024;
-const CONNECTION_WINDOW: u32 = 4 * STREAM_WINDOW;
-/// A data plane that went away without a word is found out in less than a minute.
-const PING_EVERY: Duration = Duration::from_secs(30);
-const PING_TIMEOUT: Duration = Duration::from_secs(10);
-/// After a failed accept. With no file descriptors left it would fail again at once, for ever.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+pub use self::{
+    error::AppError,
+    reload::{ReloadError, Reloader},
+    upkeep::FileWatch,
+};
+use self::{parts::Parts, upkeep::Upkeep};
 
-/// Why the service did not start or did not go on.
-#[derive(Debug, Error)]
-pub enum AppError {
-    /// The users file is there but cannot be used.
-    #[error(transparent)]
-    Users(#[from] UsersFileError),
-    /// The session key file cannot be read.
-    #[error("session.key_file: cannot read {}: {source}", path.display())]
-    KeyFile {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// There is no usable session key.
-    #[error("session.key_file: {0}")]
-    Key(#[from] KeyError),
-    /// The system gave no randomness.
-    #[error("no randomness for decision ids: {0}")]
-    Random(#[from] getrandom::Error),
-    /// The address cannot be listened on.
-    #[error("cannot listen on {addr}: {source}")]
-    Bind {
-        /// The address.
-        addr: SocketAddr,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Reflection does not understand the contract.
-    #[error("cannot set up reflection: {0}")]
-    Reflection(#[from] tonic_reflection::server::Error),
-    /// The server broke down.
-    #[error("the server failed: {0}")]
-    Serve(#[from] tonic::transport::Error),
-}
-
-impl AppError {
-    /// Whether the operator has to change the configuration or the files it names.
-    #[must_use]
-    pub fn is_configuration(&self) -> bool {
-        matches!(
-            self,
-            Self::Users(_) | Self::KeyFile { .. } | Self::Key(KeyError::TooShort(_))
-        )
-    }
-}
+/// What the start waits for the user sources to be there. Longer, and it goes on without being ready.
+const FIRST_LOOK: Duration = Duration::from_secs(2);
 
 /// A service that has its port and everything else it needs.
 #[derive(Debug)]
 pub struct Bound {
     /// Where it listens: the real port, if port 0 was asked for.
-    pub addr: SocketAddr,
-    incoming: TcpIncoming,
-    router: Router,
-    health: HealthReporter,
+    pub address: Address,
+    /// Where it answers probes, if anywhere.
+    pub probes_address: Option<SocketAddr>,
+    server: Server,
+    probes: Option<Probes>,
+    health: Health,
+    hub: Hub,
+    changes: Changes,
+    upkeep: Upkeep,
+    reloader: Reloader,
+    shutdown: ShutdownConfig,
 }
 
-/// Loads what the configuration names, then binds the port. To be called within a Tokio runtime.
+/// Loads what the configuration names, then binds the ports. To be called within a Tokio runtime.
 ///
 /// # Errors
-/// If anything is missing or the port cannot be had.
+/// If anything is missing or a port cannot be had.
 pub async fn build(config: &Config) -> Result<Bound, AppError> {
-    let service = service(config)?;
-    let (health, health_service) = tonic_health::server::health_reporter();
-    set_health(&health, ServingStatus::Serving).await;
+    let (metrics, mut registry) = Metrics::registered();
+    let (parts, changes) = Parts::load(config, &metrics)?;
+    let tls = Tls::load(&config.tls)?.map(Arc::new);
+    let hub = Hub::new(process()?);
+    let front = Front::new(parts.service(config)?, metrics.clone());
+    let health = Health::new();
+    registry.register_collector(Box::new(Observed {
+        hub: hub.clone(),
+        pool: parts.pool.clone(),
+        tls: tls.clone(),
+    }));
+
+    let socket = Socket::bind(&config.bind).map_err(AppError::bind(&config.bind))?;
+    let address = socket.address().map_err(AppError::bind(&config.bind))?;
+    let (probes, probes_address) = match config.probes.bind {
+        Some(bind) => {
+            let failed = AppError::bind(&Address::Tcp(bind));
+            let socket = Socket::tcp(bind).map_err(&failed)?;
+            let address = socket.local_addr().map_err(&failed)?;
+            let probes = Probes::new(socket, health.clone(), registry);
+            (Some(probes), Some(address))
+        }
+        None => (None, None),
+    };
+
+    let upkeep = Upkeep {
+        health: health.clone(),
+        sources: parts.sources.clone(),
+        tls: tls.clone(),
+        metrics: metrics.reload.clone(),
+    };
+    if timeout(FIRST_LOOK, upkeep.look_at_sources()).await != Ok(true) {
+        warn!("no user source can be asked yet; not ready until one can");
+    }
+    let server = Server {
+        socket,
+        tls,
+        routes: routes(&front, &hub, &health)?,
+        settings: config.server.clone(),
+    };
+    let reloader = Reloader::new(config.clone(), parts, front, hub.clone(), metrics.reload);
+    Ok(Bound {
+        address,
+        probes_address,
+        server,
+        probes,
+        health,
+        hub,
+        changes,
+        upkeep,
+        reloader,
+        shutdown: config.shutdown.clone(),
+    })
+}
+
+/// Loads what the configuration names, and lets it go again.
+///
+/// # Errors
+/// If anything of it cannot be used.
+pub(crate) fn check(config: &Config) -> Result<(), AppError> {
+    let (parts, _) = Parts::load(config, &Metrics::registered().0)?;
+    parts.service(config)?;
+    Tls::load(&config.tls)?;
+    Ok(())
+}
+
+/// Sets the directives and decisions of this process apart from those of others.
+fn process() -> Result<String, getrandom::Error> {
+    Ok(format!("{:016x}", getrandom::u64()?))
+}
+
+fn routes(front: &Front, hub: &Hub, health: &Health) -> Result<Routes, AppError> {
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(tidegate_proto::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
-    let router = Server::builder()
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_concurrent_streams(MAX_CONCURRENT_CALLS)
-        .http2_keepalive_interval(Some(PING_EVERY))
-        .http2_keepalive_timeout(Some(PING_TIMEOUT))
-        .add_service(health_service)
+    let authorization =
+        AuthorizationServiceServer::new(front.clone()).max_decoding_message_size(MAX_REQUEST_BYTES);
+    Ok(Routes::new(authorization)
+        .add_service(ControlServiceServer::new(Control::new(hub.clone())))
+        .add_service(HealthServer::new(health.clone()))
         .add_service(reflection)
-        .add_service(
-            AuthorizationServiceServer::new(service).max_decoding_message_size(MAX_REQUEST_BYTES),
-        );
-
-    let bind = |source| AppError::Bind {
-        addr: config.bind,
-        source,
-    };
-    let incoming = TcpIncoming::bind(config.bind)
-        .map_err(bind)?
-        // Here and not on the server builder, which has no say over given connections: without it
-        // every small answer waits for Nagle's algorithm, some 40 ms.
-        .with_nodelay(Some(true));
-    let addr = incoming.local_addr().map_err(bind)?;
-    Ok(Bound {
-        addr,
-        incoming,
-        router,
-        health,
-    })
-}
-
-/// The service with its users and keys.
-///
-/// # Errors
-/// If one of the files that the configuration names cannot be used.
-pub(crate) fn service(config: &Config) -> Result<Service, AppError> {
-    let users = LiveUsers::open(config.users.file.clone())?;
-    let pool = HashingPool::new(config.hashing.limits());
-    let process = getrandom::u32()?;
-    Ok(Service::new(
-        config.policy.clone(),
-        Logins::new(vec![Box::new(users)], pool),
-        sealer(&config.session)?,
-        process,
-    ))
+        .prepare())
 }
 
 impl Bound {
+    /// Takes new configurations while it runs.
+    #[must_use]
+    pub fn reloader(&self) -> Reloader {
+        self.reloader.clone()
+    }
+
     /// Serves until `shutdown` completes and the calls that are open then are answered, but no
-    /// longer than five seconds more.
-    ///
-    /// # Errors
-    /// If the server breaks down.
-    pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), AppError> {
-        let Self {
-            incoming,
-            router,
-            health,
-            ..
-        } = self;
-        let (stopping, stopped) = oneshot::channel();
-        let signal = async move {
-            shutdown.await;
-            info!("stopping: no new calls, {GRACE:?} for open ones");
-            say_goodbye(health).await;
-            stopping.send(()).ok();
+    /// longer than the configuration says.
+    pub async fn serve(self, shutdown: impl Future<Output = ()>) {
+        let stop = CancellationToken::new();
+        let note = self.reloader.note();
+        let company = async {
+            tokio::join!(
+                feed(self.changes, self.hub, note),
+                self.upkeep.keep(),
+                serve_probes(self.probes),
+            );
         };
-        let incoming = incoming.then(async |accepted| {
-            if let Err(error) = &accepted {
-                warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+        let end = async {
+            shutdown.await;
+            let ShutdownConfig { delay, grace } = self.shutdown;
+            self.health.set(Standing::Stopping);
+            if !delay.is_zero() {
+                info!("stopping: not ready, and serving for another {delay:?}");
+                sleep(delay).await;
             }
-            accepted
-        });
-        let out_of_patience = async {
-            match stopped.await {
-                Ok(()) => tokio::time::sleep(GRACE).await,
-                // The server ended by itself, and its branch below tells why.
-                Err(_) => std::future::pending().await,
-            }
+            info!("stopping: no new calls, {grace:?} for open ones");
+            stop.cancel();
+            sleep(grace).await;
+            warn!("some calls are still open after {grace:?}; leaving them");
         };
         tokio::select! {
-            served = router.serve_with_incoming_shutdown(incoming, signal) => Ok(served?),
-            () = out_of_patience => {
-                warn!("some calls are still open after {GRACE:?}; leaving them");
-                Ok(())
-            }
+            () = self.server.serve(stop.clone()) => {}
+            () = end => {}
+            () = company => {}
         }
     }
 }
 
-/// Tells those who watch the health of this server, and then ends their watching: it would never
-/// end by itself, and the server waits for open calls.
-async fn say_goodbye(mut health: HealthReporter) {
-    set_health(&health, ServingStatus::NotServing).await;
-    for service in [WHOLE_SERVER, AUTHORIZATION] {
-        health.clear_service_status(service).await;
+async fn serve_probes(probes: Option<Probes>) {
+    match probes {
+        Some(probes) => match probes.serve().await {},
+        None => std::future::pending().await,
     }
-}
-
-async fn set_health(health: &HealthReporter, status: ServingStatus) {
-    for service in [WHOLE_SERVER, AUTHORIZATION] {
-        health.set_service_status(service, status).await;
-    }
-}
-
-fn sealer(config: &SessionConfig) -> Result<Sealer, AppError> {
-    let Some(path) = &config.key_file else {
-        return Ok(Sealer::random()?);
-    };
-    let secret = std::fs::read(path)
-        .map(Zeroizing::new)
-        .map_err(|source| AppError::KeyFile {
-            path: path.clone(),
-            source,
-        })?;
-    Ok(Sealer::from_secret(secret.trim_ascii_end())?)
 }

@@ -5,12 +5,13 @@
 use std::{
     ffi::OsString,
     io::{self, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
+use tidegate_settings::Tree;
 
 use crate::{
     app,
@@ -20,6 +21,7 @@ use crate::{
     users::{edit, file},
 };
 
+mod health;
 mod run;
 mod secret;
 
@@ -46,8 +48,21 @@ enum Command {
     /// Look at and change the users file
     #[command(subcommand)]
     User(UserCommand),
+    /// Ask a running service on this machine whether it is ready: 0 if it is, else 1
+    Health(health::Arguments),
+    /// Show configurations
+    #[command(subcommand)]
+    Config(Show),
     /// Print the hash of a password from standard input or a prompt
     Hash,
+}
+
+#[derive(Debug, Subcommand)]
+enum Show {
+    /// Print every key that has a default
+    Defaults,
+    /// Print what is in force, and where each value comes from, without secrets
+    Show,
 }
 
 #[derive(Debug, Subcommand)]
@@ -100,13 +115,15 @@ impl Cli {
         let config =
             || Config::load(self.config.as_deref(), environment()).map_err(Failed::configuration);
         match self.command {
-            None | Some(Command::Run) => run::run(&config()?),
+            None | Some(Command::Run) => run::run(&config()?, self.config.as_deref()),
             Some(Command::Check) => check(&config()?),
             Some(Command::User(UserCommand::Add(user))) => add_user(&config()?, &user),
             Some(Command::User(UserCommand::List)) => list_users(&config()?),
             Some(Command::User(UserCommand::Rm { name })) => {
                 Ok(edit::remove(&config()?.users.file, &name).map_err(anyhow::Error::from)?)
             }
+            Some(Command::Health(arguments)) => health::ask(&arguments, config),
+            Some(Command::Config(show)) => show_config(&show, self.config.as_deref()),
             Some(Command::Hash) => Ok(hash()?),
         }
     }
@@ -126,10 +143,20 @@ fn check(config: &Config) -> Result<(), Failed> {
         }
         users => users.map_err(Failed::configuration)?.len(),
     };
-    app::service(config)?;
+    app::check(config)?;
     Ok(print(&format!(
         "the configuration is good; {users} users\n"
     ))?)
+}
+
+fn show_config(show: &Show, file: Option<&Path>) -> Result<(), Failed> {
+    let tree = match show {
+        Show::Defaults => Tree::of_defaults(&Config::default()),
+        Show::Show => Config::loaded(file, environment()).map(|loaded| loaded.tree),
+    };
+    let tree = tree.map_err(Failed::configuration)?;
+    let entries = tree.entries().map(|entry| format!("{entry}\n"));
+    Ok(print(&entries.collect::<String>())?)
 }
 
 fn add_user(config: &Config, user: &AddUser) -> Result<(), Failed> {

@@ -2,7 +2,12 @@
 //!
 //! | key | default | meaning |
 //! |---|---|---|
-//! | `bind` | `127.0.0.1:50051` | where to listen; port 0 takes a free one |
+//! | `bind` | `127.0.0.1:50051` | where to listen, see [`Address`]; port 0 takes a free one |
+//! | `tls.cert`, `tls.key` | none | serve over TLS, see [`TlsConfig`] |
+//! | `tls.client_ca`, `tls.client_names` | none | let in only those with a certificate (mutual TLS) |
+//! | `server.max_connection_age`, `…_grace` | `30m`, `10s` | see [`ServerConfig`] |
+//! | `shutdown.delay`, `shutdown.grace` | `0s`, `5s` | see [`ShutdownConfig`] |
+//! | `probes.bind` | none | `/healthz`, `/readyz`, `/metrics` and `grpc.health.v1` in plaintext |
 //! | `users.file` | `users.toml` | the [users file](crate::users::file) |
 //! | `policy.anonymous` | `false` | admit clients without a user name, as `anonymous` |
 //! | `policy.client_ids` | `namespaced` | `namespaced` or `off`, see [`ClientIds`] |
@@ -15,27 +20,30 @@
 //! Relative paths start at the folder of the configuration file, or at the working directory if
 //! there is none. Every key can be set by environment: `TIDEGATE_AUTHZ__USERS__FILE=…`.
 
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    path::Path,
-};
+use std::{net::Ipv4Addr, path::Path};
 
 use serde::{Deserialize, Serialize};
 use tidegate_settings as settings;
 use tidegate_telemetry::LogOptions;
 
+mod address;
 mod hashing;
 mod policy;
+mod server;
 mod session;
 mod telemetry;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod users;
 
+pub use address::{Address, AddressError};
 pub use hashing::HashingConfig;
 pub use policy::{ClientIds, PolicyConfig};
+pub use server::{ProbesConfig, ServerConfig, ShutdownConfig};
 pub use session::SessionConfig;
 pub use telemetry::TelemetryConfig;
+pub use tls::TlsConfig;
 pub use users::UsersConfig;
 
 /// What every environment variable of this program begins with.
@@ -46,7 +54,15 @@ pub const ENVIRONMENT_PREFIX: &str = "TIDEGATE_AUTHZ";
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Where to listen.
-    pub bind: SocketAddr,
+    pub bind: Address,
+    /// `[tls]`
+    pub tls: TlsConfig,
+    /// `[server]`
+    pub server: ServerConfig,
+    /// `[shutdown]`
+    pub shutdown: ShutdownConfig,
+    /// `[probes]`
+    pub probes: ProbesConfig,
     /// `[users]`
     pub users: UsersConfig,
     /// `[policy]`
@@ -70,14 +86,23 @@ impl Config {
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, settings::Error> {
+        Self::loaded(file, environment).map(|loaded| loaded.value)
+    }
+
+    /// The same, with the place that each value came from.
+    pub(crate) fn loaded(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<settings::Loaded<Self>, settings::Error> {
         let mut loader = settings::Loader::new(ENVIRONMENT_PREFIX).environment(environment);
         if let Some(file) = file {
             loader = loader.file(file);
         }
-        let loaded = loader.load::<Self>()?;
+        let mut loaded = loader.load::<Self>()?;
         loaded.value.check(&loaded.tree)?;
         let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
-        Ok(loaded.value.relative_to(folder))
+        loaded.value = loaded.value.relative_to(folder);
+        Ok(loaded)
     }
 
     /// What no type can say.
@@ -86,11 +111,16 @@ impl Config {
             let expected = "a filter such as `info,decision=debug`";
             invalid(tree, "log.filter", &self.log.filter, expected)
         })?;
+        self.tls.check(tree)?;
         self.telemetry.check(tree)?;
         Ok(())
     }
 
     fn relative_to(mut self, folder: &Path) -> Self {
+        if let Address::Unix(path) = self.bind {
+            self.bind = Address::Unix(folder.join(path));
+        }
+        self.tls = self.tls.relative_to(folder);
         self.users = self.users.relative_to(folder);
         self.session = self.session.relative_to(folder);
         self
@@ -106,6 +136,10 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             bind: (Ipv4Addr::LOCALHOST, 50051).into(),
+            tls: TlsConfig::default(),
+            server: ServerConfig::default(),
+            shutdown: ShutdownConfig::default(),
+            probes: ProbesConfig::default(),
             users: UsersConfig::default(),
             policy: PolicyConfig::default(),
             hashing: HashingConfig::default(),

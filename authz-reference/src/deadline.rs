@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::HeaderMap;
 use tokio::time::{Instant, timeout_at};
 use tonic::metadata::MetadataMap;
 
@@ -52,6 +53,11 @@ impl Deadline {
             None => Some(future.await),
         }
     }
+}
+
+/// What the header of a call says, for the transport.
+pub(crate) fn stated(headers: &HeaderMap) -> Option<Duration> {
+    parse_timeout(headers.get(GRPC_TIMEOUT)?.to_str().ok()?)
 }
 
 /// `TimeoutValue TimeoutUnit` of the gRPC protocol: at most eight digits and one of `HMSmun`.

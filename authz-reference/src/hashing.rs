@@ -113,6 +113,16 @@ impl HashingPool {
             .map_err(|_| Busy::Lost)
     }
 
+    /// Jobs that run, and jobs that wait. For metrics.
+    pub(crate) fn load(&self) -> (usize, usize) {
+        let HashingLimits { workers, queue } = self.limits;
+        let running = workers
+            .get()
+            .saturating_sub(self.workers.available_permits());
+        let taken = (workers.get() + queue).saturating_sub(self.places.available_permits());
+        (running, taken.saturating_sub(running))
+    }
+
     /// Waits in the queue, unless the job could not be done in time.
     async fn wait_for_worker(&self, deadline: Deadline) -> Result<OwnedSemaphorePermit, Busy> {
         let in_time = |wait: Duration| {

@@ -11,6 +11,8 @@
 //!    to look up. [`policy`] decides, by whole topic levels and by containment of filters
 //!    ([`topics`]).
 //!
+//! What changes while sessions are open ([`users::changes`], a reload) is told to the data planes by [`control`].
+//!
 //! Around it: [`config`] is one TOML file, [`app`] builds the service and serves it, [`cli`] is
 //! the program.
 //!
@@ -23,12 +25,18 @@ pub mod access;
 pub mod app;
 mod cli;
 pub mod config;
+pub mod control;
 pub mod deadline;
+mod front;
 pub mod hashing;
+mod health;
 pub mod identity;
 pub mod login;
+mod metrics;
 pub mod password;
 pub mod policy;
+mod probes;
+mod server;
 pub mod service;
 pub mod session_state;
 mod telemetry;

@@ -48,7 +48,7 @@ pub struct Service(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     policy: PolicyConfig,
-    logins: Logins,
+    logins: Arc<Logins>,
     sealer: Sealer,
     revision: String,
     /// Sets the decision ids of this process apart from those of others.
@@ -59,7 +59,7 @@ struct Inner {
 impl Service {
     /// Puts the parts together; `process` is a random number for decision ids.
     #[must_use]
-    pub fn new(policy: PolicyConfig, logins: Logins, sealer: Sealer, process: u32) -> Self {
+    pub fn new(policy: PolicyConfig, logins: Arc<Logins>, sealer: Sealer, process: u32) -> Self {
         // Decisions about topics depend on the rules and on the session state, not on the user
         // base: a new user is no reason to forget them.
         let PolicyConfig {

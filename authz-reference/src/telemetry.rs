@@ -203,7 +203,7 @@ impl Decision<'_> {
 }
 
 /// What a client may put into one field of a log line.
-fn clip(text: &str) -> &str {
+pub(crate) fn clip(text: &str) -> &str {
     const MAX_LOGGED_BYTES: usize = 256;
     &text[..text.floor_char_boundary(MAX_LOGGED_BYTES)]
 }

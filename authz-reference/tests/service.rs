@@ -416,7 +416,7 @@ async fn reports_health_until_it_stops() {
         watch.next().await.is_none(),
         "or the server would wait for the watcher"
     );
-    running.served.await.unwrap().unwrap();
+    running.served.await.unwrap();
 }
 
 #[tokio::test]

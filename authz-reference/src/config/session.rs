@@ -18,6 +18,11 @@ pub struct SessionConfig {
 }
 
 impl SessionConfig {
+    /// The files with keys.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        self.key_file.iter().cloned().collect()
+    }
+
     pub(super) fn relative_to(self, folder: &Path) -> Self {
         Self {
             key_file: self.key_file.map(|file| folder.join(file)),

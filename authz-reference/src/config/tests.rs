@@ -54,7 +54,7 @@ fn every_key_can_be_set() {
         otlp_endpoint = "http://127.0.0.1:4317"
     "#;
     let config = load(text, &[]).unwrap();
-    assert_eq!(config.bind.port(), 1);
+    assert_eq!(config.bind.tcp().unwrap().port(), 1);
     assert_eq!(config.users.file, Path::new("u.toml"));
     assert_eq!(
         config.policy,
@@ -81,7 +81,7 @@ fn the_environment_wins() {
         ("TIDEGATE_AUTHZ_SERVICE_HOST", "10.0.0.1"), // Kubernetes' own
     ];
     let config = load("bind = \"127.0.0.1:1\"", &environment).unwrap();
-    assert_eq!(config.bind.port(), 2);
+    assert_eq!(config.bind.tcp().unwrap().port(), 2);
     assert_eq!(config.hashing.limits().queue, 2 * QUEUED_PER_WORKER);
 }
 

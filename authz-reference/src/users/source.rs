@@ -78,4 +78,9 @@ pub trait UserSource: Send + Sync + fmt::Debug {
     /// # Errors
     /// If it can't be said now.
     async fn find(&self, login: &Login<'_>, deadline: Deadline) -> Result<Found, SourceError>;
+
+    /// Whether it can be asked now, as far as can be told without asking about anybody. For readiness and metrics.
+    async fn ready(&self) -> bool {
+        true
+    }
 }

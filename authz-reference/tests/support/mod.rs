@@ -9,12 +9,20 @@
 )]
 
 pub mod program;
+pub mod tls;
 
-use std::{fs, net::SocketAddr, path::PathBuf};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use argon2::{Argon2, Params, PasswordHasher};
 use tempfile::TempDir;
-use tidegate_authz::{app, config::Config};
+use tidegate_authz::{
+    app,
+    config::{Address, Config},
+};
 use tidegate_proto::v1::{
     AuthorizeConnectRequest, AuthorizePublishRequest, AuthorizeSubscribeRequest, CheckMetadata,
     ConnectAllow, ConnectCheck, ConnectResult, PublishCheck, PublishResult, Session,
@@ -45,8 +53,9 @@ pub fn users(names: &[&str]) -> String {
 pub struct Running {
     pub folder: TempDir,
     pub addr: SocketAddr,
+    pub probes: Option<SocketAddr>,
     pub stop: oneshot::Sender<()>,
-    pub served: JoinHandle<Result<(), app::AppError>>,
+    pub served: JoinHandle<()>,
 }
 
 impl Running {
@@ -67,9 +76,16 @@ impl Running {
         Self::of(folder, &config).await
     }
 
+    /// On a Unix domain socket.
+    pub async fn unix(path: &Path) -> Self {
+        Self::with(|config| config.bind = Address::Unix(path.to_owned())).await
+    }
+
     async fn of(folder: TempDir, config: &Config) -> Self {
         let bound = app::build(config).await.unwrap();
-        let addr = bound.addr;
+        let none = ([0, 0, 0, 0], 0).into();
+        let addr = bound.address.tcp().unwrap_or(none);
+        let probes = bound.probes_address;
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(bound.serve(async {
             stopped.await.ok();
@@ -77,6 +93,7 @@ impl Running {
         Self {
             folder,
             addr,
+            probes,
             stop,
             served,
         }

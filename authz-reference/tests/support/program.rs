@@ -97,14 +97,23 @@ impl Serving {
 
     /// Waits for a log line whose message begins with `message`.
     pub fn logged(&self, message: &str) -> Value {
+        self.find(message, |_| true)
+    }
+
+    /// The same, with `part` in the field `field`.
+    pub fn logged_with(&self, message: &str, field: &str, part: &str) -> Value {
+        self.find(message, |line| {
+            line[field].as_str().is_some_and(|text| text.contains(part))
+        })
+    }
+
+    fn find(&self, message: &str, is_wanted: impl Fn(&Value) -> bool) -> Value {
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(20) {
             for line in self.log.lock().unwrap().lines() {
                 let line: Value = serde_json::from_str(line).unwrap_or_default();
-                if line["message"]
-                    .as_str()
-                    .is_some_and(|text| text.starts_with(message))
-                {
+                let text = line["message"].as_str().unwrap_or_default();
+                if text.starts_with(message) && is_wanted(&line) {
                     return line;
                 }
             }

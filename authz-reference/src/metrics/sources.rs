@@ -1,0 +1,121 @@
+//! User sources: how long they take, what they say, and whether they can be asked at all.
+
+use std::{sync::Arc, time::Instant};
+
+use prometheus_client::{
+    metrics::{family::Family, gauge::Gauge, histogram::Histogram},
+    registry::{Registry, Unit},
+};
+
+use super::Labels;
+use crate::{
+    deadline::Deadline,
+    users::{
+        Credential,
+        source::{Found, Login, SourceError, UserSource},
+    },
+};
+
+const SECONDS: [f64; 14] = [
+    0.000_01, 0.000_1, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0,
+];
+
+/// Handles of all sources.
+#[derive(Debug, Clone)]
+pub(crate) struct SourceMetrics {
+    lookups: Family<Labels<2>, Histogram, fn() -> Histogram>,
+    up: Family<Labels<1>, Gauge>,
+}
+
+impl SourceMetrics {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let make: fn() -> Histogram = || Histogram::new(SECONDS);
+        let metrics = Self {
+            lookups: Family::new_with_constructor(make),
+            up: Family::default(),
+        };
+        registry.register_with_unit(
+            "user_lookup_duration",
+            "What user sources take at a CONNECT, by what they say; verifying a password comes on top",
+            Unit::Seconds,
+            metrics.lookups.clone(),
+        );
+        registry.register(
+            "user_source_up",
+            "Whether a user source could be asked the last time: 1 or 0",
+            metrics.up.clone(),
+        );
+        metrics
+    }
+
+    fn asked(&self, source: &'static str, outcome: &'static str, begun: Instant) {
+        let labels = [("source", source), ("outcome", outcome)];
+        self.lookups
+            .get_or_create(&labels)
+            .observe(begun.elapsed().as_secs_f64());
+    }
+
+    fn is_up(&self, source: &'static str, is_up: bool) {
+        self.up
+            .get_or_create(&[("source", source)])
+            .set(is_up.into());
+    }
+}
+
+/// A source that is measured. Clones are the same one.
+#[derive(Debug, Clone)]
+pub(crate) struct Metered {
+    pub(crate) source: Arc<dyn UserSource>,
+    pub(crate) metrics: SourceMetrics,
+}
+
+#[tonic::async_trait]
+impl UserSource for Metered {
+    fn name(&self) -> &'static str {
+        self.source.name()
+    }
+
+    async fn find(&self, login: &Login<'_>, deadline: Deadline) -> Result<Found, SourceError> {
+        let begun = Instant::now();
+        let mut asked = Asked {
+            metrics: &self.metrics,
+            source: self.name(),
+            outcome: "late",
+            begun,
+        };
+        let found = self.source.find(login, deadline).await;
+        asked.outcome = match &found {
+            Ok(Found::Stored(_, Credential::Known(_))) => "known",
+            Ok(Found::Stored(..)) => "unknown",
+            Ok(Found::Verified(_)) => "verified",
+            Ok(Found::Refused(_)) => "refused",
+            Ok(Found::NotMine) => "not_mine",
+            Err(SourceError::Unavailable { .. }) => "unavailable",
+            Err(SourceError::Busy(_)) => "busy",
+        };
+        found
+    }
+
+    async fn ready(&self) -> bool {
+        let is_ready = self.source.ready().await;
+        self.metrics.is_up(self.name(), is_ready);
+        is_ready
+    }
+}
+
+/// Counts on its end, also if nobody waited for the answer.
+struct Asked<'a> {
+    metrics: &'a SourceMetrics,
+    source: &'static str,
+    outcome: &'static str,
+    begun: Instant,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        self.metrics.asked(self.source, self.outcome, self.begun);
+        // One that is busy is there.
+        let is_up = !matches!(self.outcome, "late" | "unavailable");
+        self.metrics.is_up(self.source, is_up);
+    }
+}
