@@ -29,6 +29,7 @@ pub mod identity;
 pub mod login;
 pub mod password;
 pub mod policy;
+pub mod recent;
 pub mod service;
 pub mod session_state;
 mod telemetry;
