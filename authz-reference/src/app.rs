@@ -1,7 +1,13 @@
 //! The running service: [`build`] makes it from a configuration, [`Bound::serve`] runs it until
 //! it is told to stop. The program and the tests go the same way.
 
-use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::StreamExt as _;
 use thiserror::Error;
@@ -17,9 +23,11 @@ use zeroize::Zeroizing;
 use crate::{
     config::{Config, SessionConfig},
     hashing::HashingPool,
-    login::Logins,
+    login::{Believed, Logins},
+    policy::Rules,
+    recent::Recent,
     service::{MAX_CONCURRENT_CALLS, MAX_REQUEST_BYTES, Service},
-    session_state::{KeyError, Sealer},
+    session_state::{KeyError, Keys, Sealer},
     users::{file::UsersFileError, live::LiveUsers},
 };
 
@@ -44,7 +52,7 @@ pub enum AppError {
     #[error(transparent)]
     Users(#[from] UsersFileError),
     /// The session key file cannot be read.
-    #[error("session.key_file: cannot read {}: {source}", path.display())]
+    #[error("session key: cannot read {}: {source}", path.display())]
     KeyFile {
         /// The file.
         path: PathBuf,
@@ -52,7 +60,7 @@ pub enum AppError {
         source: io::Error,
     },
     /// There is no usable session key.
-    #[error("session.key_file: {0}")]
+    #[error("session: {0}")]
     Key(#[from] KeyError),
     /// The system gave no randomness.
     #[error("no randomness for decision ids: {0}")]
@@ -143,11 +151,14 @@ pub async fn build(config: &Config) -> Result<Bound, AppError> {
 pub(crate) fn service(config: &Config) -> Result<Service, AppError> {
     let users = LiveUsers::open(config.users.file.clone())?;
     let pool = HashingPool::new(config.hashing.limits());
+    let recent = Arc::new(Recent::new(config.session.max_age));
+    let believed = Believed::new(config.hashing.cache_ttl, Arc::clone(&recent))?;
     let process = getrandom::u32()?;
     Ok(Service::new(
-        config.policy.clone(),
-        Logins::new(vec![Box::new(users)], pool),
+        Rules::new(&config.policy, &config.roles),
         sealer(&config.session)?,
+        recent,
+        Logins::new(vec![Box::new(users)], pool, believed),
         process,
     ))
 }
@@ -211,15 +222,22 @@ async fn set_health(health: &HealthReporter, status: ServingStatus) {
     }
 }
 
-fn sealer(config: &SessionConfig) -> Result<Sealer, AppError> {
-    let Some(path) = &config.key_file else {
-        return Ok(Sealer::random()?);
-    };
-    let secret = std::fs::read(path)
-        .map(Zeroizing::new)
-        .map_err(|source| AppError::KeyFile {
-            path: path.clone(),
+/// The key ring of the configuration: the first secret seals, every one opens.
+pub(crate) fn sealer(config: &SessionConfig) -> Result<Sealer, AppError> {
+    let read = |path: &Path| {
+        let secret = std::fs::read(path).map(Zeroizing::new);
+        secret.map_err(|source| AppError::KeyFile {
+            path: path.to_owned(),
             source,
-        })?;
-    Ok(Sealer::from_secret(secret.trim_ascii_end())?)
+        })
+    };
+    let mut paths = config.key_paths();
+    let keys = match paths.next() {
+        None => Keys::random()?,
+        Some(path) => Keys::sealing_with(read(path)?.trim_ascii_end())?,
+    };
+    let keys = paths.try_fold(keys, |keys, path| {
+        Ok::<_, AppError>(keys.opening_with(read(path)?.trim_ascii_end())?)
+    })?;
+    Ok(Sealer::new(keys, config.max_age))
 }

@@ -5,10 +5,16 @@
 //! | `bind` | `127.0.0.1:50051` | where to listen; port 0 takes a free one |
 //! | `users.file` | `users.toml` | the [users file](crate::users::file) |
 //! | `policy.anonymous` | `false` | admit clients without a user name, as `anonymous` |
-//! | `policy.client_ids` | `namespaced` | `namespaced` or `off`, see [`ClientIds`] |
+//! | `policy.prefix` | `{username}/#` | the topics that are a user's own, see [`PolicyConfig`] |
+//! | `policy.anonymous_roles` | `[]` | their roles |
+//! | `policy.client_ids` | `namespaced` | `namespaced`, `bound` or `off`, see [`ClientIds`] |
+//! | `roles.NAME.grants` | `[]` | what a role opens, see [`Access`](crate::access::Access) |
 //! | `hashing.workers` | number of cores | password checks at the same time |
 //! | `hashing.queue` | 64 × workers | password checks that may wait |
+//! | `hashing.cache_ttl` | `1m` | how long a password that was right is not hashed again |
 //! | `session.key_file` | none | secret that seals session states, see [`SessionConfig`] |
+//! | `session.key_files` | `[]` | several: the first one seals, all open |
+//! | `session.max_age` | `1d` | how old a session state may get |
 //! | `log.format`, `log.filter` | `auto`, `info` | see [`LogOptions`] |
 //! | `telemetry.otlp_endpoint` | none | where to send traces, by OTLP over gRPC |
 //!
@@ -16,6 +22,7 @@
 //! there is none. Every key can be set by environment: `TIDEGATE_AUTHZ__USERS__FILE=…`.
 
 use std::{
+    collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
     path::Path,
 };
@@ -23,6 +30,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tidegate_settings as settings;
 use tidegate_telemetry::LogOptions;
+
+use crate::access::RoleName;
 
 mod hashing;
 mod policy;
@@ -33,7 +42,7 @@ mod tests;
 mod users;
 
 pub use hashing::HashingConfig;
-pub use policy::{ClientIds, PolicyConfig};
+pub use policy::{ClientIds, PolicyConfig, RoleConfig};
 pub use session::SessionConfig;
 pub use telemetry::TelemetryConfig;
 pub use users::UsersConfig;
@@ -51,6 +60,8 @@ pub struct Config {
     pub users: UsersConfig,
     /// `[policy]`
     pub policy: PolicyConfig,
+    /// `[roles.NAME]`
+    pub roles: BTreeMap<RoleName, RoleConfig>,
     /// `[hashing]`
     pub hashing: HashingConfig,
     /// `[session]`
@@ -86,6 +97,8 @@ impl Config {
             let expected = "a filter such as `info,decision=debug`";
             invalid(tree, "log.filter", &self.log.filter, expected)
         })?;
+        self.policy.check(&self.roles, tree)?;
+        self.session.check(tree)?;
         self.telemetry.check(tree)?;
         Ok(())
     }
@@ -108,6 +121,7 @@ impl Default for Config {
             bind: (Ipv4Addr::LOCALHOST, 50051).into(),
             users: UsersConfig::default(),
             policy: PolicyConfig::default(),
+            roles: BTreeMap::new(),
             hashing: HashingConfig::default(),
             session: SessionConfig::default(),
             log: LogOptions::default(),
