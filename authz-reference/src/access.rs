@@ -5,10 +5,16 @@
 
 use std::{fmt, str::FromStr};
 
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{self, Unexpected},
+};
 use thiserror::Error;
 
-use crate::topics::is_topic_filter;
+use crate::topics::{covers_by, is_level, is_topic_filter};
+
+const USERNAME: &str = "{username}";
+const CLIENT_ID: &str = "{client_id}";
 
 /// The longest role name, in bytes: many of them have to fit into a session state.
 pub const MAX_ROLE_NAME_BYTES: usize = 64;
@@ -29,7 +35,7 @@ pub struct Access {
     #[serde(default = "yes")]
     pub retain: bool,
     /// The highest QoS, 0 to 2. A PUBLISH above it is refused; a subscription is granted with it.
-    #[serde(default = "exactly_once")]
+    #[serde(default = "exactly_once", deserialize_with = "qos")]
     pub qos: u8,
 }
 
@@ -39,6 +45,15 @@ fn yes() -> bool {
 
 fn exactly_once() -> u8 {
     2
+}
+
+fn qos<'de, D: Deserializer<'de>>(from: D) -> Result<u8, D::Error> {
+    let qos = u8::deserialize(from)?;
+    if qos > exactly_once() {
+        let found = Unexpected::Unsigned(qos.into());
+        return Err(de::Error::invalid_value(found, &"a QoS: 0, 1 or 2"));
+    }
+    Ok(qos)
 }
 
 /// A topic filter whose levels may be placeholders. What they stand for is put in by
@@ -67,19 +82,51 @@ impl TopicTemplate {
         if !is_topic_filter(text) {
             return Err(TemplateError::NotAFilter(text.to_owned()));
         }
-        let well_formed = |level: &str| {
-            matches!(level, "{username}" | "{client_id}") || !level.contains(['{', '}'])
-        };
+        let well_formed =
+            |level: &str| matches!(level, USERNAME | CLIENT_ID) || !level.contains(['{', '}']);
         if !text.split('/').all(well_formed) {
             return Err(TemplateError::Placeholder(text.to_owned()));
         }
         Ok(Self(text.into()))
     }
 
+    /// `{username}/#`
+    pub(crate) fn below_username() -> Self {
+        Self("{username}/#".into())
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether a level is the client id.
+    #[must_use]
+    pub fn uses_client_id(&self) -> bool {
+        self.0.split('/').any(|level| level == CLIENT_ID)
+    }
+
+    /// Whether a level is the user name.
+    #[must_use]
+    pub fn uses_username(&self) -> bool {
+        self.0.split('/').any(|level| level == USERNAME)
+    }
+
+    /// Whether it stands for every topic that `filter` matches, for this user and this client id.
+    ///
+    /// A client id that can't be one level stands for none: a template that holds it covers nothing then.
+    #[must_use]
+    pub fn covers(&self, filter: &str, username: &str, client_id: &str) -> bool {
+        let fills_level = is_level(client_id);
+        let fill = |level| match level {
+            USERNAME => username,
+            // No level of a filter is this one, the empty topic's being empty.
+            CLIENT_ID if !fills_level => "/",
+            CLIENT_ID => client_id,
+            level => level,
+        };
+        covers_by(&self.0, filter, fill)
     }
 }
 
@@ -172,6 +219,32 @@ mod tests {
         }
         for bad in ["", "a/#/b", "a+", "x{username}/#", "{user}/#", "{}/a", "a}"] {
             assert!(TopicTemplate::new(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn names_and_client_ids_fill_their_levels_and_nothing_else() {
+        for (template, filter, username, client_id, expected) in [
+            ("{username}/#", "alice/x", "alice", "", true),
+            ("{username}/#", "{username}/x", "alice", "", false),
+            ("{username}/#", "{client_id}/x", "{client_id}", "c", true),
+            ("{username}/#", "c/x", "{client_id}", "c", false),
+            ("d/{client_id}/+", "d/c/x", "alice", "c", true),
+            ("d/{client_id}/+", "d/c/x/y", "alice", "c", false),
+            ("d/{client_id}/+", "d/bob/x", "alice", "+", false),
+            ("d/{client_id}/+", "d/+/x", "alice", "+", false),
+            ("d/{client_id}/#", "d/#", "alice", "#", false),
+            ("d/{client_id}/#", "d/a/b/x", "alice", "a/b", false),
+            ("d/{client_id}", "d/", "alice", "", false),
+            ("{client_id}/#", "$SYS/x", "alice", "$SYS", false),
+        ] {
+            assert_eq!(
+                TopicTemplate::new(template)
+                    .unwrap()
+                    .covers(filter, username, client_id),
+                expected,
+                "{template} covers {filter} for {username} with {client_id}"
+            );
         }
     }
 

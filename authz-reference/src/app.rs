@@ -66,7 +66,7 @@ pub async fn build(config: &Config) -> Result<Bound, AppError> {
     let (parts, changes) = Parts::load(config, &metrics)?;
     let tls = Tls::load(&config.tls)?.map(Arc::new);
     let hub = Hub::new(process()?);
-    let front = Front::new(parts.service(config)?, metrics.clone());
+    let front = Front::new(parts.service.clone(), metrics.clone());
     let health = Health::new();
     registry.register_collector(Box::new(Observed {
         hub: hub.clone(),
@@ -102,7 +102,7 @@ pub async fn build(config: &Config) -> Result<Bound, AppError> {
         routes: routes(&front, &hub, &health)?,
         settings: config.server.clone(),
     };
-    let reloader = Reloader::new(config.clone(), parts, front, hub.clone(), metrics.reload);
+    let reloader = Reloader::new(config.clone(), parts, hub.clone(), metrics.reload);
     Ok(Bound {
         address,
         probes_address,
@@ -122,8 +122,7 @@ pub async fn build(config: &Config) -> Result<Bound, AppError> {
 /// # Errors
 /// If anything of it cannot be used.
 pub(crate) fn check(config: &Config) -> Result<(), AppError> {
-    let (parts, _) = Parts::load(config, &Metrics::registered().0)?;
-    parts.service(config)?;
+    Parts::load(config, &Metrics::registered().0)?;
     Tls::load(&config.tls)?;
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The command line.
 //!
-//! Exit codes: 0 clean, 1 failed, 2 wrong usage, 78 bad configuration.
+//! Exit codes: 0 clean, 1 failed (`explain`: deny), 2 wrong usage, 69 user base unavailable, 78 bad configuration.
 
 use std::{
     ffi::OsString,
@@ -21,12 +21,16 @@ use crate::{
     users::{edit, file},
 };
 
+mod explain;
 mod health;
 mod run;
 mod secret;
 
 /// `EX_CONFIG` of sysexits.h: what supervisors need not retry.
 const EXIT_CONFIGURATION: u8 = 78;
+/// `EX_UNAVAILABLE`: asking again later may help.
+const EXIT_UNAVAILABLE: u8 = 69;
+const EXIT_USAGE: u8 = 2;
 
 /// The reference authorization service of Tidegate.
 #[derive(Debug, Parser)]
@@ -55,6 +59,8 @@ enum Command {
     Config(Show),
     /// Print the hash of a password from standard input or a prompt
     Hash,
+    /// Tell what would be decided, and by which rule: 0 is allow, 1 is deny
+    Explain(explain::Explain),
 }
 
 #[derive(Debug, Subcommand)]
@@ -103,6 +109,8 @@ pub fn cli<T: Into<OsString> + Clone>(args: impl IntoIterator<Item = T>) -> Exit
     };
     match cli.run() {
         Ok(()) => ExitCode::SUCCESS,
+        // Said already, on standard output.
+        Err(denied @ Failed::Denied) => denied.exit_code(),
         Err(failed) => {
             writeln!(io::stderr(), "tidegate-authz: {failed}").ok();
             failed.exit_code()
@@ -125,6 +133,7 @@ impl Cli {
             Some(Command::Health(arguments)) => health::ask(&arguments, config),
             Some(Command::Config(show)) => show_config(&show, self.config.as_deref()),
             Some(Command::Hash) => Ok(hash()?),
+            Some(Command::Explain(explain)) => explain.run(&config()?),
         }
     }
 }
@@ -205,6 +214,9 @@ fn print(text: &str) -> anyhow::Result<()> {
 enum Failed {
     Configuration(anyhow::Error),
     Runtime(anyhow::Error),
+    Unavailable(anyhow::Error),
+    Usage(String),
+    Denied,
 }
 
 impl Failed {
@@ -215,7 +227,9 @@ impl Failed {
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::Configuration(_) => EXIT_CONFIGURATION.into(),
-            Self::Runtime(_) => ExitCode::FAILURE,
+            Self::Unavailable(_) => EXIT_UNAVAILABLE.into(),
+            Self::Usage(_) => EXIT_USAGE.into(),
+            Self::Runtime(_) | Self::Denied => ExitCode::FAILURE,
         }
     }
 }
@@ -238,8 +252,13 @@ impl From<app::AppError> for Failed {
 
 impl std::fmt::Display for Failed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (Self::Configuration(error) | Self::Runtime(error)) = self;
-        // With what lies behind it, on one line.
-        write!(f, "{error:#}")
+        match self {
+            // With what lies behind it, on one line.
+            Self::Configuration(error) | Self::Runtime(error) | Self::Unavailable(error) => {
+                write!(f, "{error:#}")
+            }
+            Self::Usage(text) => f.write_str(text),
+            Self::Denied => f.write_str("denied"),
+        }
     }
 }

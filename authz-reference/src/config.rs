@@ -10,21 +10,29 @@
 //! | `probes.bind` | none | `/healthz`, `/readyz`, `/metrics` and `grpc.health.v1` in plaintext |
 //! | `users.file` | `users.toml` | the [users file](crate::users::file) |
 //! | `policy.anonymous` | `false` | admit clients without a user name, as `anonymous` |
-//! | `policy.client_ids` | `namespaced` | `namespaced` or `off`, see [`ClientIds`] |
+//! | `policy.prefix` | `{username}/#` | the topics that are a user's own, see [`PolicyConfig`] |
+//! | `policy.anonymous_roles` | `[]` | their roles |
+//! | `policy.client_ids` | `namespaced` | `namespaced`, `bound` or `off`, see [`ClientIds`] |
+//! | `roles.NAME.grants` | `[]` | what a role opens, see [`Access`](crate::access::Access) |
 //! | `hashing.workers` | number of cores | password checks at the same time |
 //! | `hashing.queue` | 64 × workers | password checks that may wait |
+//! | `hashing.cache_ttl` | `1m` | how long a password that was right is not hashed again |
 //! | `session.key_file` | none | secret that seals session states, see [`SessionConfig`] |
+//! | `session.key_files` | `[]` | several: the first one seals, all open |
+//! | `session.max_age` | `1d` | how old a session state may get |
 //! | `log.format`, `log.filter` | `auto`, `info` | see [`LogOptions`] |
 //! | `telemetry.otlp_endpoint` | none | where to send traces, by OTLP over gRPC |
 //!
 //! Relative paths start at the folder of the configuration file, or at the working directory if
 //! there is none. Every key can be set by environment: `TIDEGATE_AUTHZ__USERS__FILE=…`.
 
-use std::{net::Ipv4Addr, path::Path};
+use std::{collections::BTreeMap, net::Ipv4Addr, path::Path};
 
 use serde::{Deserialize, Serialize};
 use tidegate_settings as settings;
 use tidegate_telemetry::LogOptions;
+
+use crate::access::RoleName;
 
 mod address;
 mod hashing;
@@ -39,7 +47,7 @@ mod users;
 
 pub use address::{Address, AddressError};
 pub use hashing::HashingConfig;
-pub use policy::{ClientIds, PolicyConfig};
+pub use policy::{ClientIds, PolicyConfig, RoleConfig};
 pub use server::{ProbesConfig, ServerConfig, ShutdownConfig};
 pub use session::SessionConfig;
 pub use telemetry::TelemetryConfig;
@@ -67,6 +75,8 @@ pub struct Config {
     pub users: UsersConfig,
     /// `[policy]`
     pub policy: PolicyConfig,
+    /// `[roles.NAME]`
+    pub roles: BTreeMap<RoleName, RoleConfig>,
     /// `[hashing]`
     pub hashing: HashingConfig,
     /// `[session]`
@@ -112,6 +122,8 @@ impl Config {
             invalid(tree, "log.filter", &self.log.filter, expected)
         })?;
         self.tls.check(tree)?;
+        self.policy.check(&self.roles, tree)?;
+        self.session.check(tree)?;
         self.telemetry.check(tree)?;
         Ok(())
     }
@@ -142,6 +154,7 @@ impl Default for Config {
             probes: ProbesConfig::default(),
             users: UsersConfig::default(),
             policy: PolicyConfig::default(),
+            roles: BTreeMap::new(),
             hashing: HashingConfig::default(),
             session: SessionConfig::default(),
             log: LogOptions::default(),

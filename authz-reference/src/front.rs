@@ -1,11 +1,6 @@
-//! What the transport sees: the service in force, and what it answers, counted.
-//!
-//! A reload puts another [`Service`] in the place of the old one. Calls that have begun end with the old one.
+//! What the transport sees: the service, and what it answers, counted.
 
-use std::{
-    sync::{Arc, PoisonError, RwLock},
-    time::Instant,
-};
+use std::time::Instant;
 
 use tidegate_proto::v1::{
     AuthorizeConnectRequest, AuthorizeConnectResponse, AuthorizePublishRequest,
@@ -21,29 +16,16 @@ use crate::{
     service::Service,
 };
 
-/// The service in force. Clones are the same one.
+/// The service, with its counters. Clones are the same one.
 #[derive(Debug, Clone)]
 pub(crate) struct Front {
-    current: Arc<RwLock<Service>>,
+    service: Service,
     metrics: Metrics,
 }
 
 impl Front {
     pub(crate) fn new(service: Service, metrics: Metrics) -> Self {
-        Self {
-            current: Arc::new(RwLock::new(service)),
-            metrics,
-        }
-    }
-
-    /// From the next call on.
-    pub(crate) fn set(&self, service: Service) {
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = service;
-    }
-
-    fn current(&self) -> Service {
-        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        current.clone()
+        Self { service, metrics }
     }
 }
 
@@ -76,7 +58,7 @@ impl AuthorizationService for Front {
         request: Request<AuthorizeConnectRequest>,
     ) -> Result<Response<AuthorizeConnectResponse>, Status> {
         let begun = Instant::now();
-        let answer = self.current().authorize_connect(request).await;
+        let answer = self.service.authorize_connect(request).await;
         count!(self.metrics.connect, begun, answer, connect_result);
         answer
     }
@@ -86,7 +68,7 @@ impl AuthorizationService for Front {
         request: Request<AuthorizePublishRequest>,
     ) -> Result<Response<AuthorizePublishResponse>, Status> {
         let begun = Instant::now();
-        let answer = self.current().authorize_publish(request).await;
+        let answer = self.service.authorize_publish(request).await;
         count!(self.metrics.publish, begun, answer, publish_result);
         answer
     }
@@ -96,7 +78,7 @@ impl AuthorizationService for Front {
         request: Request<AuthorizeSubscribeRequest>,
     ) -> Result<Response<AuthorizeSubscribeResponse>, Status> {
         let begun = Instant::now();
-        let answer = self.current().authorize_subscribe(request).await;
+        let answer = self.service.authorize_subscribe(request).await;
         count!(self.metrics.subscribe, begun, answer, subscribe_result);
         answer
     }
@@ -105,6 +87,6 @@ impl AuthorizationService for Front {
         &self,
         request: Request<GetCapabilitiesRequest>,
     ) -> Result<Response<GetCapabilitiesResponse>, Status> {
-        self.current().get_capabilities(request).await
+        self.service.get_capabilities(request).await
     }
 }

@@ -152,6 +152,14 @@ impl Principal {
         let id = format!("{}/{client_id}", self.name());
         (!client_id.is_empty() && id.len() <= MAX_STRING_BYTES).then_some(id)
     }
+
+    /// Whether a client id is bound to the user: their name, or begins with it and a slash.
+    #[must_use]
+    pub fn owns_client_id(&self, client_id: &str) -> bool {
+        client_id
+            .strip_prefix(self.name())
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
 }
 
 #[cfg(test)]
@@ -213,6 +221,16 @@ mod tests {
             Principal::Anonymous.broker_client_id("c").as_deref(),
             Some("anonymous/c")
         );
+        for (id, own) in [
+            ("alice", true),
+            ("alice/", true),
+            ("alice/c", true),
+            ("alice2", false),
+            ("", false),
+            ("bob/alice", false),
+        ] {
+            assert_eq!(alice.owns_client_id(id), own, "{id}");
+        }
         assert_eq!(alice.broker_client_id(""), None);
         assert_eq!(alice.broker_client_id(&"c".repeat(65_530)), None);
     }

@@ -8,8 +8,8 @@
 //!    exist at all; [`users`] finds the user, or a stand-in that costs the same; [`hashing`] verifies the password, or says at once that it is
 //!    too busy; [`session_state`] seals what was found out into a few bytes.
 //! 3. PUBLISH, wills and SUBSCRIBE: the sealed bytes come back with the check, so there is nothing
-//!    to look up. [`policy`] decides, by whole topic levels and by containment of filters
-//!    ([`topics`]).
+//!    to look up, but for users that have changed since ([`recent`]). [`policy`] decides, by whole topic levels and by
+//!    containment of filters ([`topics`]): own prefix, grants of the user and of their roles ([`access`]).
 //!
 //! What changes while sessions are open ([`users::changes`], a reload) is told to the data planes by [`control`].
 //!
@@ -23,6 +23,7 @@
 
 pub mod access;
 pub mod app;
+mod cache;
 mod cli;
 pub mod config;
 pub mod control;
@@ -36,6 +37,7 @@ mod metrics;
 pub mod password;
 pub mod policy;
 mod probes;
+pub mod recent;
 mod server;
 pub mod service;
 pub mod session_state;

@@ -2,10 +2,17 @@
 //!
 //! The first one that knows the user, or the kind of credential, has the last word: a wrong password there is not
 //! tried elsewhere. A source that can't answer ends the search too, since it might have said no.
+//!
+//! What has been found right lately is not verified again ([`Believed`]). What a store says is always asked for, so
+//! that a changed password, a disabled and a removed user count at once; only the hashing is spared.
 
+use std::{sync::Arc, time::SystemTime};
+
+use futures_util::future::BoxFuture;
 use thiserror::Error;
 use tracing::{Instrument, Span};
 
+use self::{believed::Question, flights::Flights};
 use crate::{
     deadline::Deadline,
     hashing::{Busy, HashingPool},
@@ -14,10 +21,15 @@ use crate::{
     policy::Refusal,
     telemetry::verification_span,
     users::{
-        Account, Credential,
+        Credential, User,
         source::{Found, Login, SourceError, UserSource, Verified},
     },
 };
+
+mod believed;
+mod flights;
+
+pub use believed::Believed;
 
 /// The rule by which a stored password lets somebody in.
 const PASSWORD_RULE: &str = "password";
@@ -47,13 +59,29 @@ impl From<Refusal> for NotIn {
 pub struct Logins {
     sources: Vec<Box<dyn UserSource>>,
     pool: HashingPool,
+    believed: Believed,
+    flights: Flights,
+}
+
+/// Somebody who is in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LoggedIn {
+    /// Who.
+    pub(crate) verified: Verified,
+    /// Whether a store has them, which tells when they change.
+    pub(crate) stored: bool,
 }
 
 impl Logins {
     /// `sources` in the order in which they are asked.
     #[must_use]
-    pub fn new(sources: Vec<Box<dyn UserSource>>, pool: HashingPool) -> Self {
-        Self { sources, pool }
+    pub fn new(sources: Vec<Box<dyn UserSource>>, pool: HashingPool, believed: Believed) -> Self {
+        Self {
+            sources,
+            pool,
+            believed,
+            flights: Flights::default(),
+        }
     }
 
     /// Who is it? `None`: nobody has been named, and no source knows who it might be.
@@ -65,10 +93,18 @@ impl Logins {
         login: &Login<'_>,
         deadline: Deadline,
         span: &Span,
-    ) -> Result<Option<Verified>, NotIn> {
+    ) -> Result<Option<LoggedIn>, NotIn> {
         // What an unknown user's password is verified against, so that it costs what a known user's does.
-        let mut decoy: Option<(UserName, Credential)> = None;
+        let mut decoy: Option<(&str, UserName, Credential)> = None;
         for source in &self.sources {
+            let asked = self.believed.asking(&**source, login);
+            if let Some(verified) = asked
+                .as_ref()
+                .and_then(|asked| self.believed.verified(asked))
+            {
+                return admit(verified, false).map(Some);
+            }
+            let begun = SystemTime::now();
             let found = deadline
                 .bound(source.find(login, deadline))
                 .instrument(span.clone())
@@ -80,21 +116,27 @@ impl Logins {
             match found {
                 Found::NotMine => {}
                 Found::Refused(refusal) => return Err(refusal.into()),
-                Found::Verified(verified) => return admit(verified).map(Some),
+                Found::Verified(verified) => {
+                    let logged_in = admit(verified, false)?;
+                    if let Some(asked) = asked {
+                        self.believed.keep(&asked, &logged_in.verified, begun);
+                    }
+                    return Ok(Some(logged_in));
+                }
                 Found::Stored(name, known @ Credential::Known(_)) => {
                     return self
-                        .verify(name, known, login.password, deadline, span)
+                        .verify(source.name(), name, known, login.password, deadline, span)
                         .await
                         .map(Some);
                 }
                 Found::Stored(name, unknown) => {
-                    decoy.get_or_insert((name, unknown));
+                    decoy.get_or_insert((source.name(), name, unknown));
                 }
             }
         }
         match (decoy, login.username) {
-            (Some((name, decoy)), _) => self
-                .verify(name, decoy, login.password, deadline, span)
+            (Some((source, name, decoy)), _) => self
+                .verify(source, name, decoy, login.password, deadline, span)
                 .await
                 .map(Some),
             (None, Some(_)) => Err(Refusal::UnknownUserOrPassword.into()),
@@ -104,33 +146,81 @@ impl Logins {
 
     async fn verify(
         &self,
+        source: &str,
         name: UserName,
         credential: Credential,
         password: Option<&Password>,
         deadline: Deadline,
         span: &Span,
-    ) -> Result<Verified, NotIn> {
+    ) -> Result<LoggedIn, NotIn> {
         // No password is never the right one. Answering at once tells nothing about the user.
-        let password = password.ok_or(Refusal::UnknownUserOrPassword)?.clone();
-        let account: Account = self
-            .pool
-            .run(deadline, move || credential.verify(&password))
-            .instrument(verification_span(span))
-            .await?
-            .ok_or(Refusal::UnknownUserOrPassword)?;
-        admit(Verified {
+        let password = password.ok_or(Refusal::UnknownUserOrPassword)?;
+        let account = match credential {
+            Credential::Known(user) => {
+                let question = self
+                    .believed
+                    .question(source, &name, &user.password, password);
+                if question.is_none_or(|question| !self.believed.is_right(question)) {
+                    self.verify_known(&user, question, password, deadline, span)
+                        .await?;
+                }
+                user.account.clone()
+            }
+            unknown @ Credential::Unknown(_) => {
+                let password = password.clone();
+                self.pool
+                    .run(deadline, move || unknown.verify(&password))
+                    .instrument(verification_span(span))
+                    .await?
+                    .ok_or(Refusal::UnknownUserOrPassword)?
+            }
+        };
+        let verified = Verified {
             name,
             account,
             expires_at: None,
             rule: PASSWORD_RULE,
-        })
+        };
+        admit(verified, true)
+    }
+
+    /// Verifies a password, or waits for somebody who is verifying the same one against the same hash.
+    async fn verify_known(
+        &self,
+        user: &Arc<User>,
+        question: Option<Question>,
+        password: &Password,
+        deadline: Deadline,
+        span: &Span,
+    ) -> Result<(), NotIn> {
+        let verify = || {
+            let (pool, user, password) = (self.pool.clone(), Arc::clone(user), password.clone());
+            async move {
+                pool.run(deadline, move || user.password.verify(&password))
+                    .await
+            }
+        };
+        let right: BoxFuture<'_, Result<bool, Busy>> = match question {
+            Some(question) => Box::pin(self.flights.join(question, deadline, verify)),
+            None => Box::pin(verify()),
+        };
+        if !right.instrument(verification_span(span)).await? {
+            return Err(Refusal::UnknownUserOrPassword.into());
+        }
+        if let Some(question) = question {
+            self.believed.note_right(question);
+        }
+        Ok(())
     }
 }
 
 /// Only who has shown to be somebody hears that they are disabled.
-fn admit(verified: Verified) -> Result<Verified, NotIn> {
+fn admit(verified: Verified, stored: bool) -> Result<LoggedIn, NotIn> {
     if verified.account.disabled {
         return Err(Refusal::Disabled.into());
     }
-    Ok(verified)
+    Ok(LoggedIn { verified, stored })
 }
+
+#[cfg(test)]
+mod tests;

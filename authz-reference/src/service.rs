@@ -1,13 +1,17 @@
 //! The contract's `AuthorizationService`: batches in, one result per check out.
 //!
 //! * `connect` decides who a client is,
-//! * `topics` what a session may publish and subscribe to,
+//! * `sessions` whose a session is by then,
+//! * `topics` what it may publish and subscribe to,
 //! * `verdict` is what they come to,
 //! * `result` makes it the answer.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::SystemTime,
 };
 
 use futures_util::future::join_all;
@@ -20,17 +24,19 @@ use tidegate_proto::v1::{
 use tonic::{Request, Response, Status};
 use tracing::Instrument;
 
-use self::{result::Check, verdict::Verdict};
+use self::{result::Check, sessions::Sessions, topics::Topics, verdict::Verdict};
 use crate::{
-    config::PolicyConfig,
     deadline::Deadline,
     login::Logins,
+    policy::Rules,
+    recent::Recent,
     session_state::Sealer,
     telemetry::{Call, Hook},
 };
 
 mod connect;
 mod result;
+mod sessions;
 mod topics;
 mod verdict;
 
@@ -47,38 +53,44 @@ pub struct Service(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    policy: PolicyConfig,
-    logins: Arc<Logins>,
-    sealer: Sealer,
-    revision: String,
+    /// Replaced as a whole by a reload.
+    sessions: RwLock<Arc<Sessions>>,
+    recent: Arc<Recent>,
+    logins: Logins,
     /// Sets the decision ids of this process apart from those of others.
     process: u32,
     decisions: AtomicU64,
 }
 
 impl Service {
-    /// Puts the parts together; `process` is a random number for decision ids.
+    /// Puts the parts together; `process` is a random number for decision ids. Whoever hears of changed users notes
+    /// them in `recent`.
     #[must_use]
-    pub fn new(policy: PolicyConfig, logins: Arc<Logins>, sealer: Sealer, process: u32) -> Self {
-        // Decisions about topics depend on the rules and on the session state, not on the user
-        // base: a new user is no reason to forget them.
-        let PolicyConfig {
-            anonymous,
-            client_ids,
-        } = &policy;
-        let revision = format!(
-            "{};anonymous={anonymous};client_ids={client_ids:?}",
-            env!("CARGO_PKG_VERSION")
-        );
-        let decisions = AtomicU64::default();
+    pub fn new(
+        rules: Rules,
+        sealer: Sealer,
+        recent: Arc<Recent>,
+        logins: Logins,
+        process: u32,
+    ) -> Self {
         Self(Arc::new(Inner {
-            policy,
+            sessions: RwLock::new(Arc::new(Sessions::new(rules, sealer))),
+            recent,
             logins,
-            sealer,
-            revision,
             process,
-            decisions,
+            decisions: AtomicU64::default(),
         }))
+    }
+
+    /// Decides by other rules and keys from the next call on. Live sessions have to be asked about again
+    /// (`InvalidateDecisions`, `RecheckSubscriptions`): that is the caller's to see to.
+    pub fn replace(&self, rules: Rules, sealer: Sealer) {
+        let new = Arc::new(Sessions::new(rules, sealer));
+        *self
+            .0
+            .sessions
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = new;
     }
 }
 
@@ -92,13 +104,14 @@ impl AuthorizationService for Service {
         let checks = &request.get_ref().checks;
         let call = Call::begin(Hook::Connect, request.metadata(), checks.len());
 
+        let sessions = self.0.sessions();
         // All at once: the hashing pool decides how many of them are.
         let checks = request.into_inner().checks.into_iter();
-        let checks = checks.map(|check| self.0.answer_connect(&call, check, deadline));
+        let checks = checks.map(|check| self.0.answer_connect(&call, check, &sessions, deadline));
         let results = join_all(checks).instrument(call.span().clone()).await;
 
         call.answered();
-        let policy_revision = self.0.revision.clone();
+        let policy_revision = sessions.rules.revision().to_owned();
         Ok(Response::new(AuthorizeConnectResponse {
             results,
             policy_revision,
@@ -111,11 +124,13 @@ impl AuthorizationService for Service {
     ) -> Result<Response<AuthorizePublishResponse>, Status> {
         let checks = &request.get_ref().checks;
         let call = Call::begin(Hook::Publish, request.metadata(), checks.len());
-        let answer = |check| self.0.answer(&call, check, |check| self.0.publish(check));
+        let sessions = self.0.sessions();
+        let topics = self.0.topics(&sessions);
+        let answer = |check| self.0.answer(&call, check, |check| topics.publish(check));
         let results = call.span().in_scope(|| checks.iter().map(answer).collect());
 
         call.answered();
-        let policy_revision = self.0.revision.clone();
+        let policy_revision = sessions.rules.revision().to_owned();
         Ok(Response::new(AuthorizePublishResponse {
             results,
             policy_revision,
@@ -128,11 +143,13 @@ impl AuthorizationService for Service {
     ) -> Result<Response<AuthorizeSubscribeResponse>, Status> {
         let checks = &request.get_ref().checks;
         let call = Call::begin(Hook::Subscribe, request.metadata(), checks.len());
-        let answer = |check| self.0.answer(&call, check, |check| self.0.subscribe(check));
+        let sessions = self.0.sessions();
+        let topics = self.0.topics(&sessions);
+        let answer = |check| self.0.answer(&call, check, |check| topics.subscribe(check));
         let results = call.span().in_scope(|| checks.iter().map(answer).collect());
 
         call.answered();
-        let policy_revision = self.0.revision.clone();
+        let policy_revision = sessions.rules.revision().to_owned();
         Ok(Response::new(AuthorizeSubscribeResponse {
             results,
             policy_revision,
@@ -154,15 +171,28 @@ impl AuthorizationService for Service {
 }
 
 impl Inner {
+    fn sessions(&self) -> Arc<Sessions> {
+        Arc::clone(&self.sessions.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn topics<'a>(&'a self, sessions: &'a Sessions) -> Topics<'a> {
+        Topics {
+            sessions,
+            recent: &self.recent,
+            now: SystemTime::now(),
+        }
+    }
+
     async fn answer_connect(
         &self,
         call: &Call,
         mut check: ConnectCheck,
+        sessions: &Sessions,
         deadline: Deadline,
     ) -> ConnectResult {
         let span = call.check_span(check.metadata.as_ref());
         let verdict = self
-            .connect(&mut check, deadline, &span)
+            .connect(&mut check, sessions, deadline, &span)
             .instrument(span.clone())
             .await;
         result::conclude(call, &span, &check, verdict, self.decision_id())

@@ -156,7 +156,7 @@ pub(crate) struct Decision<'a> {
     pub(crate) id: &'a str,
     pub(crate) outcome: Outcome,
     /// The rule that decided, or the kind of failure.
-    pub(crate) rule: &'static str,
+    pub(crate) rule: &'a str,
     pub(crate) user: &'a str,
     pub(crate) client_id: &'a str,
     pub(crate) session_id: &'a str,

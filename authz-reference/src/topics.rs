@@ -41,12 +41,25 @@ pub fn is_dollar(topic_or_filter: &str) -> bool {
     topic_or_filter.starts_with('$')
 }
 
+/// Whether `text` can be one level of a topic, and the first one at that, without meaning anything else.
+#[must_use]
+pub fn is_level(text: &str) -> bool {
+    !text.is_empty() && !is_dollar(text) && !text.contains(['/', '+', '#', '\0'])
+}
+
 /// Whether every topic that `filter` matches is also matched by `rule`.
 ///
 /// Both must be well formed. Wildcards at the first level do not reach `$…` topics
 /// \[MQTT-4.7.2-1\], neither in the rule nor in the filter.
 #[must_use]
 pub fn covers(rule: &str, filter: &str) -> bool {
+    covers_by(rule, filter, |level| level)
+}
+
+/// [`covers`], for a rule whose levels stand for others: `fill` says for which. It is asked about all of them but
+/// wildcards, and what it gives is never taken for a wildcard.
+#[must_use]
+pub fn covers_by<'a>(rule: &'a str, filter: &str, fill: impl Fn(&'a str) -> &'a str) -> bool {
     if is_dollar(filter) && rule.starts_with(['+', '#']) {
         return false;
     }
@@ -69,7 +82,7 @@ pub fn covers(rule: &str, filter: &str) -> bool {
             // The filter ends here; only a following "#" would have matched the parent too.
             (Some(_), None) => return false,
             (Some(ONE_LEVEL), Some(_)) => {}
-            (Some(name), Some(level)) if name == level => {}
+            (Some(name), Some(level)) if fill(name) == level => {}
             (Some(_), Some(_)) => return false,
         }
     }

@@ -1,6 +1,6 @@
 //! What outlives a reload, and what is made anew of it.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
@@ -9,10 +9,12 @@ use super::AppError;
 use crate::{
     config::{Config, SessionConfig},
     hashing::HashingPool,
-    login::Logins,
+    login::{Believed, Logins},
     metrics::{Metered, Metrics},
+    policy::Rules,
+    recent::Recent,
     service::Service,
-    session_state::Sealer,
+    session_state::{Keys, Sealer},
     users::{
         changes::{ChangeSender, Changes},
         live::LiveUsers,
@@ -23,18 +25,19 @@ use crate::{
 /// Changes of users that nobody has listened to yet.
 const CHANGES: usize = 1_024;
 
-/// What is made once: the user sources with their connections, the hashing pool, the key of this process.
+/// What is made once: the user sources with their connections, the hashing pool, the service, the key of this process.
 #[derive(Debug)]
 pub(super) struct Parts {
     pub(super) sources: Vec<Metered>,
-    logins: Arc<Logins>,
     pub(super) pool: HashingPool,
+    pub(super) service: Service,
+    pub(super) recent: Arc<Recent>,
     /// For a configuration without a key file.
-    own_key: Sealer,
+    own_keys: Keys,
 }
 
 impl Parts {
-    /// Opens the user sources.
+    /// Opens the user sources, and reads the key files.
     pub(super) fn load(config: &Config, metrics: &Metrics) -> Result<(Self, Changes), AppError> {
         let (sender, changes) = mpsc::channel(CHANGES);
         let pool = HashingPool::new(config.hashing.limits());
@@ -47,40 +50,54 @@ impl Parts {
             .collect();
         let asked = sources.iter().cloned();
         let asked = asked.map(|source| Box::new(source) as Box<dyn UserSource>);
-        let logins = Arc::new(Logins::new(asked.collect(), pool.clone()));
-        let own_key = Sealer::random()?;
+        let recent = Arc::new(Recent::new(config.session.max_age));
+        let believed = Believed::new(config.hashing.cache_ttl, Arc::clone(&recent))?;
+        let own_keys = Keys::random()?;
+        let service = Service::new(
+            Rules::new(&config.policy, &config.roles),
+            sealer(&config.session, &own_keys)?,
+            Arc::clone(&recent),
+            Logins::new(asked.collect(), pool.clone(), believed),
+            getrandom::u32()?,
+        );
         let parts = Self {
             sources,
-            logins,
             pool,
-            own_key,
+            service,
+            recent,
+            own_keys,
         };
         Ok((parts, changes))
     }
 
-    /// The service as a configuration wants it. Reads the key file.
-    pub(super) fn service(&self, config: &Config) -> Result<Service, AppError> {
-        Ok(Service::new(
-            config.policy.clone(),
-            Arc::clone(&self.logins),
-            self.sealer(&config.session)?,
-            getrandom::u32()?,
-        ))
+    /// Has the service decide by this configuration from now on. Reads the key files; if that fails, nothing has
+    /// changed.
+    pub(super) fn replace(&self, config: &Config) -> Result<(), AppError> {
+        let sealer = sealer(&config.session, &self.own_keys)?;
+        let rules = Rules::new(&config.policy, &config.roles);
+        self.service.replace(rules, sealer);
+        Ok(())
     }
+}
 
-    fn sealer(&self, config: &SessionConfig) -> Result<Sealer, AppError> {
-        let Some(path) = &config.key_file else {
-            return Ok(self.own_key.clone());
-        };
-        let secret =
-            std::fs::read(path)
-                .map(Zeroizing::new)
-                .map_err(|source| AppError::KeyFile {
-                    path: path.clone(),
-                    source,
-                })?;
-        Ok(Sealer::from_secret(secret.trim_ascii_end())?)
-    }
+/// The key ring of the configuration: the first secret seals, every one opens.
+fn sealer(config: &SessionConfig, own: &Keys) -> Result<Sealer, AppError> {
+    let read = |path: &Path| {
+        let secret = std::fs::read(path).map(Zeroizing::new);
+        secret.map_err(|source| AppError::KeyFile {
+            path: path.to_owned(),
+            source,
+        })
+    };
+    let mut paths = config.key_paths();
+    let keys = match paths.next() {
+        None => own.clone(),
+        Some(path) => Keys::sealing_with(read(path)?.trim_ascii_end())?,
+    };
+    let keys = paths.try_fold(keys, |keys, path| {
+        Ok::<_, AppError>(keys.opening_with(read(path)?.trim_ascii_end())?)
+    })?;
+    Ok(Sealer::new(keys, config.max_age))
 }
 
 /// The user sources in the order in which they are asked.

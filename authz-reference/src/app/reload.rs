@@ -14,7 +14,6 @@ use super::{AppError, parts::Parts};
 use crate::{
     config::Config,
     control::hub::{Hub, Whom},
-    front::Front,
     metrics::ReloadMetrics,
     users::changes::Change,
 };
@@ -65,24 +64,16 @@ pub struct Reloader(Arc<Inner>);
 struct Inner {
     config: Mutex<Config>,
     parts: Parts,
-    front: Front,
     hub: Hub,
     metrics: ReloadMetrics,
 }
 
 impl Reloader {
-    pub(super) fn new(
-        config: Config,
-        parts: Parts,
-        front: Front,
-        hub: Hub,
-        metrics: ReloadMetrics,
-    ) -> Self {
+    pub(super) fn new(config: Config, parts: Parts, hub: Hub, metrics: ReloadMetrics) -> Self {
         let config = Mutex::new(config);
         Self(Arc::new(Inner {
             config,
             parts,
-            front,
             hub,
             metrics,
         }))
@@ -90,7 +81,11 @@ impl Reloader {
 
     /// What has to know of a changed user before data planes are told.
     pub(super) fn note(&self) -> impl Fn(&Change) + Send + use<> {
-        |_| {}
+        let recent = Arc::clone(&self.0.parts.recent);
+        move |change| match change {
+            Change::User(changed) => recent.note(changed),
+            Change::Unknown => recent.unknown(),
+        }
     }
 
     /// The files besides the configuration that are read with it.
@@ -137,8 +132,7 @@ impl Inner {
         }
         // Everything that may fail comes before anything that is put in force. Key files may have changed with all
         // keys as they were.
-        let service = self.parts.service(&new)?;
-        self.front.set(service);
+        self.parts.replace(&new)?;
         if changed.iter().any(|key| is_among(key, &RULES)) {
             // Only now: who asks again is answered by the new rules.
             self.hub.recheck(Whom::Everybody);

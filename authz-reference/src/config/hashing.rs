@@ -1,8 +1,9 @@
 //! `[hashing]`: the bounds of the hashing pool.
 
-use std::{num::NonZeroUsize, thread};
+use std::{num::NonZeroUsize, thread, time::Duration};
 
 use serde::{Deserialize, Serialize};
+use tidegate_settings as settings;
 
 use crate::hashing::HashingLimits;
 
@@ -11,7 +12,7 @@ use crate::hashing::HashingLimits;
 pub(super) const QUEUED_PER_WORKER: usize = 64;
 
 /// The bounds of the [hashing pool](crate::hashing).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HashingConfig {
     /// Password checks at the same time; each takes a core and, by default parameters, 19 MiB.
@@ -20,6 +21,21 @@ pub struct HashingConfig {
     /// Password checks that wait for a worker. Those beyond are told that the service is busy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<usize>,
+    /// How long a password that was right is not hashed again; `0s` for never. A minute: after a network failure
+    /// most clients are back by then, and what they would cost is more than what is there. The store is asked at
+    /// each login all the same, so a changed password counts at once.
+    #[serde(with = "settings::text::duration")]
+    pub cache_ttl: Duration,
+}
+
+impl Default for HashingConfig {
+    fn default() -> Self {
+        Self {
+            workers: None,
+            queue: None,
+            cache_ttl: Duration::from_secs(60),
+        }
+    }
 }
 
 impl HashingConfig {

@@ -1,14 +1,28 @@
-//! `[policy]`: what users may do.
+//! `[policy]` and `[roles]`: what users may do.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use tidegate_settings as settings;
+
+use super::invalid;
+use crate::{
+    access::{Access, RoleName},
+    policy::rules::Prefix,
+};
 
 /// What they may do.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PolicyConfig {
+    /// The topics that are a user's own. Ends in `/#`; `{username}` and `{client_id}` may each fill a level. Without
+    /// `{username}` the client ids have to be `bound`: any user could have any prefix otherwise.
+    pub prefix: Prefix,
     /// Whether clients without a user name may connect. They all share the topics under
     /// `anonymous/`, and one namespace of client ids.
     pub anonymous: bool,
+    /// The roles of clients without a user name.
+    pub anonymous_roles: Vec<RoleName>,
     /// What becomes of client ids.
     pub client_ids: ClientIds,
 }
@@ -21,7 +35,53 @@ pub enum ClientIds {
     /// another.
     #[default]
     Namespaced,
+    /// The broker sees what the client sent, and that has to be the user name, or begin with it and a slash.
+    Bound,
     /// The broker sees what the client sent. Any user can take over any session whose client id
     /// they know, with its subscriptions: only for user bases in which all trust each other.
     Off,
+}
+
+/// `[roles.NAME]`: what those who have the role may do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RoleConfig {
+    /// What the role opens, each grant by itself: one that covers half of a filter and another that covers the other
+    /// half do not open it.
+    pub grants: Vec<Access>,
+}
+
+impl PolicyConfig {
+    pub(super) fn check(
+        &self,
+        roles: &BTreeMap<RoleName, RoleConfig>,
+        tree: &settings::Tree,
+    ) -> Result<(), settings::Error> {
+        if !self.prefix.uses_username() && self.client_ids != ClientIds::Bound {
+            let expected = "a level that is `{username}`, or `client_ids = \"bound\"`: \
+                            who may choose any client id would have any prefix";
+            return Err(invalid(
+                tree,
+                "policy.prefix",
+                self.prefix.as_str(),
+                expected,
+            ));
+        }
+        match self
+            .anonymous_roles
+            .iter()
+            .find(|name| !roles.contains_key(name))
+        {
+            Some(name) => {
+                let expected = "roles that are defined as `[roles.NAME]`";
+                Err(invalid(
+                    tree,
+                    "policy.anonymous_roles",
+                    name.as_str(),
+                    expected,
+                ))
+            }
+            None => Ok(()),
+        }
+    }
 }

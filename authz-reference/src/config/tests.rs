@@ -3,7 +3,7 @@
 use std::{fs, num::NonZeroUsize, path::PathBuf};
 
 use super::{hashing::QUEUED_PER_WORKER, *};
-use crate::hashing::HashingLimits;
+use crate::{hashing::HashingLimits, policy::rules::Prefix};
 
 fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
     let folder = tempfile::tempdir().unwrap();
@@ -40,13 +40,19 @@ fn every_key_can_be_set() {
         [users]
         file = "u.toml"
         [policy]
+        prefix = "t/{username}/#"
+        anonymous_roles = ["public"]
         anonymous = true
         client_ids = "off"
         [hashing]
         workers = 3
         queue = 0
+        cache_ttl = "0s"
         [session]
         key_file = "k"
+        max_age = "2h"
+        [roles.public]
+        grants = [{ topic = "news/#", subscribe = true, qos = 1 }]
         [log]
         format = "json"
         filter = "warn,decision=debug"
@@ -59,13 +65,20 @@ fn every_key_can_be_set() {
     assert_eq!(
         config.policy,
         PolicyConfig {
+            prefix: Prefix::new("t/{username}/#").unwrap(),
             anonymous: true,
+            anonymous_roles: vec![RoleName::new("public").unwrap()],
             client_ids: ClientIds::Off
         }
     );
     let workers = NonZeroUsize::new(3).unwrap();
     assert_eq!(config.hashing.limits(), HashingLimits { workers, queue: 0 });
     assert_eq!(config.session.key_file.as_deref(), Some(Path::new("k")));
+    assert_eq!(config.session.max_age.as_secs(), 7_200);
+    assert!(config.hashing.cache_ttl.is_zero());
+    let public = &config.roles[&RoleName::new("public").unwrap()].grants[0];
+    assert_eq!((public.topic.as_str(), public.qos), ("news/#", 1));
+    assert!(public.subscribe && public.retain && !public.publish);
     assert_eq!(config.log.filter, "warn,decision=debug");
     assert_eq!(
         config.telemetry.otlp_endpoint.as_deref(),
@@ -94,6 +107,34 @@ fn says_what_is_wrong_and_where() {
             [":2", "policy.client_ids", "namespaced"],
         ),
         ("[hashing]\nworkers = 0", [":2", "hashing.workers", "0"]),
+        (
+            "[policy]\nprefix = \"all/#\"",
+            [":2", "policy.prefix", "{username}"],
+        ),
+        (
+            "[policy]\nprefix = \"{client_id}/#\"",
+            [":2", "policy.prefix", "bound"],
+        ),
+        (
+            "[policy]\nanonymous_roles = [\"x\"]",
+            [":2", "policy.anonymous_roles", "[roles.NAME]"],
+        ),
+        (
+            "[roles.\"a b\"]\ngrants = []",
+            ["a b", "role name", "white space"],
+        ),
+        (
+            "[roles.a]\ngrants = [{ topic = \"x\", qos = 3 }]",
+            [":2", "roles.a.grants", "0, 1 or 2"],
+        ),
+        (
+            "[session]\nkey_file = \"a\"\nkey_files = [\"b\"]",
+            [":3", "session.key_files", "either"],
+        ),
+        (
+            "[session]\nmax_age = \"5s\"",
+            [":2", "session.max_age", "5s"],
+        ),
         ("[log]\nfilter = \"x=lots\"", [":2", "log.filter", "x=lots"]),
         (
             "[telemetry]\notlp_endpoint = \"here\"",

@@ -1,18 +1,22 @@
 //! CONNECT: who is this client, and what does the session carry from here on?
 
+use std::time::SystemTime;
+
 use tidegate_proto::v1::{ConnectAllow, ConnectCheck};
 use tracing::Span;
 
 use super::{
     Inner,
-    verdict::{self, Allowed, Verdict},
+    sessions::Sessions,
+    verdict::{self, Allowed, Fault, Verdict},
 };
 use crate::{
-    config::ClientIds,
     deadline::Deadline,
     identity::Principal,
+    login::LoggedIn,
     password::Password,
-    policy::{Grant, Refusal},
+    policy::{Grant, Refusal, Rules},
+    session_state::{Binding, Claims},
     users::source::{Login, Verified},
 };
 
@@ -23,9 +27,11 @@ impl Inner {
     pub(super) async fn connect(
         &self,
         check: &mut ConnectCheck,
+        sessions: &Sessions,
         deadline: Deadline,
         span: &Span,
     ) -> Verdict<ConnectAllow> {
+        let begun = SystemTime::now();
         let password = check.password.take();
         let session = verdict::session(check.session.as_ref())?;
         if check.auth_method.is_some() {
@@ -39,50 +45,66 @@ impl Inner {
             client_id: &session.client_id,
             tls: check.peer.as_ref().and_then(|peer| peer.tls.as_ref()),
         };
-        let (principal, grant, expires_at) =
-            match self.logins.log_in(&login, deadline, span).await? {
-                Some(verified) => {
-                    let Verified {
-                        name,
-                        account,
-                        expires_at,
-                        rule,
-                    } = verified;
-                    let principal = Principal::User {
-                        name,
-                        superuser: account.superuser,
-                        roles: account.roles,
-                        grants: account.grants,
-                    };
-                    (principal, Grant::Login(rule), expires_at)
-                }
-                None => (self.anonymous(&login)?, Grant::Anonymous, None),
-            };
-        let broker_client_id = match self.policy.client_ids {
-            ClientIds::Off => None,
-            ClientIds::Namespaced => {
-                let id = principal.broker_client_id(&session.client_id);
-                Some(id.ok_or(Refusal::ClientId)?)
+        let logged_in = self.logins.log_in(&login, deadline, span).await?;
+        let (claims, grant, expires_at) = match logged_in {
+            Some(LoggedIn { verified, stored }) => {
+                let Verified {
+                    name,
+                    account,
+                    expires_at,
+                    rule,
+                } = verified;
+                let principal = Principal::User {
+                    name,
+                    superuser: account.superuser,
+                    roles: account.roles,
+                    grants: account.grants,
+                };
+                let claims = Claims { principal, stored };
+                (claims, Grant::Login(rule), expires_at)
             }
+            None => (anonymous(&login, &sessions.rules)?, Grant::Anonymous, None),
+        };
+        let broker_client_id = sessions
+            .rules
+            .broker_client_id(&claims.principal, &session.client_id)?;
+        let binding = Binding {
+            session_id: &session.session_id,
+            client_id: &session.client_id,
+        };
+        // What the source said was true when it was asked, and may have been overtaken since.
+        let session_state = sessions
+            .sealer
+            .seal(&claims, binding, begun)
+            .map_err(Fault::from)?;
+        // A client that only listens makes no checks: its session has to end by the clock.
+        let ends = sessions.sealer.end(&session_state, begun);
+        let expires_at = match (expires_at, ends) {
+            (Some(by_itself), Some(by_age)) => Some(by_itself.min(by_age)),
+            (one, other) => one.or(other),
         };
         let allow = ConnectAllow {
-            principal: principal.name().to_owned(),
-            session_state: self.sealer.seal(&principal, &session.session_id),
+            principal: claims.principal.name().to_owned(),
+            session_state,
             broker_client_id,
             expires_at: expires_at.map(Into::into),
             ..ConnectAllow::default()
         };
         Ok(Allowed { grant, allow })
     }
+}
 
-    fn anonymous(&self, login: &Login<'_>) -> Result<Principal, Refusal> {
-        // A password that nobody looks at must not seem to have been accepted.
-        if login.password.is_some() {
-            return Err(Refusal::UnknownUserOrPassword);
-        }
-        if !self.policy.anonymous {
-            return Err(Refusal::Anonymous);
-        }
-        Ok(Principal::Anonymous)
+/// A client that has not named anybody.
+fn anonymous(login: &Login<'_>, rules: &Rules) -> Result<Claims, Refusal> {
+    // A password that nobody looks at must not seem to have been accepted.
+    if login.password.is_some() {
+        return Err(Refusal::UnknownUserOrPassword);
     }
+    if !rules.admits_anonymous() {
+        return Err(Refusal::Anonymous);
+    }
+    Ok(Claims {
+        principal: Principal::Anonymous,
+        stored: false,
+    })
 }

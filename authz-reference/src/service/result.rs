@@ -1,9 +1,9 @@
 //! The way of a verdict into the result message, the log and the span.
 
 use tidegate_proto::v1::{
-    CheckMetadata, ConnectAllow, ConnectCheck, ConnectResult, Deny, DenyAction, Failure,
-    PublishAllow, PublishCheck, PublishResult, ResultMetadata, Session, SubscribeAllow,
-    SubscribeCheck, SubscribeResult, connect_result, publish_result, subscribe_result,
+    CheckMetadata, ConnectAllow, ConnectCheck, ConnectResult, Deny, Failure, PublishAllow,
+    PublishCheck, PublishResult, ResultMetadata, Session, SubscribeAllow, SubscribeCheck,
+    SubscribeResult, connect_result, publish_result, subscribe_result,
 };
 use tracing::Span;
 
@@ -65,7 +65,7 @@ impl<A> From<Verdict<A>> for Answer<A> {
             Err(NotAllowed::Refused(refusal)) => Self::Deny(Deny {
                 reason_code: refusal.code().into(),
                 reason_string: refusal.reason().to_owned(),
-                action: DenyAction::Unspecified.into(),
+                action: refusal.action().into(),
                 server_reference: String::new(),
             }),
             Err(NotAllowed::Faulty(fault)) => Self::Failure(Failure {

@@ -1,28 +1,57 @@
 //! PUBLISH, wills and SUBSCRIBE: decided from the session state alone.
 
-use tidegate_proto::v1::{PublishAllow, PublishCheck, Session, SubscribeAllow, SubscribeCheck};
+use std::time::SystemTime;
+
+use tidegate_proto::v1::{
+    PublishAllow, PublishCheck, PublishOrigin, SubscribeAllow, SubscribeCheck,
+};
 
 use super::{
-    Inner,
-    verdict::{self, Allowed, Fault, Verdict},
+    sessions::Sessions,
+    verdict::{Allowed, Fault, Verdict},
 };
 use crate::{
-    identity::Principal,
-    policy,
+    policy::{Origin, Publication, Subscription},
+    recent::Recent,
     topics::{is_topic_filter, is_topic_name},
 };
 
-impl Inner {
+/// The highest QoS there is.
+const MAX_QOS: u32 = 2;
+
+/// What the checks of one call are decided by: a reload does not come in between.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Topics<'a> {
+    pub(super) sessions: &'a Sessions,
+    pub(super) recent: &'a Recent,
+    pub(super) now: SystemTime,
+}
+
+impl Topics<'_> {
     /// Decides on one publication, be it a PUBLISH or a will.
     pub(super) fn publish(&self, check: &PublishCheck) -> Verdict<PublishAllow> {
-        let principal = self.principal(check.session.as_ref())?;
+        let permissions =
+            self.sessions
+                .permissions(check.session.as_ref(), self.recent, self.now)?;
         if !is_topic_name(&check.topic) {
             return Err(Fault::Topic.into());
         }
         if !check.response_topic.is_empty() && !is_topic_name(&check.response_topic) {
             return Err(Fault::ResponseTopic.into());
         }
-        let grant = policy::publish(&principal, &check.topic, &check.response_topic)?;
+        if check.qos > MAX_QOS {
+            return Err(Fault::Qos.into());
+        }
+        let grant = permissions.publish(&Publication {
+            topic: &check.topic,
+            response_topic: &check.response_topic,
+            qos: check.qos,
+            retain: check.retain,
+            origin: match check.origin() {
+                PublishOrigin::Will => Origin::Will,
+                PublishOrigin::Client | PublishOrigin::Unspecified => Origin::Client,
+            },
+        })?;
         Ok(Allowed {
             grant,
             allow: PublishAllow::default(),
@@ -31,26 +60,28 @@ impl Inner {
 
     /// Decides on one subscription. The data plane has split `$share/<name>/` off already.
     pub(super) fn subscribe(&self, check: &SubscribeCheck) -> Verdict<SubscribeAllow> {
-        let principal = self.principal(check.session.as_ref())?;
+        let permissions =
+            self.sessions
+                .permissions(check.session.as_ref(), self.recent, self.now)?;
         if !is_topic_filter(&check.topic_filter) {
             return Err(Fault::TopicFilter.into());
         }
         if check.share_name.contains(['/', '+', '#']) {
             return Err(Fault::ShareName.into());
         }
-        let grant = policy::subscribe(&principal, &check.topic_filter)?;
+        if check.qos > MAX_QOS {
+            return Err(Fault::Qos.into());
+        }
+        let granted = permissions.subscribe(&Subscription {
+            filter: &check.topic_filter,
+            qos: check.qos,
+        })?;
         Ok(Allowed {
-            grant,
-            allow: SubscribeAllow::default(),
+            grant: granted.grant,
+            allow: SubscribeAllow {
+                max_qos: granted.max_qos,
+                ..SubscribeAllow::default()
+            },
         })
-    }
-
-    /// Who the session belongs to, according to CONNECT. What the check itself says about user
-    /// and principal is for the log: only the sealed state is believed.
-    fn principal(&self, session: Option<&Session>) -> Result<Principal, Fault> {
-        let session = verdict::session(session)?;
-        Ok(self
-            .sealer
-            .open(&session.session_state, &session.session_id)?)
     }
 }

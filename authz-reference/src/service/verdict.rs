@@ -9,7 +9,7 @@ use crate::{
     hashing::Busy,
     login::NotIn,
     policy::{Grant, Refusal},
-    session_state::InvalidState,
+    session_state::{InvalidState, TooLarge},
     users::source::SourceError,
 };
 
@@ -46,10 +46,14 @@ pub(super) enum Fault {
     TopicFilter,
     #[error("the share name holds topic syntax")]
     ShareName,
+    #[error("there is no such QoS")]
+    Qos,
     #[error(transparent)]
     Users(#[from] SourceError),
     #[error(transparent)]
     State(#[from] InvalidState),
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
     #[error(transparent)]
     Busy(#[from] Busy),
 }
@@ -62,18 +66,20 @@ impl Fault {
             | Self::Topic
             | Self::ResponseTopic
             | Self::TopicFilter
-            | Self::ShareName => FailureCode::InvalidCheck,
+            | Self::ShareName
+            | Self::Qos => FailureCode::InvalidCheck,
             Self::Users(SourceError::Unavailable { .. }) => FailureCode::DependencyUnavailable,
             Self::State(_) => FailureCode::SessionStateInvalid,
             Self::Users(SourceError::Busy(_)) | Self::Busy(Busy::QueueFull | Busy::Late) => {
                 FailureCode::Overloaded
             }
-            Self::Busy(Busy::Lost) => FailureCode::Internal,
+            Self::TooLarge(_) | Self::Busy(Busy::Lost) => FailureCode::Internal,
         }
     }
 
     pub(super) fn rule(&self) -> &'static str {
         match self.code() {
+            _ if matches!(self, Self::TooLarge(_)) => "session-state-too-large",
             FailureCode::InvalidCheck => "invalid-check",
             FailureCode::SessionStateInvalid => "session-state-invalid",
             FailureCode::Overloaded => "overloaded",
@@ -97,6 +103,12 @@ impl From<Refusal> for NotAllowed {
 impl From<Fault> for NotAllowed {
     fn from(fault: Fault) -> Self {
         Self::Faulty(fault)
+    }
+}
+
+impl From<InvalidState> for NotAllowed {
+    fn from(invalid: InvalidState) -> Self {
+        Self::Faulty(invalid.into())
     }
 }
 

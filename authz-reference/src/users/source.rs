@@ -4,7 +4,10 @@
 //! [hashing pool](crate::hashing) and costs the same for unknown users. A base that *asks* somebody else, or
 //! looks at a signature, says itself what came out of it.
 
-use std::{fmt, time::SystemTime};
+use std::{
+    fmt,
+    time::{Duration, SystemTime},
+};
 
 use thiserror::Error;
 use tidegate_proto::v1::TlsInfo;
@@ -72,6 +75,12 @@ pub enum SourceError {
 pub trait UserSource: Send + Sync + fmt::Debug {
     /// What the configuration calls it: `file`, `sqlite`, `postgres`, `http`, `jwt`, `certificate`.
     fn name(&self) -> &'static str;
+
+    /// How long a [`Found::Verified`] of its may be believed without asking again. Not at all, unless it says so. What
+    /// is stored is always asked for.
+    fn cache_ttl(&self) -> Option<Duration> {
+        None
+    }
 
     /// Who is this? Bounded by `deadline`, which the caller has made no later than its own.
     ///
