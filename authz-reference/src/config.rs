@@ -4,6 +4,9 @@
 //! |---|---|---|
 //! | `bind` | `127.0.0.1:50051` | where to listen; port 0 takes a free one |
 //! | `users.file` | `users.toml` | the [users file](crate::users::file) |
+//! | `users.http` | none | [an HTTP service](http) that knows users |
+//! | `users.jwt` | none | [tokens](jwt) |
+//! | `users.certificate` | none | [client certificates](certificate) |
 //! | `policy.anonymous` | `false` | admit clients without a user name, as `anonymous` |
 //! | `policy.client_ids` | `namespaced` | `namespaced` or `off`, see [`ClientIds`] |
 //! | `hashing.workers` | number of cores | password checks at the same time |
@@ -26,7 +29,12 @@ use serde::{Deserialize, Serialize};
 use tidegate_settings as settings;
 use tidegate_telemetry::LogOptions;
 
+use self::{certificate::CertificateConfig, http::HttpConfig, jwt::JwtConfig};
 use crate::hashing::HashingLimits;
+
+pub mod certificate;
+pub mod http;
+pub mod jwt;
 
 /// What every environment variable of this program begins with.
 pub const ENVIRONMENT_PREFIX: &str = "TIDEGATE_AUTHZ";
@@ -61,6 +69,15 @@ pub struct Config {
 pub struct UsersConfig {
     /// The users file.
     pub file: PathBuf,
+    /// `[users.http]`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpConfig>,
+    /// `[users.jwt]`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwt: Option<JwtConfig>,
+    /// `[users.certificate]`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificateConfig>,
 }
 
 /// What they may do.
@@ -153,6 +170,15 @@ impl Config {
                 "a filter such as `info,decision=debug`",
             )
         })?;
+        if let Some(http) = &self.users.http {
+            http.check(tree)?;
+        }
+        if let Some(jwt) = &self.users.jwt {
+            jwt.check(tree)?;
+        }
+        if let Some(certificate) = &self.users.certificate {
+            certificate.check(tree)?;
+        }
         if let Some(endpoint) = &self.telemetry.otlp_endpoint {
             tidegate_telemetry::check_endpoint(endpoint)
                 .map_err(|_| invalid("telemetry.otlp_endpoint", endpoint, "http://host:port"))?;
@@ -162,9 +188,16 @@ impl Config {
 
     fn relative_to(mut self, folder: &Path) -> Self {
         self.users.file = folder.join(self.users.file);
+        self.users.http = self.users.http.map(|http| http.relative_to(folder));
+        self.users.jwt = self.users.jwt.map(|jwt| jwt.relative_to(folder));
         self.session.key_file = self.session.key_file.map(|file| folder.join(file));
         self
     }
+}
+
+/// A value that makes no sense, and where it stands.
+fn invalid(tree: &settings::Tree, key: &str, found: &str, expected: &str) -> settings::Error {
+    settings::Error::invalid(key, format!("{found:?}"), expected, tree.place_of(key))
 }
 
 impl HashingConfig {
@@ -198,6 +231,9 @@ impl Default for UsersConfig {
     fn default() -> Self {
         Self {
             file: "users.toml".into(),
+            http: None,
+            jwt: None,
+            certificate: None,
         }
     }
 }

@@ -42,6 +42,8 @@ impl Grant {
 pub enum Refusal {
     /// CONNECT: unknown user or wrong password, deliberately not told apart.
     UnknownUserOrPassword,
+    /// CONNECT: a token or certificate that is not good, and why: a rule's name, for operators.
+    Credential(&'static str),
     /// CONNECT: the password was right, and the user is disabled.
     Disabled,
     /// CONNECT: the user name could be mistaken for topic syntax.
@@ -66,6 +68,7 @@ impl Refusal {
     pub fn rule(self) -> &'static str {
         match self {
             Self::UnknownUserOrPassword => "unknown-user-or-password",
+            Self::Credential(rule) => rule,
             Self::Disabled => "disabled",
             Self::UserName => "user-name",
             Self::Anonymous => "anonymous",
@@ -81,7 +84,9 @@ impl Refusal {
     #[must_use]
     pub fn code(self) -> ReasonCode {
         match self {
-            Self::UnknownUserOrPassword | Self::UserName => ReasonCode::BadUserNameOrPassword,
+            Self::UnknownUserOrPassword | Self::Credential(_) | Self::UserName => {
+                ReasonCode::BadUserNameOrPassword
+            }
             Self::Disabled => ReasonCode::Banned,
             Self::ClientId => ReasonCode::ClientIdentifierNotValid,
             Self::AuthMethod => ReasonCode::BadAuthenticationMethod,
@@ -96,6 +101,7 @@ impl Refusal {
     pub fn reason(self) -> &'static str {
         match self {
             Self::UnknownUserOrPassword => "unknown user name or wrong password",
+            Self::Credential(_) => "this token or certificate is not accepted",
             Self::Disabled => "this user is disabled",
             Self::UserName => "this user name is not permitted",
             Self::Anonymous => "a user name is required",

@@ -4,12 +4,12 @@
 //! [hashing pool](crate::hashing) and costs the same for unknown users. A base that *asks* somebody else, or
 //! looks at a signature, says itself what came out of it.
 
-use std::{fmt, time::SystemTime};
+use std::{fmt, sync::Arc, time::SystemTime};
 
 use thiserror::Error;
 use tidegate_proto::v1::TlsInfo;
 
-use super::{Account, Credential};
+use super::{Account, Credential, topic_oracle::TopicOracle};
 use crate::{deadline::Deadline, identity::UserName, password::Password, policy::Refusal};
 
 /// What a CONNECT says about who the client is.
@@ -23,6 +23,8 @@ pub struct Login<'a> {
     pub client_id: &'a str,
     /// What TLS showed; a certificate counts only if `peer_verified`.
     pub tls: Option<&'a TlsInfo>,
+    /// The data plane's listener that the client came to.
+    pub listener: &'a str,
 }
 
 /// Who it is, when a source has found out by itself.
@@ -78,4 +80,9 @@ pub trait UserSource: Send + Sync + fmt::Debug {
     /// # Errors
     /// If it can't be said now.
     async fn find(&self, login: &Login<'_>, deadline: Deadline) -> Result<Found, SourceError>;
+
+    /// Who decides about the topics of those whose [`Account::oracle`] is set. None, unless somebody else does.
+    fn topic_oracle(&self) -> Option<Arc<dyn TopicOracle>> {
+        None
+    }
 }
