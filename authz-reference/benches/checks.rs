@@ -114,6 +114,7 @@ fn latency(name: &str, source: &dyn UserSource) {
         password: Some(&password),
         client_id: "c1",
         tls: None,
+        listener: "mqtt",
     };
     let mut took: Vec<Duration> = (0..LOGINS)
         .map(|_| {

@@ -9,6 +9,9 @@
 //! | `shutdown.delay`, `shutdown.grace` | `0s`, `5s` | see [`ShutdownConfig`] |
 //! | `probes.bind` | none | `/healthz`, `/readyz`, `/metrics` and `grpc.health.v1` in plaintext |
 //! | `users.file` | `users.toml` | the [users file](crate::users::file) |
+//! | `users.http` | none | [an HTTP service](http) that knows users |
+//! | `users.jwt` | none | [tokens](jwt) |
+//! | `users.certificate` | none | [client certificates](certificate) |
 //! | `policy.anonymous` | `false` | admit clients without a user name, as `anonymous` |
 //! | `policy.prefix` | `{username}/#` | the topics that are a user's own, see [`PolicyConfig`] |
 //! | `policy.anonymous_roles` | `[]` | their roles |
@@ -35,7 +38,10 @@ use tidegate_telemetry::LogOptions;
 use crate::access::RoleName;
 
 mod address;
+pub mod certificate;
 mod hashing;
+pub mod http;
+pub mod jwt;
 mod policy;
 mod server;
 mod session;
@@ -125,6 +131,7 @@ impl Config {
         self.policy.check(&self.roles, tree)?;
         self.session.check(tree)?;
         self.telemetry.check(tree)?;
+        self.users.check(tree)?;
         Ok(())
     }
 

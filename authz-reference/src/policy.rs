@@ -66,6 +66,8 @@ pub enum Origin {
 pub enum Refusal {
     /// CONNECT: unknown user or wrong password, deliberately not told apart.
     UnknownUserOrPassword,
+    /// CONNECT: a token or certificate that is not good, and why: a rule's name, for operators.
+    Credential(&'static str),
     /// The user is disabled. At CONNECT only who knows the password hears that.
     Disabled,
     /// CONNECT: the user name could be mistaken for topic syntax.
@@ -100,6 +102,7 @@ impl Refusal {
     pub fn rule(self) -> &'static str {
         match self {
             Self::UnknownUserOrPassword => "unknown-user-or-password",
+            Self::Credential(rule) => rule,
             Self::Disabled => "disabled",
             Self::UserName => "user-name",
             Self::Anonymous => "anonymous",
@@ -121,7 +124,9 @@ impl Refusal {
     #[must_use]
     pub fn code(self) -> ReasonCode {
         match self {
-            Self::UnknownUserOrPassword | Self::UserName => ReasonCode::BadUserNameOrPassword,
+            Self::UnknownUserOrPassword | Self::Credential(_) | Self::UserName => {
+                ReasonCode::BadUserNameOrPassword
+            }
             Self::Disabled => ReasonCode::Banned,
             Self::ClientId | Self::ClientIdNotOwn | Self::ClientIdNoLevel => {
                 ReasonCode::ClientIdentifierNotValid
@@ -153,6 +158,7 @@ impl Refusal {
     pub fn reason(self) -> &'static str {
         match self {
             Self::UnknownUserOrPassword => "unknown user name or wrong password",
+            Self::Credential(_) => "this token or certificate is not accepted",
             Self::Disabled => "this user is disabled",
             Self::UserName => "this user name is not permitted",
             Self::Anonymous => "a user name is required",

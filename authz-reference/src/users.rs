@@ -4,7 +4,11 @@
 //! * [`changes`] is what those that store users tell,
 //! * [`file`](mod@file) reads the users file,
 //! * [`live`] keeps a running service up to date with it,
-//! * [`edit`] changes it on behalf of `tidegate-authz user`.
+//! * [`edit`] changes it on behalf of `tidegate-authz user`,
+//! * [`http`] asks a user manager, [`goauth`] a gateway that answers Mosquitto's go-auth plugin, which may
+//!   decide about topics too ([`topic_oracle`]),
+//! * [`jwt`] looks at a token's signature,
+//! * [`certificate`] takes the name from the client's certificate.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -14,11 +18,17 @@ use crate::{
     password::{Password, PasswordHash},
 };
 
+pub mod certificate;
 pub mod changes;
 pub mod edit;
 pub mod file;
+pub mod goauth;
+pub mod http;
+pub mod jwt;
 pub mod live;
 pub mod source;
+mod token;
+pub mod topic_oracle;
 
 /// What the user base knows about somebody.
 #[derive(Debug, Clone)]
@@ -40,6 +50,9 @@ pub struct Account {
     pub roles: Vec<RoleName>,
     /// Grants of their own.
     pub grants: Vec<Access>,
+    /// Whether the [`TopicOracle`](topic_oracle::TopicOracle) is asked about their topics, in place of the
+    /// rules of this service.
+    pub oracle: bool,
 }
 
 /// All users at one moment.

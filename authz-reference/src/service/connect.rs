@@ -44,6 +44,7 @@ impl Inner {
             password: password.as_ref(),
             client_id: &session.client_id,
             tls: check.peer.as_ref().and_then(|peer| peer.tls.as_ref()),
+            listener: &session.listener,
         };
         let logged_in = self.logins.log_in(&login, deadline, span).await?;
         let (claims, grant, expires_at) = match logged_in {

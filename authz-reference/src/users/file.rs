@@ -107,6 +107,7 @@ pub fn parse(text: &str, path: &Path) -> Result<Users, UsersFileError> {
                     disabled: entry.disabled,
                     roles: entry.roles,
                     grants: entry.grants,
+                    oracle: false,
                 },
             },
         ))

@@ -6,13 +6,14 @@
 
 use std::{
     fmt,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use thiserror::Error;
 use tidegate_proto::v1::TlsInfo;
 
-use super::{Account, Credential};
+use super::{Account, Credential, topic_oracle::TopicOracle};
 use crate::{deadline::Deadline, identity::UserName, password::Password, policy::Refusal};
 
 /// What a CONNECT says about who the client is.
@@ -26,6 +27,8 @@ pub struct Login<'a> {
     pub client_id: &'a str,
     /// What TLS showed; a certificate counts only if `peer_verified`.
     pub tls: Option<&'a TlsInfo>,
+    /// The data plane's listener that the client came to.
+    pub listener: &'a str,
 }
 
 /// Who it is, when a source has found out by itself.
@@ -91,5 +94,10 @@ pub trait UserSource: Send + Sync + fmt::Debug {
     /// Whether it can be asked now, as far as can be told without asking about anybody. For readiness and metrics.
     async fn ready(&self) -> bool {
         true
+    }
+
+    /// Who decides about the topics of those whose [`Account::oracle`] is set. None, unless somebody else does.
+    fn topic_oracle(&self) -> Option<Arc<dyn TopicOracle>> {
+        None
     }
 }
