@@ -11,7 +11,10 @@ use serde::{
 };
 use thiserror::Error;
 
-use crate::topics::{covers_by, is_level, is_topic_filter};
+use crate::{
+    identity::Principal,
+    topics::{covers_by, is_level, is_topic_filter},
+};
 
 const USERNAME: &str = "{username}";
 const CLIENT_ID: &str = "{client_id}";
@@ -114,19 +117,33 @@ impl TopicTemplate {
     }
 
     /// Whether it stands for every topic that `filter` matches, for this user and this client id.
-    ///
-    /// A client id that can't be one level stands for none: a template that holds it covers nothing then.
     #[must_use]
-    pub fn covers(&self, filter: &str, username: &str, client_id: &str) -> bool {
-        let fills_level = is_level(client_id);
+    pub fn covers(&self, filter: &str, names: &Names) -> bool {
         let fill = |level| match level {
-            USERNAME => username,
-            // No level of a filter is this one, the empty topic's being empty.
-            CLIENT_ID if !fills_level => "/",
-            CLIENT_ID => client_id,
+            USERNAME => &names.username,
+            // No level of a filter is a slash.
+            CLIENT_ID => names.client_id.as_deref().unwrap_or("/"),
             level => level,
         };
         covers_by(&self.0, filter, fill)
+    }
+}
+
+/// What the placeholders of a template stand for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Names {
+    username: Box<str>,
+    client_id: Option<Box<str>>,
+}
+
+impl Names {
+    /// A client id that can't be one level stands for nothing: a template that holds it covers nothing then.
+    #[must_use]
+    pub fn new(principal: &Principal, client_id: &str) -> Self {
+        Self {
+            username: principal.name().into(),
+            client_id: is_level(client_id).then(|| client_id.into()),
+        }
     }
 }
 
@@ -205,6 +222,7 @@ impl fmt::Display for RoleName {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::UserName;
 
     #[test]
     fn templates() {
@@ -238,10 +256,15 @@ mod tests {
             ("d/{client_id}", "d/", "alice", "", false),
             ("{client_id}/#", "$SYS/x", "alice", "$SYS", false),
         ] {
+            let principal = Principal::User {
+                name: UserName::new(username).unwrap(),
+                superuser: false,
+                roles: Vec::new(),
+                grants: Vec::new(),
+            };
+            let names = Names::new(&principal, client_id);
             assert_eq!(
-                TopicTemplate::new(template)
-                    .unwrap()
-                    .covers(filter, username, client_id),
+                TopicTemplate::new(template).unwrap().covers(filter, &names),
                 expected,
                 "{template} covers {filter} for {username} with {client_id}"
             );

@@ -148,7 +148,7 @@ impl Refusal {
     #[must_use]
     pub fn action(self) -> DenyAction {
         match self {
-            Self::Disabled | Self::Gone => DenyAction::Disconnect,
+            Self::Disabled | Self::Gone | Self::Anonymous => DenyAction::Disconnect,
             _ => DenyAction::Unspecified,
         }
     }

@@ -6,13 +6,17 @@ use super::{
     Grant, Origin, Refusal,
     rules::{Prefix, Role},
 };
-use crate::{access::Access, identity::Principal, topics::is_dollar};
+use crate::{
+    access::{Access, Names},
+    identity::Principal,
+    topics::is_dollar,
+};
 
 /// A principal with their client id and what the rules open for them. Deciding allocates nothing.
 #[derive(Debug)]
 pub struct Permissions {
     principal: Principal,
-    client_id: Box<str>,
+    names: Names,
     prefix: Arc<Prefix>,
     roles: Vec<Arc<Role>>,
 }
@@ -58,8 +62,8 @@ impl Permissions {
         roles: Vec<Arc<Role>>,
     ) -> Self {
         Self {
+            names: Names::new(&principal, client_id),
             principal,
-            client_id: client_id.into(),
             prefix,
             roles,
         }
@@ -157,19 +161,15 @@ impl Permissions {
     }
 
     pub(super) fn owns(&self, topic: &str) -> bool {
-        self.prefix
-            .is_above(topic, self.principal.name(), &self.client_id)
+        self.prefix.is_above(topic, &self.names)
     }
 
     pub(super) fn owns_all(&self, filter: &str) -> bool {
-        self.prefix
-            .covers(filter, self.principal.name(), &self.client_id)
+        self.prefix.covers(filter, &self.names)
     }
 
     pub(super) fn opens(&self, access: &Access, filter: &str) -> bool {
-        access
-            .topic
-            .covers(filter, self.principal.name(), &self.client_id)
+        access.topic.covers(filter, &self.names)
     }
 
     pub(super) fn prefix(&self) -> &Prefix {

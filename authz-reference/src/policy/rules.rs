@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use super::{Permissions, Refusal};
 use crate::{
-    access::{Access, RoleName, TemplateError, TopicTemplate},
+    access::{Access, Names, RoleName, TemplateError, TopicTemplate},
     config::{ClientIds, PolicyConfig, RoleConfig},
     identity::Principal,
     topics::is_level,
@@ -171,13 +171,13 @@ impl Prefix {
     }
 
     /// Whether everything that `filter` matches is below it, or is the prefix itself.
-    pub(super) fn covers(&self, filter: &str, username: &str, client_id: &str) -> bool {
-        self.0.covers(filter, username, client_id)
+    pub(super) fn covers(&self, filter: &str, names: &Names) -> bool {
+        self.0.covers(filter, names)
     }
 
     /// Whether `topic` is below it. Whole levels: `alice2/x` is not below `alice`, and neither is `alice` itself.
-    pub(super) fn is_above(&self, topic: &str, username: &str, client_id: &str) -> bool {
-        self.0.covers(topic, username, client_id) && topic.split('/').count() >= self.1
+    pub(super) fn is_above(&self, topic: &str, names: &Names) -> bool {
+        self.0.covers(topic, names) && topic.split('/').count() >= self.1
     }
 }
 

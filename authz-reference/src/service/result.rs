@@ -23,20 +23,19 @@ pub(super) fn conclude<C: Check>(
         Err(NotAllowed::Refused(refusal)) => (Outcome::Deny, refusal.rule(), None),
         Err(NotAllowed::Faulty(fault)) => (Outcome::Failure, fault.rule(), Some(fault.to_string())),
     };
-    let unknown = Session::default();
-    let session = check.session().unwrap_or(&unknown);
-    let claimed = session.username.as_deref().unwrap_or_default();
+    let of_session = |field: fn(&Session) -> &str| check.session().map_or("", field);
+    let principal = of_session(|session| &session.principal);
     Decision {
         id: &decision_id,
         outcome,
         rule,
-        user: if session.principal.is_empty() {
-            claimed
+        user: if principal.is_empty() {
+            of_session(|session| session.username.as_deref().unwrap_or_default())
         } else {
-            &session.principal
+            principal
         },
-        client_id: &session.client_id,
-        session_id: &session.session_id,
+        client_id: of_session(|session| &session.client_id),
+        session_id: of_session(|session| &session.session_id),
         topic: check.topic(),
         detail,
     }

@@ -67,7 +67,12 @@ impl Sessions {
         let known = self.known(session, now)?;
         let sealed = || Ok(Arc::clone(&known.permissions));
         let Principal::User { name, .. } = known.permissions.principal() else {
-            return sealed();
+            // The rules may be others than at CONNECT.
+            return if self.rules.admits_anonymous() {
+                sealed()
+            } else {
+                Err(Refusal::Anonymous.into())
+            };
         };
         if !known.stored {
             return sealed();
