@@ -17,23 +17,29 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    num::NonZeroUsize,
-    path::{Path, PathBuf},
-    thread,
+    path::Path,
 };
 
 use serde::{Deserialize, Serialize};
 use tidegate_settings as settings;
 use tidegate_telemetry::LogOptions;
 
-use crate::hashing::HashingLimits;
+mod hashing;
+mod policy;
+mod session;
+mod telemetry;
+#[cfg(test)]
+mod tests;
+mod users;
+
+pub use hashing::HashingConfig;
+pub use policy::{ClientIds, PolicyConfig};
+pub use session::SessionConfig;
+pub use telemetry::TelemetryConfig;
+pub use users::UsersConfig;
 
 /// What every environment variable of this program begins with.
 pub const ENVIRONMENT_PREFIX: &str = "TIDEGATE_AUTHZ";
-
-/// About four seconds of work at 60 ms a hash: what comes later would miss the data plane's
-/// default deadline for CONNECT anyway.
-const QUEUED_PER_WORKER: usize = 64;
 
 /// All settings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,73 +59,6 @@ pub struct Config {
     pub log: LogOptions,
     /// `[telemetry]`
     pub telemetry: TelemetryConfig,
-}
-
-/// Who may log in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct UsersConfig {
-    /// The users file.
-    pub file: PathBuf,
-}
-
-/// What they may do.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct PolicyConfig {
-    /// Whether clients without a user name may connect. They all share the topics under
-    /// `anonymous/`, and one namespace of client ids.
-    pub anonymous: bool,
-    /// What becomes of client ids.
-    pub client_ids: ClientIds,
-}
-
-/// What becomes of client ids on the way to the broker.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ClientIds {
-    /// The broker sees `<user>/<client id>`, so no user can resume or take over the session of
-    /// another.
-    #[default]
-    Namespaced,
-    /// The broker sees what the client sent. Any user can take over any session whose client id
-    /// they know, with its subscriptions: only for user bases in which all trust each other.
-    Off,
-}
-
-/// The bounds of the [hashing pool](crate::hashing).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct HashingConfig {
-    /// Password checks at the same time; each takes a core and, by default parameters, 19 MiB.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub workers: Option<NonZeroUsize>,
-    /// Password checks that wait for a worker. Those beyond are told that the service is busy.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub queue: Option<usize>,
-}
-
-/// How session states are sealed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SessionConfig {
-    /// A file with at least 32 bytes of secret, for instance from `openssl rand -hex 32`; a line
-    /// end after it does not count. All replicas need the same one.
-    ///
-    /// Without it every process makes up its own secret: after a restart, live sessions are told
-    /// at their next PUBLISH or SUBSCRIBE that their state is invalid, and have to connect again.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key_file: Option<PathBuf>,
-}
-
-/// Where traces go.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct TelemetryConfig {
-    /// `http://host:port` of an OTLP collector. None leaves it to the standard environment
-    /// variables (`OTEL_EXPORTER_OTLP_ENDPOINT`).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub otlp_endpoint: Option<String>,
 }
 
 impl Config {
@@ -143,41 +82,24 @@ impl Config {
 
     /// What no type can say.
     fn check(&self, tree: &settings::Tree) -> Result<(), settings::Error> {
-        let invalid = |key: &str, found: &str, expected: &str| {
-            settings::Error::invalid(key, format!("{found:?}"), expected, tree.origin_of(key))
-        };
         self.log.check().map_err(|_| {
-            invalid(
-                "log.filter",
-                &self.log.filter,
-                "a filter such as `info,decision=debug`",
-            )
+            let expected = "a filter such as `info,decision=debug`";
+            invalid(tree, "log.filter", &self.log.filter, expected)
         })?;
-        if let Some(endpoint) = &self.telemetry.otlp_endpoint {
-            tidegate_telemetry::check_endpoint(endpoint)
-                .map_err(|_| invalid("telemetry.otlp_endpoint", endpoint, "http://host:port"))?;
-        }
+        self.telemetry.check(tree)?;
         Ok(())
     }
 
     fn relative_to(mut self, folder: &Path) -> Self {
-        self.users.file = folder.join(self.users.file);
-        self.session.key_file = self.session.key_file.map(|file| folder.join(file));
+        self.users = self.users.relative_to(folder);
+        self.session = self.session.relative_to(folder);
         self
     }
 }
 
-impl HashingConfig {
-    /// The bounds, with defaults for this machine.
-    #[must_use]
-    pub fn limits(&self) -> HashingLimits {
-        let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        let workers = self.workers.unwrap_or_else(cores);
-        let queue = self
-            .queue
-            .unwrap_or(workers.get().saturating_mul(QUEUED_PER_WORKER));
-        HashingLimits { workers, queue }
-    }
+/// A value that its type permits and its meaning does not.
+fn invalid(tree: &settings::Tree, key: &str, found: &str, expected: &str) -> settings::Error {
+    settings::Error::invalid(key, format!("{found:?}"), expected, tree.origin_of(key))
 }
 
 impl Default for Config {
@@ -190,123 +112,6 @@ impl Default for Config {
             session: SessionConfig::default(),
             log: LogOptions::default(),
             telemetry: TelemetryConfig::default(),
-        }
-    }
-}
-
-impl Default for UsersConfig {
-    fn default() -> Self {
-        Self {
-            file: "users.toml".into(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("authz.toml");
-        fs::write(&file, text).unwrap();
-        let environment = environment
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let strip = |path: PathBuf| path.strip_prefix(folder.path()).unwrap().to_owned();
-        Config::load(Some(&file), environment)
-            .map(|mut config| {
-                config.users.file = strip(config.users.file);
-                config.session.key_file = config.session.key_file.map(strip);
-                config
-            })
-            .map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn an_empty_file_is_the_default() {
-        assert_eq!(load("", &[]), Ok(Config::default()));
-        let config = Config::load(None, []).unwrap();
-        assert_eq!(
-            config.users.file,
-            Path::new("users.toml"),
-            "in the working directory"
-        );
-    }
-
-    #[test]
-    fn every_key_can_be_set() {
-        let text = r#"
-            bind = "[::1]:1"
-            [users]
-            file = "u.toml"
-            [policy]
-            anonymous = true
-            client_ids = "off"
-            [hashing]
-            workers = 3
-            queue = 0
-            [session]
-            key_file = "k"
-            [log]
-            format = "json"
-            filter = "warn,decision=debug"
-            [telemetry]
-            otlp_endpoint = "http://127.0.0.1:4317"
-        "#;
-        let config = load(text, &[]).unwrap();
-        assert_eq!(config.bind.port(), 1);
-        assert_eq!(config.users.file, Path::new("u.toml"));
-        assert_eq!(
-            config.policy,
-            PolicyConfig {
-                anonymous: true,
-                client_ids: ClientIds::Off
-            }
-        );
-        let workers = NonZeroUsize::new(3).unwrap();
-        assert_eq!(config.hashing.limits(), HashingLimits { workers, queue: 0 });
-        assert_eq!(config.session.key_file.as_deref(), Some(Path::new("k")));
-        assert_eq!(config.log.filter, "warn,decision=debug");
-        assert_eq!(
-            config.telemetry.otlp_endpoint.as_deref(),
-            Some("http://127.0.0.1:4317")
-        );
-    }
-
-    #[test]
-    fn the_environment_wins() {
-        let environment = [
-            ("TIDEGATE_AUTHZ__BIND", "127.0.0.1:2"),
-            ("TIDEGATE_AUTHZ__HASHING__WORKERS", "2"),
-            ("TIDEGATE_AUTHZ_SERVICE_HOST", "10.0.0.1"), // Kubernetes' own
-        ];
-        let config = load("bind = \"127.0.0.1:1\"", &environment).unwrap();
-        assert_eq!(config.bind.port(), 2);
-        assert_eq!(config.hashing.limits().queue, 2 * QUEUED_PER_WORKER);
-    }
-
-    #[test]
-    fn says_what_is_wrong_and_where() {
-        for (text, expected) in [
-            ("\nbnid = 1", [":2", "`bnid`", "`bind`"]),
-            (
-                "[policy]\nclient_ids = \"on\"",
-                [":2", "policy.client_ids", "namespaced"],
-            ),
-            ("[hashing]\nworkers = 0", [":2", "hashing.workers", "0"]),
-            ("[log]\nfilter = \"x=lots\"", [":2", "log.filter", "x=lots"]),
-            (
-                "[telemetry]\notlp_endpoint = \"here\"",
-                [":2", "telemetry.otlp_endpoint", "here"],
-            ),
-        ] {
-            let error = load(text, &[]).unwrap_err();
-            for part in expected {
-                assert!(error.contains(part), "{part} is not in: {error}");
-            }
         }
     }
 }
