@@ -8,7 +8,7 @@ use thiserror::Error;
 use tidegate_proto::v1::authorization_service_server::{
     AuthorizationServiceServer, SERVICE_NAME as AUTHORIZATION,
 };
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tonic::transport::server::{Router, Server, TcpIncoming};
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tracing::{info, warn};
@@ -20,7 +20,7 @@ use crate::{
     login::Logins,
     service::{MAX_CONCURRENT_CALLS, MAX_REQUEST_BYTES, Service},
     session_state::{KeyError, Sealer},
-    users::{file::UsersFileError, live::LiveUsers},
+    users::open::{self, OpenError},
 };
 
 /// How long calls may take to finish once the service has been told to stop.
@@ -40,9 +40,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Why the service did not start or did not go on.
 #[derive(Debug, Error)]
 pub enum AppError {
-    /// The users file is there but cannot be used.
+    /// A user base cannot be used as it is configured.
     #[error(transparent)]
-    Users(#[from] UsersFileError),
+    Users(#[from] OpenError),
     /// The session key file cannot be read.
     #[error("session.key_file: cannot read {}: {source}", path.display())]
     KeyFile {
@@ -136,17 +136,19 @@ pub async fn build(config: &Config) -> Result<Bound, AppError> {
     })
 }
 
-/// The service with its users and keys.
+/// The service with its users and keys. To be called within a Tokio runtime.
 ///
 /// # Errors
 /// If one of the files that the configuration names cannot be used.
 pub(crate) fn service(config: &Config) -> Result<Service, AppError> {
-    let users = LiveUsers::open(config.users.file.clone())?;
+    // Nobody listens to changes yet.
+    let (changes, _) = mpsc::channel(1);
+    let users = open::open(config, changes)?;
     let pool = HashingPool::new(config.hashing.limits());
     let process = getrandom::u32()?;
     Ok(Service::new(
         config.policy.clone(),
-        Logins::new(vec![Box::new(users)], pool),
+        Logins::new(users, pool),
         sealer(&config.session)?,
         process,
     ))

@@ -3,7 +3,15 @@
 //! | key | default | meaning |
 //! |---|---|---|
 //! | `bind` | `127.0.0.1:50051` | where to listen; port 0 takes a free one |
-//! | `users.file` | `users.toml` | the [users file](crate::users::file) |
+//! | `users.sources` | `["file"]` if `users.file` is set, else `["sqlite"]` | user bases, asked in this order |
+//! | `users.file` | none | the [users file](crate::users::file) |
+//! | `users.file_format` | `auto` | `auto`, `toml`, `mosquitto`, `htpasswd` or `go-auth` |
+//! | `users.sqlite.path` | `users.db` | the SQLite database, made if it is not there |
+//! | `users.postgres.url`, `users.postgres.url_file` | none | `postgres://user:password@host/database?sslmode=verify-full`, or a file that holds it |
+//! | `users.postgres.max_connections` | `10` | and one more, which listens for changes |
+//! | `users.postgres.connect_timeout` | `2s` | how long a login waits for a connection |
+//! | `users.postgres.query_timeout` | `2s` | how long the database may work on a statement |
+//! | `users.postgres.migrate` | `true` | make the tables and bring them up to date at start |
 //! | `policy.anonymous` | `false` | admit clients without a user name, as `anonymous` |
 //! | `policy.client_ids` | `namespaced` | `namespaced` or `off`, see [`ClientIds`] |
 //! | `hashing.workers` | number of cores | password checks at the same time |
@@ -36,7 +44,7 @@ pub use hashing::HashingConfig;
 pub use policy::{ClientIds, PolicyConfig};
 pub use session::SessionConfig;
 pub use telemetry::TelemetryConfig;
-pub use users::UsersConfig;
+pub use users::{PostgresConfig, SourceKind, SqliteConfig, UsersConfig};
 
 /// What every environment variable of this program begins with.
 pub const ENVIRONMENT_PREFIX: &str = "TIDEGATE_AUTHZ";
@@ -87,6 +95,7 @@ impl Config {
             invalid(tree, "log.filter", &self.log.filter, expected)
         })?;
         self.telemetry.check(tree)?;
+        self.users.check(tree)?;
         Ok(())
     }
 

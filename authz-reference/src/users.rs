@@ -2,9 +2,10 @@
 //!
 //! * [`source`] is what every user base can be asked,
 //! * [`changes`] is what those that store users tell,
-//! * [`file`](mod@file) reads the users file,
-//! * [`live`] keeps a running service up to date with it,
-//! * [`edit`] changes it on behalf of `tidegate-authz user`.
+//! * [`open`](mod@open) makes them from the configuration,
+//! * [`file`](mod@file) reads the users file, [`live`] keeps a running service up to date with it,
+//! * [`sql`](mod@sql) keeps users in SQLite and PostgreSQL,
+//! * [`store`] is what `tidegate-authz user` can do with them; [`edit`] does it with the file.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -17,11 +18,15 @@ use crate::{
 pub mod changes;
 pub mod edit;
 pub mod file;
+mod lines;
 pub mod live;
+pub mod open;
 pub mod source;
+pub mod sql;
+pub mod store;
 
 /// What the user base knows about somebody.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
     /// What their password must verify against.
     pub password: PasswordHash,
@@ -160,11 +165,6 @@ mod tests {
             panic!("nobody is somebody");
         };
         assert_eq!(decoy.cost(), user(64).password.cost());
-        assert_eq!(
-            PasswordHash::default().cost(),
-            19 * 1024 * 2,
-            "argon2's defaults"
-        );
     }
 
     #[test]
