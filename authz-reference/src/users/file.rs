@@ -1,4 +1,4 @@
-//! The users file: TOML of our own, or [lines](super::lines) as other programs write them.
+//! The users file: TOML of our own, or `name:hash` lines as other programs write them.
 //!
 //! ```toml
 //! [users.alice]
