@@ -240,6 +240,8 @@ async fn listen_to_postgres(pool: PgPool, ring: mpsc::Sender<()>) {
             while let Ok(_notified_or_lost) = listener.try_recv().await {
                 ring.try_send(()).ok();
             }
+            // The server said good-bye: whether it is still there is to be found out now.
+            ring.try_send(()).ok();
         }
         sleep(RETRY).await;
     }
