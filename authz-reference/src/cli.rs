@@ -10,21 +10,20 @@ use std::{
 };
 
 use anyhow::Context as _;
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use tidegate_settings::Tree;
 
 use crate::{
     app,
-    config::Config,
-    identity::UserName,
-    password::PasswordHash,
-    users::{edit, file},
+    config::{Config, SourceKind},
+    password::{HashFormat, PasswordHash},
 };
 
 mod explain;
 mod health;
 mod run;
 mod secret;
+mod user;
 
 /// `EX_CONFIG` of sysexits.h: what supervisors need not retry.
 const EXIT_CONFIGURATION: u8 = 78;
@@ -49,16 +48,21 @@ enum Command {
     Run,
     /// Check the configuration and the files it names
     Check,
-    /// Look at and change the users file
-    #[command(subcommand)]
-    User(UserCommand),
+    /// Look at users and change them
+    User(user::UserCommand),
+    /// Add the users of a password file of another program
+    Import(user::Import),
     /// Ask a running service on this machine whether it is ready: 0 if it is, else 1
     Health(health::Arguments),
     /// Show configurations
     #[command(subcommand)]
     Config(Show),
     /// Print the hash of a password from standard input or a prompt
-    Hash,
+    Hash {
+        /// For which program
+        #[arg(long, default_value = "argon2id")]
+        format: HashFormat,
+    },
     /// Tell what would be decided, and by which rule: 0 is allow, 1 is deny
     Explain(explain::Explain),
 }
@@ -69,31 +73,6 @@ enum Show {
     Defaults,
     /// Print what is in force, and where each value comes from, without secrets
     Show,
-}
-
-#[derive(Debug, Subcommand)]
-enum UserCommand {
-    /// Add a user, with a password from standard input or a prompt
-    Add(AddUser),
-    /// List all users
-    List,
-    /// Remove a user; their open sessions go on until they connect again
-    Rm {
-        /// The user
-        name: UserName,
-    },
-}
-
-#[derive(Debug, Args)]
-struct AddUser {
-    /// The user; also the first level of their topics
-    name: UserName,
-    /// Allow them everything
-    #[arg(long)]
-    superuser: bool,
-    /// Replace the user if there is one of this name
-    #[arg(long)]
-    replace: bool,
 }
 
 /// Runs the program; `args` begin with its name.
@@ -125,14 +104,11 @@ impl Cli {
         match self.command {
             None | Some(Command::Run) => run::run(&config()?, self.config.as_deref()),
             Some(Command::Check) => check(&config()?),
-            Some(Command::User(UserCommand::Add(user))) => add_user(&config()?, &user),
-            Some(Command::User(UserCommand::List)) => list_users(&config()?),
-            Some(Command::User(UserCommand::Rm { name })) => {
-                Ok(edit::remove(&config()?.users.file, &name).map_err(anyhow::Error::from)?)
-            }
+            Some(Command::User(command)) => command.run(&config()?),
+            Some(Command::Import(import)) => import.run(&config()?),
             Some(Command::Health(arguments)) => health::ask(&arguments, config),
             Some(Command::Config(show)) => show_config(&show, self.config.as_deref()),
-            Some(Command::Hash) => Ok(hash()?),
+            Some(Command::Hash { format }) => Ok(hash(format)?),
             Some(Command::Explain(explain)) => explain.run(&config()?),
         }
     }
@@ -145,17 +121,33 @@ fn environment() -> impl Iterator<Item = (String, String)> {
 }
 
 fn check(config: &Config) -> Result<(), Failed> {
-    let users = match file::load(&config.users.file) {
-        Err(error) if error.is_missing() => {
-            writeln!(io::stderr(), "warning: {error}; nobody can log in").ok();
-            0
+    let told = user::counts(config)?.into_iter().map(|(source, users)| {
+        if users == 0 {
+            let place = match source {
+                SourceKind::File => Some(config.users.file()),
+                SourceKind::Sqlite => Some(config.users.sqlite.path.clone()),
+                _ => None,
+            };
+            let hint = match place.filter(|place| !place.exists()) {
+                Some(place) => format!(" ({} is not there)", place.display()),
+                None => String::new(),
+            };
+            let source = source.name();
+            writeln!(
+                io::stderr(),
+                "warning: {source} holds no users{hint}; nobody can log in by it"
+            )
+            .ok();
         }
-        users => users.map_err(Failed::configuration)?.len(),
-    };
-    app::check(config)?;
-    Ok(print(&format!(
-        "the configuration is good; {users} users\n"
-    ))?)
+        format!("; {users} users in {}", source.name())
+    });
+    let told: String = told.collect();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(async { app::check(config) })?;
+    Ok(print(&format!("the configuration is good{told}\n"))?)
 }
 
 fn show_config(show: &Show, file: Option<&Path>) -> Result<(), Failed> {
@@ -168,36 +160,8 @@ fn show_config(show: &Show, file: Option<&Path>) -> Result<(), Failed> {
     Ok(print(&entries.collect::<String>())?)
 }
 
-fn add_user(config: &Config, user: &AddUser) -> Result<(), Failed> {
-    let password = secret::read()?;
-    let hash = PasswordHash::of(&password).map_err(anyhow::Error::from)?;
-    let new = edit::NewUser {
-        name: &user.name,
-        password: &hash,
-        superuser: user.superuser,
-        replace: user.replace,
-    };
-    Ok(edit::add(&config.users.file, &new).map_err(anyhow::Error::from)?)
-}
-
-fn list_users(config: &Config) -> Result<(), Failed> {
-    let users = match file::load(&config.users.file) {
-        Err(error) if error.is_missing() => return Ok(()),
-        users => users.map_err(Failed::configuration)?,
-    };
-    let line = |(name, account): (&UserName, &crate::users::Account)| {
-        format!(
-            "{name}{}\n",
-            if account.superuser { "\tsuperuser" } else { "" }
-        )
-    };
-    Ok(print(
-        &users.list().into_iter().map(line).collect::<String>(),
-    )?)
-}
-
-fn hash() -> anyhow::Result<()> {
-    let hash = PasswordHash::of(&secret::read()?)?;
+fn hash(format: HashFormat) -> anyhow::Result<()> {
+    let hash = PasswordHash::of_format(&secret::read()?, format)?;
     print(&format!("{hash}\n"))
 }
 

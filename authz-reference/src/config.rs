@@ -8,7 +8,15 @@
 //! | `server.max_connection_age`, `…_grace` | `30m`, `10s` | see [`ServerConfig`] |
 //! | `shutdown.delay`, `shutdown.grace` | `0s`, `5s` | see [`ShutdownConfig`] |
 //! | `probes.bind` | none | `/healthz`, `/readyz`, `/metrics` and `grpc.health.v1` in plaintext |
-//! | `users.file` | `users.toml` | the [users file](crate::users::file) |
+//! | `users.sources` | `["file"]` if `users.file` is set, else `["sqlite"]` | user bases, asked in this order |
+//! | `users.file` | none | the [users file](crate::users::file) |
+//! | `users.file_format` | `auto` | `auto`, `toml`, `mosquitto`, `htpasswd` or `go-auth` |
+//! | `users.sqlite.path` | `users.db` | the SQLite database, made if it is not there |
+//! | `users.postgres.url`, `users.postgres.url_file` | none | `postgres://user:password@host/database?sslmode=verify-full`, or a file that holds it |
+//! | `users.postgres.max_connections` | `10` | and one more, which listens for changes |
+//! | `users.postgres.connect_timeout` | `2s` | how long a login waits for a connection |
+//! | `users.postgres.query_timeout` | `2s` | how long the database may work on a statement |
+//! | `users.postgres.migrate` | `true` | make the tables and bring them up to date at start |
 //! | `users.http` | none | [an HTTP service](http) that knows users |
 //! | `users.jwt` | none | [tokens](jwt) |
 //! | `users.certificate` | none | [client certificates](certificate) |
@@ -58,7 +66,7 @@ pub use server::{ProbesConfig, ServerConfig, ShutdownConfig};
 pub use session::SessionConfig;
 pub use telemetry::TelemetryConfig;
 pub use tls::TlsConfig;
-pub use users::UsersConfig;
+pub use users::{PostgresConfig, SourceKind, SqliteConfig, UsersConfig};
 
 /// What every environment variable of this program begins with.
 pub const ENVIRONMENT_PREFIX: &str = "TIDEGATE_AUTHZ";

@@ -2,9 +2,10 @@
 //!
 //! * [`source`] is what every user base can be asked,
 //! * [`changes`] is what those that store users tell,
-//! * [`file`](mod@file) reads the users file,
-//! * [`live`] keeps a running service up to date with it,
-//! * [`edit`] changes it on behalf of `tidegate-authz user`,
+//! * [`open`](mod@open) makes them from the configuration,
+//! * [`file`](mod@file) reads the users file, [`live`] keeps a running service up to date with it,
+//! * [`sql`](mod@sql) keeps users in SQLite and PostgreSQL,
+//! * [`store`] is what `tidegate-authz user` can do with them; [`edit`] does it with the file,
 //! * [`http`] asks a user manager, [`goauth`] a gateway that answers Mosquitto's go-auth plugin, which may
 //!   decide about topics too ([`topic_oracle`]),
 //! * [`jwt`] looks at a token's signature,
@@ -25,13 +26,17 @@ pub mod file;
 pub mod goauth;
 pub mod http;
 pub mod jwt;
+mod lines;
 pub mod live;
+pub mod open;
 pub mod source;
+pub mod sql;
+pub mod store;
 mod token;
 pub mod topic_oracle;
 
 /// What the user base knows about somebody.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
     /// What their password must verify against.
     pub password: PasswordHash,
@@ -173,11 +178,6 @@ mod tests {
             panic!("nobody is somebody");
         };
         assert_eq!(decoy.cost(), user(64).password.cost());
-        assert_eq!(
-            PasswordHash::default().cost(),
-            19 * 1024 * 2,
-            "argon2's defaults"
-        );
     }
 
     #[test]

@@ -31,7 +31,7 @@ fn grant(topic: &str, publish: bool, subscribe: bool, retain: bool, qos: u8) -> 
 fn with_grants(config: &mut Config) {
     let text = users(&["alice", "carol"])
         + "roles = [\"ops\"]\ngrants = [{ topic = \"news/#\", subscribe = true, qos = 1 }]\n";
-    fs::write(&config.users.file, text).unwrap();
+    fs::write(config.users.file(), text).unwrap();
     let grants = vec![grant("cmd/{client_id}/#", true, false, false, 1)];
     let ops = RoleName::new("ops").unwrap();
     config.roles.insert(ops, RoleConfig { grants });
@@ -125,7 +125,7 @@ async fn too_many_grants_are_a_failure_with_advice() {
             .map(|number| format!("{{ topic = \"some/topic/{number}/#\", publish = true }},"))
             .collect();
         let text = users(&["alice"]) + &format!("grants = [{grants}]\n");
-        fs::write(&config.users.file, text).unwrap();
+        fs::write(config.users.file(), text).unwrap();
     })
     .await;
     let checks = vec![connect(Some("alice"), Some("alice-secret"))];

@@ -121,7 +121,8 @@ fn checks() {
         fs::write(here.join("authz.toml"), text).unwrap();
         run(here, &["check", "--config", "authz.toml"], "")
     };
-    let output = check("");
+    let file = "[users]\nfile = \"users.toml\"\n";
+    let output = check(file);
     assert_eq!(output.status.code(), Some(0));
     assert!(
         stderr(&output).contains("nobody can log in"),
@@ -129,8 +130,11 @@ fn checks() {
     );
 
     fs::write(here.join("users.toml"), users(&["alice"])).unwrap();
-    let output = check("");
-    assert_eq!(stdout(&output), "the configuration is good; 1 users\n");
+    let output = check(file);
+    assert_eq!(
+        stdout(&output),
+        "the configuration is good; 1 users in file\n"
+    );
     assert_eq!(stderr(&output), "");
 
     fs::write(here.join("short.key"), "too short\n").unwrap();
@@ -198,7 +202,10 @@ fn a_port_in_use_is_a_failure_at_run_time() {
 async fn writes_down_decisions_but_no_passwords() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("users.toml"), users(&["alice"])).unwrap();
-    let serving = Serving::start(folder.path(), "[log]\nfilter = \"trace,decision=debug\"\n");
+    let serving = Serving::start(
+        folder.path(),
+        "[users]\nfile = \"users.toml\"\n[log]\nfilter = \"trace,decision=debug\"\n",
+    );
     let mut client = Client::new(channel(serving.addr).await);
     let alice = logged_in(&mut client, "alice").await;
     let canary = "canary-in-a-password";
@@ -264,7 +271,7 @@ async fn writes_down_decisions_but_no_passwords() {
 async fn stops_gracefully_on_a_signal_and_at_once_on_the_second() {
     for name in ["TERM", "INT"] {
         let folder = tempfile::tempdir().unwrap();
-        let serving = Serving::start(folder.path(), "");
+        let serving = Serving::start(folder.path(), "[users]\nfile = \"users.toml\"\n");
         serving.signal(name);
         let ended = serving.wait().await;
         assert_eq!(ended.code, Some(0), "{}", ended.log);

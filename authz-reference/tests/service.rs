@@ -311,7 +311,7 @@ async fn says_busy_when_the_deadline_of_the_call_comes_first() {
     let slow = "$argon2id$v=19$m=65536,t=3,p=1$c2FsdHNhbHRzYWx0$AAAAAAAAAAAAAAAAAAAAAA";
     let running = Running::with(|config| {
         let text = format!("[users.alice]\npassword = \"{slow}\"\n");
-        fs::write(&config.users.file, text).unwrap();
+        fs::write(config.users.file(), text).unwrap();
     })
     .await;
     let mut request = Request::new(AuthorizeConnectRequest {

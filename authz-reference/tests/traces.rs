@@ -107,7 +107,8 @@ async fn every_sampled_packet_has_its_trace() {
     let (collector, endpoint) = Collector::start().await;
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("users.toml"), users(&["alice"])).unwrap();
-    let config = format!("[telemetry]\notlp_endpoint = \"{endpoint}\"\n");
+    let config =
+        format!("[users]\nfile = \"users.toml\"\n[telemetry]\notlp_endpoint = \"{endpoint}\"\n");
     let serving = Serving::start(folder.path(), &config);
     let mut client = Client::new(channel(serving.addr).await);
     let alice = logged_in(&mut client, "alice").await; // unsampled
@@ -211,4 +212,36 @@ fn status(span: &Span) -> StatusCode {
     span.status
         .as_ref()
         .map_or(StatusCode::Unset, |status| status.code())
+}
+
+#[tokio::test]
+async fn a_query_is_in_the_trace_of_its_connect() {
+    let (collector, endpoint) = Collector::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let config = format!("[telemetry]\notlp_endpoint = \"{endpoint}\"\n");
+    let serving = Serving::start(folder.path(), &config);
+    let mut client = Client::new(channel(serving.addr).await);
+    let mut check = connect(Some("alice"), Some("secret"));
+    check.metadata = Some(CheckMetadata {
+        traceparent: traceparent(1, true),
+        ..CheckMetadata::default()
+    });
+    let request = AuthorizeConnectRequest {
+        checks: vec![check],
+        data_plane: None,
+    };
+    let request = within(&traceparent(1, true), request);
+    client.authorize_connect(request).await.unwrap();
+    drop(client);
+    serving.signal("TERM");
+    assert_eq!(serving.wait().await.code, Some(0));
+
+    let trace = collector.trace(1);
+    let call = &trace[0];
+    let query = trace.iter().find(|span| span.name == "SELECT users");
+    let query = query.unwrap();
+    assert_eq!(query.parent_span_id, call.span_id);
+    assert!(attribute(query, "db.system.name").contains("sqlite"));
+    assert!(attribute(query, "db.operation.name").contains("SELECT"));
+    assert!(!format!("{query:?}").contains("alice"));
 }

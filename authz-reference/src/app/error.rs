@@ -5,15 +5,15 @@ use std::{io, path::PathBuf};
 use thiserror::Error;
 
 use crate::{
-    config::Address, server::tls::PemError, session_state::KeyError, users::file::UsersFileError,
+    config::Address, server::tls::PemError, session_state::KeyError, users::open::OpenError,
 };
 
 /// Why the service did not start or did not go on.
 #[derive(Debug, Error)]
 pub enum AppError {
-    /// The users file is there but cannot be used.
+    /// A user base cannot be used as it is configured.
     #[error(transparent)]
-    Users(#[from] UsersFileError),
+    Users(#[from] OpenError),
     /// The session key file cannot be read.
     #[error("session.key_file: cannot read {}: {source}", path.display())]
     KeyFile {

@@ -15,11 +15,7 @@ use crate::{
     recent::Recent,
     service::Service,
     session_state::{Keys, Sealer},
-    users::{
-        changes::{ChangeSender, Changes},
-        live::LiveUsers,
-        source::UserSource,
-    },
+    users::{changes::Changes, open, source::UserSource},
 };
 
 /// Changes of users that nobody has listened to yet.
@@ -41,7 +37,7 @@ impl Parts {
     pub(super) fn load(config: &Config, metrics: &Metrics) -> Result<(Self, Changes), AppError> {
         let (sender, changes) = mpsc::channel(CHANGES);
         let pool = HashingPool::new(config.hashing.limits());
-        let sources: Vec<_> = sources(config, sender)?
+        let sources: Vec<_> = open::open(config, sender)?
             .into_iter()
             .map(|source| Metered {
                 source: source.into(),
@@ -98,9 +94,4 @@ fn sealer(config: &SessionConfig, own: &Keys) -> Result<Sealer, AppError> {
         Ok::<_, AppError>(keys.opening_with(read(path)?.trim_ascii_end())?)
     })?;
     Ok(Sealer::new(keys, config.max_age))
-}
-
-/// The user sources in the order in which they are asked.
-fn sources(config: &Config, _: ChangeSender) -> Result<Vec<Box<dyn UserSource>>, AppError> {
-    Ok(vec![Box::new(LiveUsers::open(config.users.file.clone())?)])
 }

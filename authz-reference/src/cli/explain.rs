@@ -12,7 +12,7 @@ use crate::{
     identity::{Principal, UserName},
     policy::{Origin, Permissions, Publication, Rules, Subscription, explain::Line},
     topics::{is_topic_filter, is_topic_name},
-    users::{Account, Credential, file},
+    users::Account,
 };
 
 /// What to explain.
@@ -219,14 +219,9 @@ impl Decided {
     }
 }
 
-/// What the user base has about somebody.
+/// What the first user base that stores users has about somebody.
 fn account(config: &Config, name: &UserName) -> Result<Option<Account>, Failed> {
-    let users = match file::load(&config.users.file) {
-        Err(error) if error.is_missing() => return Err(Failed::Unavailable(error.into())),
-        users => users.map_err(Failed::configuration)?,
-    };
-    Ok(match users.credential(name) {
-        Credential::Known(user) => Some(user.account.clone()),
-        Credential::Unknown(_) => None,
-    })
+    let users = super::user::everybody(config)?;
+    let mut found = users.into_iter().filter(|(listed, _)| listed == name);
+    Ok(found.next().map(|(_, user)| user.account))
 }

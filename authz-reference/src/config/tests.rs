@@ -15,7 +15,9 @@ fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
     let strip = |path: PathBuf| path.strip_prefix(folder.path()).unwrap().to_owned();
     Config::load(Some(&file), environment)
         .map(|mut config| {
-            config.users.file = strip(config.users.file);
+            config.users.file = config.users.file.map(strip);
+            config.users.sqlite.path = strip(config.users.sqlite.path);
+            config.users.postgres.url_file = config.users.postgres.url_file.map(strip);
             config.session.key_file = config.session.key_file.map(strip);
             config
         })
@@ -27,10 +29,11 @@ fn an_empty_file_is_the_default() {
     assert_eq!(load("", &[]), Ok(Config::default()));
     let config = Config::load(None, []).unwrap();
     assert_eq!(
-        config.users.file,
-        Path::new("users.toml"),
+        config.users.sqlite.path,
+        Path::new("users.db"),
         "in the working directory"
     );
+    assert_eq!(config.users.sources(), [SourceKind::Sqlite]);
 }
 
 #[test]
@@ -38,7 +41,17 @@ fn every_key_can_be_set() {
     let text = r#"
         bind = "[::1]:1"
         [users]
+        sources = ["postgres", "file", "sqlite"]
         file = "u.toml"
+        file_format = "mosquitto"
+        [users.sqlite]
+        path = "u.db"
+        [users.postgres]
+        url_file = "url"
+        max_connections = 3
+        connect_timeout = "1s"
+        query_timeout = "500ms"
+        migrate = false
         [policy]
         prefix = "t/{username}/#"
         anonymous_roles = ["public"]
@@ -61,7 +74,14 @@ fn every_key_can_be_set() {
     "#;
     let config = load(text, &[]).unwrap();
     assert_eq!(config.bind.tcp().unwrap().port(), 1);
-    assert_eq!(config.users.file, Path::new("u.toml"));
+    use SourceKind::{File, Postgres, Sqlite};
+    assert_eq!(config.users.sources(), [Postgres, File, Sqlite]);
+    assert_eq!(config.users.file(), Path::new("u.toml"));
+    assert_eq!(config.users.sqlite.path, Path::new("u.db"));
+    let postgres = &config.users.postgres;
+    assert_eq!(postgres.url_file.as_deref(), Some(Path::new("url")));
+    assert_eq!(postgres.query_timeout.as_millis(), 500);
+    assert!(!postgres.migrate);
     assert_eq!(
         config.policy,
         PolicyConfig {
@@ -135,6 +155,23 @@ fn says_what_is_wrong_and_where() {
             "[session]\nmax_age = \"5s\"",
             [":2", "session.max_age", "5s"],
         ),
+        (
+            "[users]\nsources = []",
+            [":2", "users.sources", "one source"],
+        ),
+        (
+            "[users]\nsources = [\"file\", \"file\"]",
+            [":2", "users.sources", "each once"],
+        ),
+        (
+            "[users]\nsources = [\"ldap\"]",
+            [":2", "users.sources", "sqlite"],
+        ),
+        (
+            "[users]\nsources = [\"postgres\"]",
+            ["users.postgres.url", "neither", "url_file"],
+        ),
+        ("[hashing]\nworkers = 0", [":2", "hashing.workers", "0"]),
         ("[log]\nfilter = \"x=lots\"", [":2", "log.filter", "x=lots"]),
         (
             "[telemetry]\notlp_endpoint = \"here\"",
@@ -146,4 +183,20 @@ fn says_what_is_wrong_and_where() {
             assert!(error.contains(part), "{part} is not in: {error}");
         }
     }
+}
+
+#[test]
+fn a_database_url_is_not_printed() {
+    let config = load(
+        "[users]\nsources = [\"postgres\"]\n[users.postgres]\nurl = \"postgres://u:canary@h/d\"",
+        &[],
+    );
+    let printed = format!("{:?}", config.unwrap());
+    assert!(printed.contains("url") && !printed.contains("canary"));
+}
+
+#[test]
+fn a_users_file_is_a_source() {
+    let config = load("[users]\nfile = \"u.toml\"", &[]).unwrap();
+    assert_eq!(config.users.sources(), [SourceKind::File]);
 }

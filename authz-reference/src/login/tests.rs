@@ -104,6 +104,7 @@ impl Rig {
             password: Some(&password),
             client_id: "c1",
             tls: None,
+            listener: "mqtt",
         };
         let logged_in = self
             .logins

@@ -4,6 +4,7 @@
 //! and then takes its name, so that a running service reads either the old users or the new ones.
 
 use std::{
+    collections::HashMap,
     fs::{self, File},
     io::{self, Write as _},
     os::unix::fs::{MetadataExt, PermissionsExt},
@@ -11,30 +12,26 @@ use std::{
 };
 
 use thiserror::Error;
-use toml_edit::{DocumentMut, Item, Table, TableLike, value};
+use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, TableLike, value};
 
-use super::file::{self, UsersFileError};
-use crate::{identity::UserName, password::PasswordHash};
+use super::{
+    User,
+    file::{self, FileFormat, UsersFileError},
+    lines,
+    store::{StoreError, Tally, UserEdit, UserStore},
+};
+use crate::{access::Access, identity::UserName};
 
 /// What a new users file begins with.
 const HEADER: &str = "\
 # Users of tidegate-authz, made and changed by `tidegate-authz user`. Editing by hand is fine; a
-# running service notices within a second of the next login.
+# running service notices within a second.
 
 ";
 
 /// Why a change was not made.
 #[derive(Debug, Error)]
 pub enum EditError {
-    /// The file that is there cannot be used.
-    #[error(transparent)]
-    File(#[from] UsersFileError),
-    /// There is such a user, and replacing them was not asked for.
-    #[error("the user `{0}` exists already (`--replace` gives them the new password)")]
-    Exists(UserName),
-    /// There is no such user.
-    #[error("there is no user `{0}`")]
-    Missing(UserName),
     /// `users` is something else than a table, or the change came out wrong.
     #[error("cannot edit the users file {}: {problem}", path.display())]
     Unfit {
@@ -53,58 +50,102 @@ pub enum EditError {
     },
 }
 
-/// Somebody to be written down.
+/// The users file, for those who administer it. Made, readable by its owner only, by the first user that is added.
 #[derive(Debug)]
-pub struct NewUser<'a> {
-    /// Their name.
-    pub name: &'a UserName,
-    /// The hash of their password.
-    pub password: &'a PasswordHash,
-    /// Whether every action is allowed.
-    pub superuser: bool,
-    /// Whether they may take the place of somebody of that name.
-    pub replace: bool,
+pub struct UsersFile {
+    path: PathBuf,
+    format: FileFormat,
 }
 
-/// Adds a user, making the file (readable by its owner only) if there is none.
-///
-/// # Errors
-/// If the user exists and is not to be replaced, or the file cannot be read or written.
-pub fn add(path: &Path, user: &NewUser<'_>) -> Result<(), EditError> {
-    change(path, |users| {
-        let name = user.name.as_str();
-        if users.contains_key(name) && !user.replace {
-            return Err(EditError::Exists(user.name.clone()));
-        }
-        // Changing an entry in place keeps the comments around it.
-        let entry = users
-            .entry(name)
-            .or_insert_with(|| Item::Table(Table::new()));
-        if let Some(entry) = entry.as_table_like_mut() {
-            entry.insert("password", value(user.password.to_string()));
-            entry.insert("superuser", value(user.superuser));
-        }
-        Ok(())
-    })
+impl UsersFile {
+    /// The file at `path`, which need not be there yet.
+    #[must_use]
+    pub fn new(path: PathBuf, format: FileFormat) -> Self {
+        Self { path, format }
+    }
 }
 
-/// Removes a user.
-///
-/// # Errors
-/// If there is no such user, or the file cannot be read or written.
-pub fn remove(path: &Path, name: &UserName) -> Result<(), EditError> {
-    change(path, |users| match users.remove(name.as_str()) {
-        Some(_) => Ok(()),
-        None => Err(EditError::Missing(name.clone())),
-    })
+#[tonic::async_trait]
+impl UserStore for UsersFile {
+    async fn list(&self) -> Result<Vec<(UserName, User)>, StoreError> {
+        let mut users = match file::read(&self.path, self.format) {
+            Err(error) if error.is_missing() => Vec::new(),
+            users => users?,
+        };
+        users.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(users)
+    }
+
+    async fn change(&self, edits: Vec<UserEdit>) -> Result<Tally, StoreError> {
+        let only_toml = |written_by: &str| EditError::Unfit {
+            path: self.path.clone(),
+            problem: format!(
+                "it is not in TOML; use {written_by}, or `import` it into another source"
+            ),
+        };
+        match self.format {
+            FileFormat::Auto | FileFormat::Toml => {}
+            FileFormat::Mosquitto => Err(only_toml("`mosquitto_passwd`"))?,
+            FileFormat::Htpasswd => Err(only_toml("`htpasswd -B`"))?,
+            FileFormat::GoAuth => Err(only_toml("go-auth's `pw`"))?,
+        }
+        change(&self.path, edits)
+    }
+}
+
+/// Writes what is different in a user, and leaves the rest, comments included.
+fn write(users: &mut dyn TableLike, name: &str, before: Option<&User>, after: Option<&User>) {
+    let Some(after) = after else {
+        users.remove(name);
+        return;
+    };
+    let entry = users
+        .entry(name)
+        .or_insert_with(|| Item::Table(Table::new()));
+    let Some(entry) = entry.as_table_like_mut() else {
+        return;
+    };
+    let (was, is) = (before.map(|user| &user.account), &after.account);
+    if before.map(|user| &user.password) != Some(&after.password) {
+        entry.insert("password", value(after.password.to_string()));
+    }
+    if was.map(|was| was.superuser) != Some(is.superuser) {
+        entry.insert("superuser", value(is.superuser));
+    }
+    if was.map_or(is.disabled, |was| was.disabled != is.disabled) {
+        entry.insert("disabled", value(is.disabled));
+    }
+    if was.map_or(!is.roles.is_empty(), |was| was.roles != is.roles) {
+        let roles: Array = is.roles.iter().map(|role| role.as_str()).collect();
+        entry.insert("roles", value(roles));
+    }
+    if was.map_or(!is.grants.is_empty(), |was| was.grants != is.grants) {
+        let grants: Array = is.grants.iter().map(inline).collect();
+        entry.insert("grants", value(grants));
+    }
+}
+
+/// A grant as one writes it: what is as usual is left away.
+fn inline(grant: &Access) -> InlineTable {
+    let mut table = InlineTable::new();
+    table.insert("topic", grant.topic.as_str().into());
+    for (key, granted) in [("publish", grant.publish), ("subscribe", grant.subscribe)] {
+        if granted {
+            table.insert(key, true.into());
+        }
+    }
+    if !grant.retain {
+        table.insert("retain", false.into());
+    }
+    if grant.qos != 2 {
+        table.insert("qos", i64::from(grant.qos).into());
+    }
+    table
 }
 
 /// Reads, edits and replaces the file, one at a time.
-fn change(
-    path: &Path,
-    edit: impl FnOnce(&mut dyn TableLike) -> Result<(), EditError>,
-) -> Result<(), EditError> {
-    let write = |source| EditError::Write {
+fn change(path: &Path, edits: Vec<UserEdit>) -> Result<Tally, StoreError> {
+    let unwritable = |source| EditError::Write {
         path: path.to_owned(),
         source,
     };
@@ -121,10 +162,10 @@ fn change(
     };
     // Two edits at once would lose one. The folder is locked since the file itself is replaced.
     let folder = Folder {
-        file: File::open(folder).map_err(write)?,
+        file: File::open(folder).map_err(unwritable)?,
         path: folder,
     };
-    folder.file.lock().map_err(write)?;
+    folder.file.lock().map_err(unwritable)?;
 
     let old = match fs::read_to_string(&target) {
         Ok(text) => text,
@@ -134,7 +175,12 @@ fn change(
             source,
         })?,
     };
-    file::parse(&old, path)?;
+    if lines::are_lines(&old) {
+        Err(unfit(
+            "it is not in TOML; use the program that wrote it, or `import` it".to_owned(),
+        ))?;
+    }
+    let mut known: HashMap<_, _> = file::parse(&old, path)?.into_iter().collect();
     let (preamble, content) = old.split_at(preamble(&old));
     let mut document: DocumentMut = content
         .parse()
@@ -144,11 +190,21 @@ fn change(
         users.set_implicit(true); // no bare "[users]" above "[users.alice]"
         Item::Table(users)
     });
-    edit(
-        users
-            .as_table_like_mut()
-            .ok_or_else(|| unfit("`users` is not a table".to_owned()))?,
-    )?;
+    let users = users
+        .as_table_like_mut()
+        .ok_or_else(|| unfit("`users` is not a table".to_owned()))?;
+    let mut tally = Tally::default();
+    for edit in edits {
+        let name = edit.name.clone();
+        let before = known.remove(&name);
+        let after = edit.apply(before.as_ref())?;
+        if tally.count(before.as_ref(), after.as_ref()) {
+            write(users, name.as_str(), before.as_ref(), after.as_ref());
+        }
+        if let Some(after) = after {
+            known.insert(name, after);
+        }
+    }
 
     let line_end = if preamble.is_empty() || preamble.ends_with('\n') {
         ""
@@ -158,7 +214,8 @@ fn change(
     let new = format!("{preamble}{line_end}{document}");
     // What is written must be readable: nobody could log in after the next start otherwise.
     file::parse(&new, path)?;
-    folder.replace(&target, &new).map_err(write)
+    folder.replace(&target, &new).map_err(unwritable)?;
+    Ok(tally)
 }
 
 /// The length of the comments at the top that a blank line sets apart from the first entry. They

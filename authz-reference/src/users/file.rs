@@ -1,4 +1,4 @@
-//! The users file.
+//! The users file: TOML of our own, or `name:hash` lines as other programs write them.
 //!
 //! ```toml
 //! [users.alice]
@@ -22,11 +22,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::Deserialize;
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use toml::Spanned;
 
-use super::{Account, User, Users};
+use super::{Account, User, Users, lines};
 use crate::{
     access::{Access, RoleName},
     identity::UserName,
@@ -64,23 +65,53 @@ impl UsersFileError {
     }
 }
 
+/// How a users file is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum FileFormat {
+    /// By what is in it
+    #[default]
+    Auto,
+    /// Our own
+    #[value(skip)]
+    Toml,
+    /// `name:hash`, as `mosquitto_passwd` writes it
+    Mosquitto,
+    /// `name:hash`, as `htpasswd -B` writes it
+    Htpasswd,
+    /// `name:hash`, as mosquitto-go-auth reads it
+    GoAuth,
+}
+
 /// Reads all users of a file.
 ///
 /// # Errors
 /// If it is missing, unreadable, or wrong in any place: half a user base is none.
-pub fn load(path: &Path) -> Result<Users, UsersFileError> {
+pub fn load(path: &Path, format: FileFormat) -> Result<Users, UsersFileError> {
+    Ok(read(path, format)?.into_iter().collect())
+}
+
+/// Reads all users of a file, in its order.
+///
+/// # Errors
+/// If it is missing, unreadable, or wrong in any place.
+pub fn read(path: &Path, format: FileFormat) -> Result<Vec<(UserName, User)>, UsersFileError> {
     let text = std::fs::read_to_string(path).map_err(|source| UsersFileError::Unreadable {
         path: path.to_owned(),
         source,
     })?;
-    parse(&text, path)
+    match format {
+        FileFormat::Auto if lines::are_lines(&text) => lines::parse(&text, path, format),
+        FileFormat::Auto | FileFormat::Toml => parse(&text, path),
+        lines => lines::parse(&text, path, lines),
+    }
 }
 
-/// Understands the text of a users file; `path` is for error messages.
+/// Understands the text of a TOML users file; `path` is for error messages.
 ///
 /// # Errors
 /// If anything in it is wrong.
-pub fn parse(text: &str, path: &Path) -> Result<Users, UsersFileError> {
+pub fn parse(text: &str, path: &Path) -> Result<Vec<(UserName, User)>, UsersFileError> {
     let malformed = |span: Range<usize>, problem: String| UsersFileError::Malformed {
         path: path.to_owned(),
         line: line_of(text, span.start),
@@ -163,6 +194,7 @@ mod tests {
              [users.\"al.ice\"]\npassword = \"{HASH}\"\nsuperuser = true\n"
         );
         let users = parse(&text, Path::new("users.toml")).unwrap();
+        let users: Users = users.into_iter().collect();
         let list: Vec<_> = users
             .list()
             .into_iter()
@@ -177,15 +209,15 @@ mod tests {
         for (text, expected) in [
             (
                 "\n[users.alice]\npassword = \"secret\"\n",
-                "users.toml:3: the password of `alice` is not an argon2id hash",
+                "users.toml:3: the password of `alice` is not a hash of a known format",
             ),
             (
                 "[users.alice]\npassword = \"$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHRzYWx0\"",
-                "users.toml:2: the password of `alice` is an argon2id hash with missing",
+                "users.toml:2: the password of `alice` is a hash (format argon2id) with missing",
             ),
             (
                 "[users.alice]\npassword = \"$argon2i$v=19$m=8,t=1,p=1$c2FsdHNhbHRzYWx0$AAAAAAAAAAAAAAAAAAAAAA\"",
-                "users.toml:2: the password of `alice` is not an argon2id hash",
+                "users.toml:2: the password of `alice` is not a hash of a known format",
             ),
             (
                 "[users.alice]\nsuperuser = true\n",
@@ -222,10 +254,14 @@ mod tests {
     fn a_missing_file_is_told_apart() {
         let folder = tempfile::tempdir().unwrap();
         assert!(
-            load(&folder.path().join("users.toml"))
+            load(&folder.path().join("users.toml"), FileFormat::Auto)
                 .unwrap_err()
                 .is_missing()
         );
-        assert!(!load(folder.path()).unwrap_err().is_missing());
+        assert!(
+            !load(folder.path(), FileFormat::Auto)
+                .unwrap_err()
+                .is_missing()
+        );
     }
 }

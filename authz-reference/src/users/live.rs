@@ -1,8 +1,7 @@
 //! The users of a running service: the file, read again when it has changed.
 //!
-//! There is no watcher: a CONNECT that comes at least [`LOOK_EVERY`] after the last look has the
-//! file's metadata compared first. So a new user can log in without a restart, and a bad edit
-//! costs a log line, not the users that were there before.
+//! Its metadata is looked at four times a second. So a new user can log in without a restart, live sessions hear of a
+//! removed one within a second, and a bad edit costs a log line, not the users that were there before.
 
 use std::{
     fs, io,
@@ -12,32 +11,29 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::{task, time::Instant};
+use tokio::{
+    task::{self, AbortHandle},
+    time::sleep,
+};
 
 use super::{
     Users,
-    file::{self, UsersFileError},
+    changes::{self, ChangeSender, Changed},
+    file::{self, FileFormat, UsersFileError},
     source::{Found, Login, SourceError, UserSource},
 };
 use crate::{deadline::Deadline, identity::UserName, policy::Refusal};
 
-/// How long one look at the file's metadata is good for.
-pub const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Between two looks at the file's metadata.
+pub const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Changes that are told one by one. More are told as "anything may have changed".
+const TOLD_ONE_BY_ONE: usize = 1_000;
 
-/// Users that follow their file.
+/// Users that follow their file, until this is dropped.
 #[derive(Debug)]
 pub struct LiveUsers {
-    path: PathBuf,
-    state: Mutex<State>,
-}
-
-#[derive(Debug)]
-struct State {
-    users: Arc<Users>,
-    /// What the file looked like when it was last read, whether that went well or not. `None`:
-    /// there was no file.
-    read: Option<Fingerprint>,
-    looked: Instant,
+    users: Arc<Mutex<Arc<Users>>>,
+    following: AbortHandle,
 }
 
 /// Enough to notice an edit in place as well as a replacement.
@@ -50,15 +46,21 @@ struct Fingerprint {
 }
 
 impl LiveUsers {
-    /// Reads the file for the first time. A missing one is nobody: a warning, since the file may
-    /// be made later, and nobody can log in until then.
+    /// Reads the file for the first time, and follows it from then on. A missing one is nobody: a warning, since the
+    /// file may be made later, and nobody can log in until then.
+    ///
+    /// To be called within a Tokio runtime.
     ///
     /// # Errors
     /// If there is a file and it cannot be used.
-    pub fn open(path: PathBuf) -> Result<Self, UsersFileError> {
+    pub fn open(
+        path: PathBuf,
+        format: FileFormat,
+        changes: ChangeSender,
+    ) -> Result<Self, UsersFileError> {
         // Before reading: an edit in between then shows as a change at the next look.
         let read = Fingerprint::of(&path).unwrap_or(None);
-        let users = match file::load(&path) {
+        let users = match file::load(&path, format) {
             Err(error) if error.is_missing() => {
                 tracing::warn!(
                     file = %path.display(),
@@ -69,54 +71,29 @@ impl LiveUsers {
             }
             users => users?,
         };
-        let state = State {
-            users: Arc::new(users),
-            read,
-            looked: Instant::now(),
+        let users = Arc::new(Mutex::new(Arc::new(users)));
+        let follower = Follower {
+            path,
+            format,
+            changes,
+            users: Arc::clone(&users),
         };
         Ok(Self {
-            path,
-            state: Mutex::new(state),
+            users,
+            following: task::spawn(follower.run(read)).abort_handle(),
         })
     }
 
-    /// The users, after a look at the file if the last one was [`LOOK_EVERY`] ago.
-    pub async fn current(&self) -> Arc<Users> {
-        let (users, read) = {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            if state.looked.elapsed() < LOOK_EVERY {
-                return Arc::clone(&state.users);
-            }
-            // Whoever comes meanwhile goes on with what there is.
-            state.looked = Instant::now();
-            (Arc::clone(&state.users), state.read)
-        };
-        let path = self.path.clone();
-        // A slow disk must not hold up a thread that serves others.
-        let Ok(Some(change)) = task::spawn_blocking(move || Change::since(read, &path)).await
-        else {
-            return users;
-        };
-        self.adopt(change)
+    /// The users, as they were read last.
+    #[must_use]
+    pub fn current(&self) -> Arc<Users> {
+        Arc::clone(&self.users.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
 
-    fn adopt(&self, change: Change) -> Arc<Users> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.read = change.read;
-        match change.users {
-            Ok(users) => {
-                tracing::info!(users = users.len(), "read the users file again");
-                state.users = Arc::new(users);
-            }
-            Err(error) => {
-                tracing::error!(
-                    %error,
-                    users = state.users.len(),
-                    "the users file has changed but cannot be used; keeping the users as they were"
-                );
-            }
-        }
-        Arc::clone(&state.users)
+impl Drop for LiveUsers {
+    fn drop(&mut self) {
+        self.following.abort();
     }
 }
 
@@ -131,26 +108,111 @@ impl UserSource for LiveUsers {
             return Ok(Found::NotMine);
         };
         let Ok(name) = UserName::new(name) else {
-            return Ok(Found::Refused(Refusal::UserName));
+            // A token is no name, and somebody else's to look at.
+            return Ok(match super::token::looks_like_one(name) {
+                true => Found::NotMine,
+                false => Found::Refused(Refusal::UserName),
+            });
         };
-        let credential = self.current().await.credential(&name);
+        let credential = self.current().credential(&name);
         Ok(Found::Stored(name, credential))
     }
 }
 
+struct Follower {
+    path: PathBuf,
+    format: FileFormat,
+    changes: ChangeSender,
+    users: Arc<Mutex<Arc<Users>>>,
+}
+
+impl Follower {
+    /// `read` is what the file looked like when it was last read, whether that went well or not; `None`: there was
+    /// no file.
+    async fn run(self, mut read: Option<Fingerprint>) {
+        loop {
+            sleep(LOOK_EVERY).await;
+            let (path, format) = (self.path.clone(), self.format);
+            // A slow disk must not hold up a thread that serves others.
+            let look = task::spawn_blocking(move || NewFile::since(read, &path, format));
+            if let Ok(Some(new)) = look.await {
+                read = new.read;
+                self.adopt(new.users).await;
+            }
+        }
+    }
+
+    async fn adopt(&self, users: Result<Users, UsersFileError>) {
+        let before = self.current();
+        let after = match users {
+            Ok(users) => Arc::new(users),
+            Err(error) => {
+                tracing::error!(
+                    %error,
+                    users = before.len(),
+                    "the users file has changed but cannot be used; keeping the users as they were"
+                );
+                return;
+            }
+        };
+        tracing::info!(users = after.len(), "read the users file again");
+        // Who is told to come back must meet the new users.
+        *self.users.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&after);
+        for change in differences(&before, &after) {
+            // Nobody listens while the service ends.
+            self.changes.send(change).await.ok();
+        }
+    }
+
+    fn current(&self) -> Arc<Users> {
+        Arc::clone(&self.users.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Who is gone, new or different.
+fn differences(before: &Users, after: &Users) -> Vec<changes::Change> {
+    let at = SystemTime::now();
+    let gone = before
+        .by_name
+        .keys()
+        .filter(|name| !after.by_name.contains_key(*name));
+    let gone = gone.map(|name| Changed {
+        name: name.clone(),
+        user: None,
+        credentials: true,
+        at,
+    });
+    let different = after.by_name.iter().filter_map(|(name, user)| {
+        let was = before.by_name.get(name);
+        let credentials = was.is_none_or(|was| was.password != user.password)
+            || user.account.disabled && was.is_none_or(|was| !was.account.disabled);
+        (was != Some(user)).then(|| Changed {
+            name: name.clone(),
+            user: Some(Arc::new(user.account.clone())),
+            credentials,
+            at,
+        })
+    });
+    let all: Vec<_> = gone.chain(different).map(changes::Change::User).collect();
+    if all.len() > TOLD_ONE_BY_ONE {
+        return vec![changes::Change::Unknown];
+    }
+    all
+}
+
 /// A file that is not what was read before.
-struct Change {
+struct NewFile {
     read: Option<Fingerprint>,
     users: Result<Users, UsersFileError>,
 }
 
-impl Change {
-    fn since(before: Option<Fingerprint>, path: &Path) -> Option<Self> {
+impl NewFile {
+    fn since(before: Option<Fingerprint>, path: &Path, format: FileFormat) -> Option<Self> {
         // A file that cannot even be looked at is not known to have changed.
         let read = Fingerprint::of(path).ok()?;
         (read != before).then(|| Self {
             read,
-            users: file::load(path),
+            users: file::load(path, format),
         })
     }
 }
@@ -184,33 +246,81 @@ mod tests {
             .collect()
     }
 
-    async fn next_look(live: &LiveUsers) -> usize {
-        tokio::time::advance(LOOK_EVERY).await;
-        live.current().await.len()
+    async fn until(live: &LiveUsers, count: usize) {
+        for _ in 0..100 {
+            if live.current().len() == count {
+                return;
+            }
+            sleep(LOOK_EVERY).await;
+        }
+        panic!("never {count} users");
+    }
+
+    fn open(path: &Path) -> (LiveUsers, changes::Changes) {
+        let (changes, heard) = tokio::sync::mpsc::channel(16);
+        let live = LiveUsers::open(path.to_owned(), FileFormat::Auto, changes).unwrap();
+        (live, heard)
     }
 
     #[tokio::test(start_paused = true)]
     async fn follows_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("users.toml");
-        let live = LiveUsers::open(path.clone()).unwrap();
-        assert_eq!(live.current().await.len(), 0, "no file");
+        let (live, _heard) = open(&path);
+        assert_eq!(live.current().len(), 0, "no file");
 
         fs::write(&path, users(&["alice"])).unwrap();
-        assert_eq!(live.current().await.len(), 0, "not so soon");
-        assert_eq!(next_look(&live).await, 1, "made");
-
+        until(&live, 1).await;
         fs::write(&path, users(&["alice", "bob"])).unwrap();
-        assert_eq!(next_look(&live).await, 2, "edited");
+        until(&live, 2).await;
 
-        fs::write(&path, "[users.alice]\npassword = 1").unwrap();
-        assert_eq!(next_look(&live).await, 2, "spoilt: the last good one stays");
+        for spoil in [true, false] {
+            if spoil {
+                fs::write(&path, "[users.alice]\npassword = 1").unwrap();
+            } else {
+                fs::remove_file(&path).unwrap();
+            }
+            sleep(4 * LOOK_EVERY).await;
+            assert_eq!(live.current().len(), 2, "the last good one stays");
+        }
 
-        fs::remove_file(&path).unwrap();
-        assert_eq!(next_look(&live).await, 2, "gone: the last good one stays");
+        fs::write(&path, format!("carol:{HASH}\n")).unwrap();
+        until(&live, 1).await;
+    }
 
-        fs::write(&path, users(&["carol"])).unwrap();
-        assert_eq!(next_look(&live).await, 1, "back");
+    #[tokio::test(start_paused = true)]
+    async fn tells_who_has_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("users.toml");
+        fs::write(&path, users(&["alice", "bob", "carol", "dave", "erin"])).unwrap();
+        let (_live, mut heard) = open(&path);
+
+        let other = HASH.replace("AAAA", "BBBB");
+        let edited = format!(
+            "[users.alice]\npassword = \"{HASH}\"\n[users.bob]\npassword = \"{other}\"\n\
+             [users.carol]\npassword = \"{HASH}\"\nroles = [\"r\"]\n\
+             [users.dave]\npassword = \"{HASH}\"\ndisabled = true\n"
+        );
+        fs::write(&path, edited).unwrap();
+        let mut told = Vec::new();
+        for _ in 0..4 {
+            let Some(changes::Change::User(changed)) = heard.recv().await else {
+                panic!("no change of a user");
+            };
+            let user = changed
+                .user
+                .map(|account| (account.disabled, account.roles.len()));
+            told.push((changed.name.to_string(), user, changed.credentials));
+        }
+        told.sort();
+        let expected = [
+            ("bob".to_owned(), Some((false, 0)), true),
+            ("carol".to_owned(), Some((false, 1)), false),
+            ("dave".to_owned(), Some((true, 0)), true),
+            ("erin".to_owned(), None, true),
+        ];
+        assert_eq!(told, expected);
+        assert!(heard.try_recv().is_err(), "alice is as she was");
     }
 
     #[tokio::test]
@@ -218,6 +328,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("users.toml");
         fs::write(&path, "[users.alice]\n").unwrap();
-        assert!(LiveUsers::open(path).is_err());
+        let (changes, _heard) = tokio::sync::mpsc::channel(1);
+        assert!(LiveUsers::open(path, FileFormat::Auto, changes).is_err());
     }
 }

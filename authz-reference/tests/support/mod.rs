@@ -8,6 +8,7 @@
     unreachable_pub
 )]
 
+pub mod postgres;
 pub mod program;
 pub mod tls;
 
@@ -70,8 +71,9 @@ impl Running {
             bind: ([127, 0, 0, 1], 0).into(),
             ..Config::default()
         };
-        config.users.file = folder.path().join("users.toml");
-        fs::write(&config.users.file, users(&["alice", "bob", "root"])).unwrap();
+        let file = folder.path().join("users.toml");
+        fs::write(&file, users(&["alice", "bob", "root"])).unwrap();
+        config.users.file = Some(file);
         adjust(&mut config);
         Self::of(folder, &config).await
     }

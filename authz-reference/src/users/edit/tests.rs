@@ -1,5 +1,9 @@
 use super::*;
-use crate::users::Users;
+use crate::{
+    access::{RoleName, TopicTemplate},
+    password::PasswordHash,
+    users::store::Edit,
+};
 
 const HASH: &str = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHRzYWx0$AAAAAAAAAAAAAAAAAAAAAA";
 const OTHER: &str = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHRzYWx0$BBBBBBBBBBBBBBBBBBBBBA";
@@ -22,24 +26,23 @@ impl Case {
         }
     }
 
-    fn add(&self, name: &str, hash: &str, replace: bool) -> Result<(), EditError> {
-        let (name, password) = (
-            UserName::new(name).unwrap(),
-            PasswordHash::parse(hash).unwrap(),
-        );
-        add(
-            &self.path,
-            &NewUser {
-                name: &name,
-                password: &password,
-                superuser: false,
-                replace,
-            },
-        )
+    fn edit(&self, name: &str, edit: Edit) -> Result<Tally, StoreError> {
+        let name = UserName::new(name).unwrap();
+        change(&self.path, vec![UserEdit { name, edit }])
     }
 
-    fn remove(&self, name: &str) -> Result<(), EditError> {
-        remove(&self.path, &UserName::new(name).unwrap())
+    fn add(&self, name: &str, hash: &str, replace: bool) -> Result<Tally, StoreError> {
+        let password = PasswordHash::parse(hash).unwrap();
+        let edit = Edit::Add {
+            password,
+            superuser: Some(false),
+            replace,
+        };
+        self.edit(name, edit)
+    }
+
+    fn remove(&self, name: &str) -> Result<Tally, StoreError> {
+        self.edit(name, Edit::Remove)
     }
 
     fn text(&self) -> String {
@@ -47,7 +50,7 @@ impl Case {
     }
 
     fn names(&self) -> Vec<String> {
-        let users: Users = file::load(&self.path).unwrap();
+        let users = file::load(&self.path, FileFormat::Auto).unwrap();
         users
             .list()
             .into_iter()
@@ -110,7 +113,7 @@ fn replaces_only_when_asked() {
     )));
     assert!(matches!(
         case.add("bob", OTHER, false),
-        Err(EditError::Exists(_))
+        Err(StoreError::Exists(_))
     ));
     assert!(case.text().contains(HASH));
 
@@ -126,7 +129,7 @@ fn refuses_to_touch_what_it_cannot_read() {
     let case = Case::new(Some(text));
     assert!(matches!(
         case.add("bob", HASH, false),
-        Err(EditError::File(_))
+        Err(StoreError::File(_))
     ));
     assert_eq!(case.text(), text);
 }
@@ -134,7 +137,7 @@ fn refuses_to_touch_what_it_cannot_read() {
 #[test]
 fn removing_nobody_is_an_error() {
     let case = Case::new(None);
-    assert!(matches!(case.remove("nobody"), Err(EditError::Missing(_))));
+    assert!(matches!(case.remove("nobody"), Err(StoreError::Missing(_))));
     assert!(!case.path.exists());
 }
 
@@ -143,20 +146,11 @@ fn a_symbolic_link_stays_one() {
     let case = Case::new(Some(""));
     let link = case.path.with_file_name("link.toml");
     std::os::unix::fs::symlink(&case.path, &link).unwrap();
-    let (name, hash) = (
-        UserName::new("alice").unwrap(),
-        PasswordHash::parse(HASH).unwrap(),
-    );
-    add(
-        &link,
-        &NewUser {
-            name: &name,
-            password: &hash,
-            superuser: true,
-            replace: false,
-        },
-    )
-    .unwrap();
+    let case = Case {
+        path: link.clone(),
+        ..case
+    };
+    case.add("alice", HASH, false).unwrap();
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     assert_eq!(case.names(), ["alice"]);
 }
@@ -171,4 +165,43 @@ fn edits_at_once_are_all_kept() {
         }
     });
     assert_eq!(case.names().len(), 8);
+}
+
+#[test]
+fn writes_grants_as_one_would() {
+    let case = Case::new(None);
+    case.add("alice", HASH, false).unwrap();
+    let access = |topic, qos| Access {
+        topic: TopicTemplate::new(topic).unwrap(),
+        publish: true,
+        subscribe: false,
+        retain: true,
+        qos,
+    };
+    let roles = vec![RoleName::new("operators").unwrap()];
+    let grants = vec![access("news/#", 2), access("{username}/x", 1)];
+    case.edit("alice", Edit::Grant(grants.clone(), roles))
+        .unwrap();
+    case.edit("alice", Edit::Disabled(true)).unwrap();
+    let text = case.text();
+    assert!(text.contains("roles = [\"operators\"]"), "{text}");
+    assert!(text.contains("disabled = true"), "{text}");
+    let written = "[{ topic = \"news/#\", publish = true }, { topic = \"{username}/x\", publish = true, qos = 1 }]";
+    assert!(text.contains(written), "{text}");
+
+    let topics = grants.into_iter().map(|grant| grant.topic).collect();
+    case.edit("alice", Edit::Revoke(topics, Vec::new()))
+        .unwrap();
+    assert!(case.text().contains("grants = []"));
+    let tally = case.edit("alice", Edit::Disabled(true)).unwrap();
+    assert_eq!(tally.unchanged, 1);
+}
+
+#[test]
+fn leaves_files_of_other_programs_alone() {
+    let text = format!("bob:{HASH}\n");
+    let case = Case::new(Some(&text));
+    let refused = case.add("alice", HASH, false).unwrap_err();
+    assert!(refused.to_string().contains("not in TOML"), "{refused}");
+    assert_eq!(case.text(), text);
 }

@@ -1,0 +1,383 @@
+//! Users in real databases: logging in, and hearing of changes.
+
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
+mod support;
+
+use std::time::{Duration, Instant, SystemTime};
+
+use argon2::{Argon2, Params, PasswordHasher};
+use sqlx::{Connection as _, Executor as _, SqliteConnection};
+use support::{postgres::Postgres, *};
+use tidegate_authz::{
+    access::{Access, TopicTemplate},
+    config::{Config, SourceKind},
+    identity::UserName,
+    password::PasswordHash,
+    users::{
+        changes::{Change, Changed, Changes},
+        open::{open, open_store},
+        source::UserSource,
+        store::{Edit, Tally, UserEdit, UserStore},
+    },
+};
+use tokio::sync::mpsc;
+
+/// Longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn hash(password: &str) -> PasswordHash {
+    let cheap = Argon2::from(Params::new(64, 1, 1, None).unwrap());
+    let hash = cheap.hash_password(password.as_bytes()).unwrap();
+    PasswordHash::parse(&hash.to_string()).unwrap()
+}
+
+fn edit(name: &str, edit: Edit) -> UserEdit {
+    let name = UserName::new(name).unwrap();
+    UserEdit { name, edit }
+}
+
+/// With the password `name-secret`.
+fn add(name: &str) -> UserEdit {
+    let add = Edit::Add {
+        password: hash(&format!("{name}-secret")),
+        superuser: None,
+        replace: false,
+    };
+    edit(name, add)
+}
+
+async fn change(store: &dyn UserStore, edits: impl IntoIterator<Item = UserEdit>) -> Tally {
+    store.change(edits.into_iter().collect()).await.unwrap()
+}
+
+fn sqlite(config: &mut Config, folder: &std::path::Path) {
+    config.users.sources = Some(vec![SourceKind::Sqlite]);
+    config.users.sqlite.path = folder.join("users.db");
+}
+
+fn postgres(config: &mut Config, server: &Postgres) {
+    config.users.sources = Some(vec![SourceKind::Postgres]);
+    config.users.postgres.url = Some(server.url());
+}
+
+/// What becomes of a login.
+async fn log_in(client: &mut Client, name: &str, password: &str) -> String {
+    let results = connect_all(client, vec![connect(Some(name), Some(password))]).await;
+    summary!(results[0], connect_result)
+}
+
+/// Until it is as expected.
+async fn log_in_until(client: &mut Client, name: &str, password: &str, expected: &str) {
+    let begun = Instant::now();
+    loop {
+        let result = log_in(client, name, password).await;
+        if result.starts_with(expected) {
+            return;
+        }
+        assert!(
+            result.starts_with("failure"),
+            "{result} instead of {expected}"
+        );
+        assert!(begun.elapsed() < PATIENCE, "still {result}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn next(changes: &mut Changes) -> Changed {
+    let told = tokio::time::timeout(PATIENCE, changes.recv()).await;
+    match told.unwrap().unwrap() {
+        Change::User(changed) => changed,
+        Change::Unknown => panic!("anything may have changed?"),
+    }
+}
+
+fn follow(config: &Config) -> (Vec<Box<dyn UserSource>>, Changes) {
+    let (changes, heard) = mpsc::channel(256);
+    (open(config, changes).unwrap(), heard)
+}
+
+async fn all_ready(sources: &[Box<dyn UserSource>]) -> bool {
+    for source in sources {
+        if !source.ready().await {
+            return false;
+        }
+    }
+    true
+}
+
+async fn until_ready(sources: &[Box<dyn UserSource>]) {
+    let begun = Instant::now();
+    while !all_ready(sources).await {
+        assert!(begun.elapsed() < PATIENCE, "never ready");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn users_log_in(adjust: impl Fn(&mut Config)) {
+    let running = Running::with(&adjust).await;
+    let mut client = running.client().await;
+    log_in_until(&mut client, "alice", "alice-secret", "deny BadUserName").await;
+
+    let mut config = Config::default();
+    adjust(&mut config);
+    let store = open_store(&config.users, None).unwrap();
+    let edits = [add("alice"), add("bob"), edit("bob", Edit::Disabled(true))];
+    let tally = change(&*store, edits).await;
+    assert_eq!((tally.added, tally.changed), (2, 1));
+    assert_eq!(store.count().await.unwrap(), 2);
+
+    for (name, password, expected) in [
+        ("alice", "alice-secret", "allow password"),
+        (
+            "alice",
+            "wrong",
+            "deny BadUserNameOrPassword unknown-user-or-password",
+        ),
+        (
+            "carol",
+            "carol-secret",
+            "deny BadUserNameOrPassword unknown-user-or-password",
+        ),
+        ("bob", "bob-secret", "deny Banned disabled"),
+        (
+            "bob",
+            "wrong",
+            "deny BadUserNameOrPassword unknown-user-or-password",
+        ),
+    ] {
+        assert_eq!(
+            log_in(&mut client, name, password).await,
+            expected,
+            "{name}"
+        );
+    }
+
+    let all_or_nothing = vec![edit("alice", Edit::Remove), edit("carol", Edit::Remove)];
+    store.change(all_or_nothing).await.unwrap_err();
+    assert_eq!(
+        log_in(&mut client, "alice", "alice-secret").await,
+        "allow password"
+    );
+    change(&*store, [edit("alice", Edit::Remove)]).await;
+    assert!(
+        log_in(&mut client, "alice", "alice-secret")
+            .await
+            .starts_with("deny")
+    );
+}
+
+#[tokio::test]
+async fn users_of_sqlite_log_in() {
+    let folder = tempfile::tempdir().unwrap();
+    users_log_in(|config| sqlite(config, folder.path())).await;
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &std::fs::metadata(folder.path().join("users.db"))
+            .unwrap()
+            .permissions(),
+    );
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn users_of_postgres_log_in() {
+    let server = Postgres::started().await;
+    users_log_in(|config| postgres(config, &server)).await;
+}
+
+/// `delete` removes alice by SQL, past this program.
+async fn changes_are_told(config: Config, delete: impl AsyncFnOnce()) {
+    let (sources, mut heard) = follow(&config);
+    until_ready(&sources).await;
+    let begun = SystemTime::now();
+    let store = open_store(&config.users, None).unwrap();
+    let access = Access {
+        topic: TopicTemplate::new("news/#").unwrap(),
+        publish: false,
+        subscribe: true,
+        retain: true,
+        qos: 1,
+    };
+    for (what, credentials, expected) in [
+        (add("alice"), true, Some((false, 0))),
+        (
+            edit("alice", Edit::Grant(vec![access], Vec::new())),
+            false,
+            Some((false, 1)),
+        ),
+        (
+            edit("alice", Edit::Password(hash("x"))),
+            true,
+            Some((false, 1)),
+        ),
+        (edit("alice", Edit::Disabled(true)), true, Some((true, 1))),
+        (
+            edit("alice", Edit::Disabled(false)),
+            false,
+            Some((false, 1)),
+        ),
+        (edit("alice", Edit::Remove), true, None),
+        (add("alice"), true, Some((false, 0))),
+    ] {
+        let context = format!("{what:?}");
+        change(&*store, [what]).await;
+        let told = next(&mut heard).await;
+        assert_eq!(told.name.as_str(), "alice");
+        let user = told
+            .user
+            .map(|account| (account.disabled, account.grants.len()));
+        assert_eq!(
+            (user, told.credentials),
+            (expected, credentials),
+            "{context}"
+        );
+        assert!(told.at >= begun && told.at <= SystemTime::now());
+    }
+    delete().await;
+    assert_eq!(next(&mut heard).await.user, None);
+
+    // A replica that starts now has to know that sessions of alice are not good any more.
+    let (_sources, mut heard) = follow(&config);
+    let told = next(&mut heard).await;
+    assert_eq!((told.name.as_str(), told.user), ("alice", None));
+    assert!(told.at >= begun && told.credentials);
+}
+
+#[tokio::test]
+async fn changes_in_sqlite_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = Config::default();
+    sqlite(&mut config, folder.path());
+    let path = folder.path().join("users.db");
+    changes_are_told(config, async || {
+        let url = format!("sqlite://{}", path.display());
+        let mut other = SqliteConnection::connect(&url).await.unwrap();
+        other
+            .execute("DELETE FROM users WHERE name = 'alice'")
+            .await
+            .unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn changes_in_postgres_are_told() {
+    let server = Postgres::started().await;
+    let mut config = Config::default();
+    postgres(&mut config, &server);
+    changes_are_told(config, async || {
+        let mut other = server.connect().await;
+        other.execute("TRUNCATE users").await.unwrap_err();
+        other
+            .execute("DELETE FROM users WHERE name = 'alice'")
+            .await
+            .unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_change_is_missed_when_many_write_to_postgres() {
+    const WRITERS: usize = 6;
+    const EACH: usize = 10;
+    let server = Postgres::started().await;
+    let mut config = Config::default();
+    postgres(&mut config, &server);
+    let (sources, mut heard) = follow(&config);
+    until_ready(&sources).await;
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|writer| {
+            let store = open_store(&config.users, None).unwrap();
+            tokio::spawn(async move {
+                for user in 0..EACH {
+                    change(&*store, [add(&format!("u{writer}-{user}"))]).await;
+                }
+            })
+        })
+        .collect();
+    let mut names = std::collections::HashSet::new();
+    while names.len() < WRITERS * EACH {
+        names.insert(next(&mut heard).await.name);
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_postgres_that_is_away_is_a_failure_until_it_is_back() {
+    let mut server = Postgres::new();
+    let running = Running::with(|config| postgres(config, &server)).await;
+    let mut client = running.client().await;
+    let away = log_in(&mut client, "alice", "alice-secret").await;
+    assert!(away.starts_with("failure DependencyUnavailable"), "{away}");
+
+    server.start().await;
+    log_in_until(&mut client, "alice", "alice-secret", "deny BadUserName").await;
+    let mut config = Config::default();
+    postgres(&mut config, &server);
+    let store = open_store(&config.users, None).unwrap();
+    change(&*store, [add("alice")]).await;
+    log_in_until(&mut client, "alice", "alice-secret", "allow").await;
+
+    let (sources, mut heard) = follow(&config);
+    next(&mut heard).await;
+    until_ready(&sources).await;
+    server.stop();
+    for password in ["alice-secret", "wrong"] {
+        let away = log_in(&mut client, "alice", password).await;
+        assert!(away.starts_with("failure DependencyUnavailable"), "{away}");
+    }
+    let begun = Instant::now();
+    while sources[0].ready().await {
+        assert!(begun.elapsed() < PATIENCE, "still said to be ready");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+
+    server.start().await;
+    log_in_until(&mut client, "alice", "alice-secret", "allow").await;
+    change(&*store, [edit("alice", Edit::Remove)]).await;
+    assert_eq!(next(&mut heard).await.user, None, "told after the outage");
+}
+
+#[tokio::test]
+async fn a_slow_postgres_is_a_failure() {
+    let server = Postgres::started().await;
+    let running = Running::with(|config| {
+        postgres(config, &server);
+        config.users.postgres.query_timeout = Duration::from_millis(300);
+    })
+    .await;
+    let mut client = running.client().await;
+    log_in_until(&mut client, "alice", "alice-secret", "deny").await;
+
+    let mut other = server.connect().await;
+    let mut transaction = other.begin().await.unwrap();
+    transaction.execute("LOCK TABLE users").await.unwrap();
+    let slow = log_in(&mut client, "alice", "alice-secret").await;
+    assert!(slow.starts_with("failure DependencyUnavailable"), "{slow}");
+    transaction.rollback().await.unwrap();
+    log_in_until(&mut client, "alice", "alice-secret", "deny").await;
+}
+
+#[tokio::test]
+async fn what_is_stored_wrongly_is_a_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running::with(|config| sqlite(config, folder.path())).await;
+    let mut client = running.client().await;
+    log_in_until(&mut client, "alice", "x", "deny").await;
+    let url = format!("sqlite://{}", folder.path().join("users.db").display());
+    let mut other = SqliteConnection::connect(&url).await.unwrap();
+    let insert = "INSERT INTO users (name, password) VALUES ('alice', 'plain')";
+    other.execute(insert).await.unwrap();
+    let wrong = log_in(&mut client, "alice", "plain").await;
+    assert!(wrong.starts_with("failure"), "{wrong}");
+    for bad in ["'[', '[]'", "'{}', '[]'", "'[]', '1'"] {
+        let insert =
+            format!("INSERT INTO users (name, password, roles, grants) VALUES ('b', 'x', {bad})");
+        let refused = sqlx::query(sqlx::AssertSqlSafe(insert))
+            .execute(&mut other)
+            .await;
+        refused.unwrap_err();
+    }
+}
