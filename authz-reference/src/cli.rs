@@ -115,7 +115,7 @@ impl Cli {
         let config =
             || Config::load(self.config.as_deref(), environment()).map_err(Failed::configuration);
         match self.command {
-            None | Some(Command::Run) => run::run(&config()?, self.config.as_deref()),
+            None | Some(Command::Run) => run::run(self.config.as_deref()),
             Some(Command::Check) => check(&config()?),
             Some(Command::User(UserCommand::Add(user))) => add_user(&config()?, &user),
             Some(Command::User(UserCommand::List)) => list_users(&config()?),

@@ -103,6 +103,12 @@ impl FileWatch {
         Self { paths, known }
     }
 
+    /// Looks at these as well, from now on.
+    pub fn add(&mut self, paths: Vec<PathBuf>) {
+        self.known.extend(stamps(&paths));
+        self.paths.extend(paths);
+    }
+
     /// Done when a file is another one than before, and was the same at two looks: who writes it may need a moment.
     pub async fn changed(&mut self) {
         let mut last = self.known.clone();

@@ -56,6 +56,10 @@ impl Connection {
                 self.arrived.arrived();
                 self.converse(io).await;
             }
+            // A probe that only looks whether somebody listens.
+            Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                debug!(peer, "a connection was closed before it said anything");
+            }
             // Somebody with a wrong certificate, or somebody who speaks no TLS.
             Ok(Err(error)) => warn!(peer, %error, "a connection was refused"),
             Err(_) => debug!(peer, "a connection was silent for too long"),
