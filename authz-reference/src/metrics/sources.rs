@@ -75,6 +75,12 @@ impl UserSource for Metered {
         self.source.name()
     }
 
+    fn is_ready(&self) -> bool {
+        let is_ready = self.source.is_ready();
+        self.metrics.is_up(self.name(), is_ready);
+        is_ready
+    }
+
     async fn find(&self, login: &Login<'_>, deadline: Deadline) -> Result<Found, SourceError> {
         let begun = Instant::now();
         let mut asked = Asked {
@@ -94,12 +100,6 @@ impl UserSource for Metered {
             Err(SourceError::Busy(_)) => "busy",
         };
         found
-    }
-
-    async fn ready(&self) -> bool {
-        let is_ready = self.source.ready().await;
-        self.metrics.is_up(self.name(), is_ready);
-        is_ready
     }
 }
 

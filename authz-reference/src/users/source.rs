@@ -73,14 +73,14 @@ pub trait UserSource: Send + Sync + fmt::Debug {
     /// What the configuration calls it: `file`, `sqlite`, `postgres`, `http`, `jwt`, `certificate`.
     fn name(&self) -> &'static str;
 
+    /// Whether it can be asked now, as far as is known. A service none of whose sources can be asked is not ready.
+    fn is_ready(&self) -> bool {
+        true
+    }
+
     /// Who is this? Bounded by `deadline`, which the caller has made no later than its own.
     ///
     /// # Errors
     /// If it can't be said now.
     async fn find(&self, login: &Login<'_>, deadline: Deadline) -> Result<Found, SourceError>;
-
-    /// Whether it can be asked now, as far as can be told without asking about anybody. For readiness and metrics.
-    async fn ready(&self) -> bool {
-        true
-    }
 }
