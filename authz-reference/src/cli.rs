@@ -24,6 +24,7 @@ use crate::{
 mod health;
 mod run;
 mod secret;
+mod systemd;
 
 /// `EX_CONFIG` of sysexits.h: what supervisors need not retry.
 const EXIT_CONFIGURATION: u8 = 78;

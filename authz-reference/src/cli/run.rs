@@ -12,7 +12,7 @@ use tokio::{
 };
 use tracing::info;
 
-use super::{Failed, environment};
+use super::{Failed, environment, systemd};
 use crate::{
     app::{self, FileWatch, Reloader},
     config::Config,
@@ -61,6 +61,7 @@ async fn serve(
         info!(%address, "answering probes");
     }
     info!(address = %bound.address, "listening");
+    systemd::tell("READY=1");
 
     let reloader = bound.reloader();
     let (stop, stopped) = oneshot::channel::<()>();
@@ -70,7 +71,10 @@ async fn serve(
     }));
     tokio::select! {
         () = &mut serving => return Ok(()),
-        () = signals.next() => drop(stop),
+        () = signals.next() => {
+            systemd::tell("STOPPING=1");
+            drop(stop);
+        }
         () = follow(&reloader, file, watch, &mut hang_up, &log) => {}
     }
     tokio::select! {
