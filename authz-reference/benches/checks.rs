@@ -36,7 +36,7 @@ use tidegate_authz::{
     service::Service,
     session_state::{Binding, Claims, Keys, Sealer},
     users::{
-        edit::{self, NewUser},
+        file::FileFormat,
         live::LiveUsers,
         source::{Login, UserSource},
     },
@@ -47,7 +47,7 @@ use tidegate_proto::v1::{
     authorization_service_server::{AuthorizationService as _, AuthorizationServiceServer},
     publish_result::Decision,
 };
-use tokio::{net::TcpListener, runtime::Builder};
+use tokio::{net::TcpListener, runtime::Builder, sync::mpsc};
 use tonic::{
     Request,
     transport::{Server, server::TcpIncoming},
@@ -91,17 +91,14 @@ enum Kind {
 
 /// The user sources to measure: a name, and a source that knows alice.
 fn sources() -> Vec<(&'static str, Box<dyn UserSource>)> {
-    let folder = tempfile::tempdir().unwrap().keep();
-    let path = folder.join("users.toml");
-    let user = NewUser {
-        name: &UserName::new("alice").unwrap(),
-        password: &PasswordHash::of(&Password::new(b"secret")).unwrap(),
-        superuser: false,
-        replace: false,
-    };
-    edit::add(&path, &user).unwrap();
-    let file = LiveUsers::open(path).unwrap();
-    std::fs::remove_dir_all(folder).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("users.toml");
+    let hash = PasswordHash::of(&Password::new(b"secret")).unwrap();
+    std::fs::write(&path, format!("[users.alice]\npassword = \"{hash}\"\n")).unwrap();
+    let (changes, _) = mpsc::channel(1);
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let _entered = runtime.enter();
+    let file = LiveUsers::open(path, FileFormat::Toml, changes).unwrap();
     vec![("file", Box::new(file))]
 }
 

@@ -6,13 +6,13 @@ mod parts;
 mod reload;
 mod upkeep;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
 
 use tidegate_proto::v1::{
     authorization_service_server::AuthorizationServiceServer,
     control_service_server::ControlServiceServer,
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
@@ -36,9 +36,6 @@ pub use self::{
     upkeep::FileWatch,
 };
 use self::{parts::Parts, upkeep::Upkeep};
-
-/// What the start waits for the user sources to be there. Longer, and it goes on without being ready.
-const FIRST_LOOK: Duration = Duration::from_secs(2);
 
 /// A service that has its port and everything else it needs.
 #[derive(Debug)]
@@ -93,7 +90,7 @@ pub async fn build(config: &Config) -> Result<Bound, AppError> {
         tls: tls.clone(),
         metrics: metrics.reload.clone(),
     };
-    if timeout(FIRST_LOOK, upkeep.look_at_sources()).await != Ok(true) {
+    if !upkeep.look_at_sources() {
         warn!("no user source can be asked yet; not ready until one can");
     }
     let server = Server {

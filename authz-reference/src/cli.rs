@@ -23,6 +23,7 @@ mod explain;
 mod health;
 mod run;
 mod secret;
+mod systemd;
 mod user;
 
 /// `EX_CONFIG` of sysexits.h: what supervisors need not retry.
@@ -102,7 +103,7 @@ impl Cli {
         let config =
             || Config::load(self.config.as_deref(), environment()).map_err(Failed::configuration);
         match self.command {
-            None | Some(Command::Run) => run::run(&config()?, self.config.as_deref()),
+            None | Some(Command::Run) => run::run(self.config.as_deref()),
             Some(Command::Check) => check(&config()?),
             Some(Command::User(command)) => command.run(&config()?),
             Some(Command::Import(import)) => import.run(&config()?),

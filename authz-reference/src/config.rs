@@ -37,7 +37,11 @@
 //! Relative paths start at the folder of the configuration file, or at the working directory if
 //! there is none. Every key can be set by environment: `TIDEGATE_AUTHZ__USERS__FILE=…`.
 
-use std::{collections::BTreeMap, net::Ipv4Addr, path::Path};
+use std::{
+    collections::BTreeMap,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 use tidegate_settings as settings;
@@ -127,6 +131,11 @@ impl Config {
         let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
         loaded.value = loaded.value.relative_to(folder);
         Ok(loaded)
+    }
+
+    /// Files whose content is read with the configuration, and taken by a reload.
+    pub(crate) fn read_with_it(&self) -> Vec<PathBuf> {
+        self.session.files()
     }
 
     /// What no type can say.

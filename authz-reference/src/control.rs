@@ -95,3 +95,39 @@ impl Watch {
         Some((told, self))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt as _;
+    use tidegate_proto::v1::watch_directives_response::Directive;
+    use tonic::Code;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_read_in_time_has_to_begin_again() {
+        let hub = Hub::new("p".to_owned());
+        let control = Control::new(hub.clone());
+        let request = || Request::new(WatchDirectivesRequest::default());
+        let response = control.watch_directives(request()).await.unwrap();
+        let mut stream = response.into_inner();
+        let first = stream.next().await.unwrap().unwrap();
+        assert!(matches!(first.directive, Some(Directive::Heartbeat(_))));
+        for _ in 0..2_000 {
+            hub.terminate("alice", "");
+        }
+        let end = stream.next().await.unwrap().unwrap_err();
+        assert_eq!(end.code(), Code::DataLoss);
+        assert!(stream.next().await.is_none());
+        drop(stream);
+        assert_eq!(hub.watches(), 0);
+
+        let request = Request::new(WatchDirectivesRequest {
+            resume_token: first.resume_token,
+            ..WatchDirectivesRequest::default()
+        });
+        let response = control.watch_directives(request).await.unwrap();
+        let first = response.into_inner().next().await.unwrap().unwrap();
+        assert!(matches!(first.directive, Some(Directive::Invalidate(_))));
+    }
+}

@@ -12,6 +12,7 @@
 mod arrivals;
 mod connection;
 mod lifetime;
+mod seldom;
 mod socket;
 pub(crate) mod tls;
 
@@ -22,7 +23,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::Routes;
 use tracing::warn;
 
-use self::{arrivals::Arrivals, connection::Connection, tls::Tls};
+use self::{arrivals::Arrivals, connection::Connection, seldom::Seldom, tls::Tls};
 pub(crate) use self::{
     lifetime::{Lifetime, OpenWatch},
     socket::Socket,
@@ -53,6 +54,7 @@ impl Server {
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let connections = TaskTracker::new();
         let mut arrivals = Arrivals::default();
+        let told = Arc::new(Seldom::default());
         while let Some(accepted) = stop.run_until_cancelled(self.socket.accept()).await {
             let stream = match accepted {
                 Ok(stream) => stream,
@@ -63,7 +65,12 @@ impl Server {
                 }
             };
             let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                warn!("{MAX_CONNECTIONS} connections are open; refusing one more");
+                if let Some(left_out) = told.turn() {
+                    warn!(
+                        left_out,
+                        "{MAX_CONNECTIONS} connections are open; refusing more"
+                    );
+                }
                 continue;
             };
             let connection = Connection {
@@ -72,6 +79,7 @@ impl Server {
                 settings: self.settings.clone(),
                 lifetime: Lifetime::new(stop.clone()),
                 arrived: arrivals.add(),
+                told: Arc::clone(&told),
             };
             let dropped = dropped.clone();
             connections.spawn(async move {

@@ -296,3 +296,47 @@ async fn stops_gracefully_on_a_signal_and_at_once_on_the_second() {
     let ended = serving.wait().await;
     assert_eq!(ended.code, Some(1), "{}", ended.log);
 }
+
+#[tokio::test]
+async fn health_asks_the_probes() {
+    let folder = tempfile::tempdir().unwrap();
+    let serving = Serving::start(folder.path(), "[probes]\nbind = \"127.0.0.1:0\"\n");
+    let line = serving.logged("answering probes");
+    let address = line["address"].as_str().unwrap();
+    for args in [
+        &["health", "--address", address][..],
+        &["health", "--address", address, "--live"],
+    ] {
+        let asked = run(folder.path(), args, "");
+        assert_eq!(asked.status.code(), Some(0), "{asked:?}");
+    }
+    // Nobody to ask; nobody who answers.
+    let asked = run(folder.path(), &["health"], "");
+    assert_eq!(asked.status.code(), Some(78), "{asked:?}");
+    let grpc = serving.addr.to_string();
+    drop(serving);
+    let asked = run(folder.path(), &["health", "--address", &grpc], "");
+    assert_eq!(asked.status.code(), Some(1), "{asked:?}");
+}
+
+#[test]
+fn config_shows_what_is_in_force_and_from_where() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("authz.toml"), "bind = \"unix:a.sock\"\n").unwrap();
+    let args = ["config", "show", "--config", "authz.toml"];
+    let shown = String::from_utf8(run(folder.path(), &args, "").stdout).unwrap();
+    assert!(
+        shown.contains("bind = \"unix:a.sock\"  # authz.toml:1"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("shutdown.grace = \"5s\"  # default"),
+        "{shown}"
+    );
+    let defaults = run(folder.path(), &["config", "defaults"], "").stdout;
+    let defaults = String::from_utf8(defaults).unwrap();
+    assert!(
+        defaults.contains("server.max_connection_age = \"30m\""),
+        "{defaults}"
+    );
+}

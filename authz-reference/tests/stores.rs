@@ -97,18 +97,9 @@ fn follow(config: &Config) -> (Vec<Box<dyn UserSource>>, Changes) {
     (open(config, changes).unwrap(), heard)
 }
 
-async fn all_ready(sources: &[Box<dyn UserSource>]) -> bool {
-    for source in sources {
-        if !source.ready().await {
-            return false;
-        }
-    }
-    true
-}
-
 async fn until_ready(sources: &[Box<dyn UserSource>]) {
     let begun = Instant::now();
-    while !all_ready(sources).await {
+    while !sources.iter().all(|source| source.is_ready()) {
         assert!(begun.elapsed() < PATIENCE, "never ready");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -329,7 +320,7 @@ async fn a_postgres_that_is_away_is_a_failure_until_it_is_back() {
         assert!(away.starts_with("failure DependencyUnavailable"), "{away}");
     }
     let begun = Instant::now();
-    while sources[0].ready().await {
+    while sources[0].is_ready() {
         assert!(begun.elapsed() < PATIENCE, "still said to be ready");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

@@ -39,10 +39,7 @@ impl Parts {
         let pool = HashingPool::new(config.hashing.limits());
         let sources: Vec<_> = open::open(config, sender)?
             .into_iter()
-            .map(|source| Metered {
-                source: source.into(),
-                metrics: metrics.sources.clone(),
-            })
+            .map(|source| Metered::new(source, metrics.sources.clone()))
             .collect();
         let asked = sources.iter().cloned();
         let asked = asked.map(|source| Box::new(source) as Box<dyn UserSource>);

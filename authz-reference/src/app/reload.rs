@@ -1,9 +1,6 @@
 //! A new configuration for a running service: all of it, or none.
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 use thiserror::Error;
@@ -88,11 +85,11 @@ impl Reloader {
         }
     }
 
-    /// The files besides the configuration that are read with it.
+    /// The configuration in force.
     #[must_use]
-    pub fn files(&self) -> Vec<PathBuf> {
+    pub fn config(&self) -> Config {
         let config = self.0.config.lock().unwrap_or_else(PoisonError::into_inner);
-        config.session.files()
+        config.clone()
     }
 
     /// Takes what was read, if it can be used, and logs and counts what became of it. Reads the files that it

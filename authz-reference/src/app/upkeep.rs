@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::join_all;
 use tokio::{
     task::spawn_blocking,
     time::{MissedTickBehavior, interval, sleep},
@@ -22,11 +21,8 @@ use crate::{
     users::source::UserSource as _,
 };
 
-/// How often files are looked at. They are not read before they have changed.
+/// How often sources and files are looked at. Files are not read before they have changed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How often user sources are asked whether they are there.
-const ASK_EVERY: Duration = Duration::from_secs(5);
-
 /// What to look at.
 #[derive(Debug)]
 pub(super) struct Upkeep {
@@ -43,9 +39,10 @@ impl Upkeep {
     }
 
     /// Whether one can be asked. Once one could, the service is ready, whatever comes later.
-    pub(super) async fn look_at_sources(&self) -> bool {
-        let all = join_all(self.sources.iter().map(|source| source.ready()));
-        let is_any = all.await.contains(&true);
+    pub(super) fn look_at_sources(&self) -> bool {
+        // All of them: each look is also one for the metrics.
+        let ready = self.sources.iter().filter(|source| source.is_ready());
+        let is_any = ready.count() > 0;
         if is_any {
             self.health.set(Standing::Serving);
         }
@@ -54,8 +51,8 @@ impl Upkeep {
 
     async fn keep_sources(&self) {
         loop {
-            sleep(ASK_EVERY).await;
-            self.look_at_sources().await;
+            sleep(LOOK_EVERY).await;
+            self.look_at_sources();
         }
     }
 
@@ -101,6 +98,12 @@ impl FileWatch {
     pub fn new(paths: Vec<PathBuf>) -> Self {
         let known = stamps(&paths);
         Self { paths, known }
+    }
+
+    /// Looks at these as well, from now on.
+    pub fn add(&mut self, paths: Vec<PathBuf>) {
+        self.known.extend(stamps(&paths));
+        self.paths.extend(paths);
     }
 
     /// Done when a file is another one than before, and was the same at two looks: who writes it may need a moment.

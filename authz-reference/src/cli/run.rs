@@ -12,7 +12,7 @@ use tokio::{
 };
 use tracing::info;
 
-use super::{Failed, environment};
+use super::{Failed, environment, systemd};
 use crate::{
     app::{self, FileWatch, Reloader},
     config::Config,
@@ -21,8 +21,12 @@ use crate::{
 /// How long password checks that nobody waits for any more may keep the program from ending.
 const LAST_JOBS: Duration = Duration::from_secs(1);
 
-/// Serves until a signal. `file` is what `config` was read from.
-pub(super) fn run(config: &Config, file: Option<&Path>) -> Result<(), Failed> {
+/// Serves until a signal.
+pub(super) fn run(file: Option<&Path>) -> Result<(), Failed> {
+    // Before it is read: what changes meanwhile is a change.
+    let mut watch = watch(file);
+    let config = &Config::load(file, environment()).map_err(Failed::configuration)?;
+    watch.add(config.read_with_it());
     let telemetry = telemetry::init(telemetry::Options {
         service_name: "tidegate-authz",
         service_version: env!("CARGO_PKG_VERSION"),
@@ -37,7 +41,7 @@ pub(super) fn run(config: &Config, file: Option<&Path>) -> Result<(), Failed> {
         error => Failed::Runtime(error.into()),
     })?;
     let runtime = Runtime::new().context("cannot start the runtime")?;
-    let served = runtime.block_on(serve(config, file, telemetry.log_filter()));
+    let served = runtime.block_on(serve(config, file, watch, telemetry.log_filter()));
     runtime.shutdown_timeout(LAST_JOBS);
     // Only now, and outside of any runtime: flushing blocks.
     telemetry.shutdown();
@@ -47,6 +51,7 @@ pub(super) fn run(config: &Config, file: Option<&Path>) -> Result<(), Failed> {
 async fn serve(
     config: &Config,
     file: Option<&Path>,
+    watch: FileWatch,
     log: telemetry::LogFilter,
 ) -> Result<(), Failed> {
     let mut signals = Signals::listen().context("cannot listen for signals")?;
@@ -56,6 +61,7 @@ async fn serve(
         info!(%address, "answering probes");
     }
     info!(address = %bound.address, "listening");
+    systemd::tell("READY=1");
 
     let reloader = bound.reloader();
     let (stop, stopped) = oneshot::channel::<()>();
@@ -65,8 +71,11 @@ async fn serve(
     }));
     tokio::select! {
         () = &mut serving => return Ok(()),
-        () = signals.next() => drop(stop),
-        () = follow(&reloader, file, &mut hang_up, &log) => {}
+        () = signals.next() => {
+            systemd::tell("STOPPING=1");
+            drop(stop);
+        }
+        () = follow(&reloader, file, watch, &mut hang_up, &log) => {}
     }
     tokio::select! {
         () = serving => Ok(()),
@@ -78,34 +87,39 @@ async fn serve(
     }
 }
 
+fn watch(file: Option<&Path>) -> FileWatch {
+    FileWatch::new(file.map(Path::to_owned).into_iter().collect())
+}
+
 /// Reads the configuration again on SIGHUP and when a file has changed, for ever.
 async fn follow(
     reloader: &Reloader,
     file: Option<&Path>,
+    mut watched: FileWatch,
     hang_up: &mut Signal,
     log: &telemetry::LogFilter,
 ) {
-    let watched = || {
-        let mut files = reloader.files();
-        files.extend(file.map(Path::to_owned));
-        FileWatch::new(files)
-    };
-    let mut watch = watched();
     loop {
         tokio::select! {
             _ = hang_up.recv() => {}
-            () = watch.changed() => {}
+            () = watched.changed() => {}
         }
-        // Before reading: what changes meanwhile is another change.
-        watch = watched();
         let (taker, log) = (reloader.clone(), log.clone());
         let file = file.map(Path::to_owned);
         let reading = spawn_blocking(move || {
+            let mut watched = watch(file.as_deref());
             let read = Config::load(file.as_deref(), environment());
+            watched.add(match &read {
+                Ok(config) => config.read_with_it(),
+                Err(_) => taker.config().read_with_it(),
+            });
             // Logged and counted there.
             taker.take(read, Some(&log)).ok();
+            watched
         });
-        reading.await.ok();
+        if let Ok(anew) = reading.await {
+            watched = anew;
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a configuration file and the environment come to.
 
-use std::{fs, num::NonZeroUsize, path::PathBuf};
+use std::{fs, num::NonZeroUsize};
 
 use super::{hashing::QUEUED_PER_WORKER, *};
 use crate::{hashing::HashingLimits, policy::rules::Prefix};

@@ -15,44 +15,39 @@ const SECONDS: [f64; 15] = [
 ];
 const SIZES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 
-/// Rules that are labels. What comes behind a colon (the name of a role) is not part of one; a rule that is not here
-/// counts as `other`.
-const RULES: [&str; 34] = [
+/// Rules that are labels. What comes behind a further colon (the name of a role) is not part of one; a rule that is not
+/// here counts as `other`.
+const RULES: [&str; 27] = [
     "password",
     "jwt",
     "http",
+    "http-token",
+    "go-auth",
     "certificate",
     "anonymous",
     "own-prefix",
+    "grant:user",
+    "grant:role",
     "superuser",
-    "grant",
-    "role",
-    "sys",
-    "prefix",
-    "user",
     "unknown-user-or-password",
     "disabled",
     "user-name",
+    "user-gone",
     "client-id",
     "auth-method",
     "dollar-topic",
     "response-topic",
-    "retain",
-    "qos",
-    "token",
-    "expired",
-    "gone",
-    "not-granted",
-    "no-grant",
-    "removed",
+    "grant-retain",
+    "grant-qos",
     "invalid-check",
     "session-state-invalid",
+    "session-state-too-large",
     "overloaded",
     "users-unavailable",
-    "session-state-too-large",
     "internal",
-    "changed",
 ];
+/// What several rules begin with, and are told as.
+const KINDS: [(&str, &str); 2] = [("token-", "token"), ("certificate-", "certificate")];
 const OTHER: &str = "other";
 
 /// Handles of one hook.
@@ -112,12 +107,15 @@ impl HookMetrics {
 impl Tally {
     /// One result.
     pub(crate) fn add(&mut self, outcome: &'static str, rule: &str) {
-        let known = self.0.iter_mut().find(|(known, by, _)| {
-            // Whoever decided the last one decides most: one comparison of a short text.
-            *known == outcome && is_of(rule, by)
+        // Most checks of a call end like one before: a comparison of two short texts.
+        let like = |entry: &(&str, &str, u64)| entry.0 == outcome && is_of(rule, entry.1);
+        let place = self.0.iter().position(like).or_else(|| {
+            let label = label(rule);
+            let same = |entry: &(&str, &str, u64)| entry.0 == outcome && entry.1 == label;
+            self.0.iter().position(same)
         });
-        match known {
-            Some((_, _, count)) => *count += 1,
+        match place.and_then(|place| self.0.get_mut(place)) {
+            Some((.., count)) => *count += 1,
             None => self.0.push((outcome, label(rule), 1)),
         }
     }
@@ -130,7 +128,11 @@ fn is_of(rule: &str, label: &str) -> bool {
 
 fn label(rule: &str) -> &'static str {
     let known = RULES.iter().find(|label| is_of(rule, label));
-    known.copied().unwrap_or(OTHER)
+    let kind = || KINDS.iter().find(|(begin, _)| rule.starts_with(begin));
+    known
+        .copied()
+        .or_else(|| kind().map(|(_, label)| *label))
+        .unwrap_or(OTHER)
 }
 
 #[cfg(test)]
@@ -142,21 +144,22 @@ mod tests {
         let mut tally = Tally::default();
         for rule in [
             "own-prefix",
-            "role:ops",
-            "role:dev",
+            "grant:role:ops",
+            "grant:role:dev",
             "own-prefix",
-            "roles",
+            "grant:roles",
             "x",
         ] {
             tally.add("allow", rule);
         }
         tally.add("deny", "own-prefix");
+        tally.add("deny", "token-expired");
         let expected = [
             ("allow", "own-prefix", 2),
-            ("allow", "role", 2),
-            ("allow", OTHER, 1),
-            ("allow", OTHER, 1),
+            ("allow", "grant:role", 2),
+            ("allow", OTHER, 2),
             ("deny", "own-prefix", 1),
+            ("deny", "token", 1),
         ];
         assert_eq!(tally.0, expected);
     }

@@ -25,17 +25,17 @@ impl Collector for Observed {
         let gauges = [
             (
                 "hashing_running",
-                "Password checks that are being made",
+                "Password checks that are being made.",
                 running as u64,
             ),
             (
                 "hashing_waiting",
-                "Password checks that wait for a worker",
+                "Password checks that wait for a worker.",
                 waiting as u64,
             ),
             (
                 "control_watches",
-                "Watches of directives that are open",
+                "Watches of directives that are open.",
                 self.hub.watches() as u64,
             ),
         ];
@@ -47,14 +47,14 @@ impl Collector for Observed {
             gauge(
                 encoder,
                 "tls_certificate_not_after_timestamp_seconds",
-                "When the certificate of the server ends to be valid, in Unix time",
+                "When the certificate of the server ends to be valid, in Unix time.",
                 expires.map_or(0, |expires| expires.as_secs()),
             )?;
         }
         let counts = self.hub.counts();
         let mut directives = encoder.encode_descriptor(
             "control_directives",
-            "Directives that were given, by kind",
+            "Directives that were given, by kind.",
             None,
             MetricType::Counter,
         )?;

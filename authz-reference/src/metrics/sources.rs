@@ -1,6 +1,12 @@
 //! User sources: how long they take, what they say, and whether they can be asked at all.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
 
 use prometheus_client::{
     metrics::{family::Family, gauge::Gauge, histogram::Histogram},
@@ -65,8 +71,20 @@ impl SourceMetrics {
 /// A source that is measured. Clones are the same one.
 #[derive(Debug, Clone)]
 pub(crate) struct Metered {
-    pub(crate) source: Arc<dyn UserSource>,
-    pub(crate) metrics: SourceMetrics,
+    source: Arc<dyn UserSource>,
+    metrics: SourceMetrics,
+    /// Whether the last look-up came to nothing: what a source knows of itself may be older.
+    is_down: Arc<AtomicBool>,
+}
+
+impl Metered {
+    pub(crate) fn new(source: Box<dyn UserSource>, metrics: SourceMetrics) -> Self {
+        Self {
+            source: source.into(),
+            metrics,
+            is_down: Arc::default(),
+        }
+    }
 }
 
 #[tonic::async_trait]
@@ -75,11 +93,17 @@ impl UserSource for Metered {
         self.source.name()
     }
 
+    fn is_ready(&self) -> bool {
+        let is_ready = self.source.is_ready();
+        let is_up = is_ready && !self.is_down.load(Ordering::Relaxed);
+        self.metrics.is_up(self.name(), is_up);
+        is_ready
+    }
+
     async fn find(&self, login: &Login<'_>, deadline: Deadline) -> Result<Found, SourceError> {
         let begun = Instant::now();
         let mut asked = Asked {
-            metrics: &self.metrics,
-            source: self.name(),
+            source: self,
             outcome: "late",
             begun,
         };
@@ -95,27 +119,71 @@ impl UserSource for Metered {
         };
         found
     }
-
-    async fn ready(&self) -> bool {
-        let is_ready = self.source.ready().await;
-        self.metrics.is_up(self.name(), is_ready);
-        is_ready
-    }
 }
 
 /// Counts on its end, also if nobody waited for the answer.
 struct Asked<'a> {
-    metrics: &'a SourceMetrics,
-    source: &'static str,
+    source: &'a Metered,
     outcome: &'static str,
     begun: Instant,
 }
 
 impl Drop for Asked<'_> {
     fn drop(&mut self) {
-        self.metrics.asked(self.source, self.outcome, self.begun);
+        let Metered {
+            metrics, is_down, ..
+        } = self.source;
+        let name = self.source.name();
+        metrics.asked(name, self.outcome, self.begun);
         // One that is busy is there.
         let is_up = !matches!(self.outcome, "late" | "unavailable");
-        self.metrics.is_up(self.source, is_up);
+        is_down.store(!is_up, Ordering::Relaxed);
+        metrics.is_up(name, is_up);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Duration;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Store(Result<(), ()>);
+
+    #[tonic::async_trait]
+    impl UserSource for Store {
+        fn name(&self) -> &'static str {
+            "store"
+        }
+
+        async fn find(&self, _: &Login<'_>, _: Deadline) -> Result<Found, SourceError> {
+            match self.0 {
+                Ok(()) => Ok(Found::NotMine),
+                Err(()) => std::future::pending().await,
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_source_that_hangs_is_down_whatever_it_thinks_of_itself() {
+        let metrics = SourceMetrics::register(&mut Registry::default());
+        let login = Login {
+            username: None,
+            password: None,
+            client_id: "c",
+            tls: None,
+            listener: "mqtt",
+        };
+        for (answer, expected) in [(Ok(()), 1), (Err(()), 0)] {
+            let source = Metered::new(Box::new(Store(answer)), metrics.clone());
+            assert!(source.is_ready());
+            let deadline = Deadline::after(Duration::from_secs(1));
+            let found = deadline.bound(source.find(&login, deadline)).await;
+            assert_eq!(found.is_some(), answer.is_ok());
+            assert!(source.is_ready());
+            let up = metrics.up.get_or_create(&[("source", "store")]).get();
+            assert_eq!(up, expected);
+        }
     }
 }

@@ -13,6 +13,7 @@ use tracing::{debug, warn};
 use super::{
     arrivals::Arriving,
     lifetime::Lifetime,
+    seldom::Seldom,
     socket::{Io, Stream},
     tls::Tls,
 };
@@ -38,6 +39,7 @@ pub(super) struct Connection {
     pub(super) settings: ServerConfig,
     pub(super) lifetime: Lifetime,
     pub(super) arrived: Arriving,
+    pub(super) told: Arc<Seldom>,
 }
 
 impl Connection {
@@ -56,8 +58,16 @@ impl Connection {
                 self.arrived.arrived();
                 self.converse(io).await;
             }
+            // A probe that only looks whether somebody listens.
+            Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                debug!(peer, "a connection was closed before it said anything");
+            }
             // Somebody with a wrong certificate, or somebody who speaks no TLS.
-            Ok(Err(error)) => warn!(peer, %error, "a connection was refused"),
+            Ok(Err(error)) => {
+                if let Some(left_out) = self.told.turn() {
+                    warn!(peer, %error, left_out, "a connection was refused");
+                }
+            }
             Err(_) => debug!(peer, "a connection was silent for too long"),
         }
     }

@@ -85,16 +85,16 @@ pub trait UserSource: Send + Sync + fmt::Debug {
         None
     }
 
+    /// Whether it can be asked now, as far as is known. A service none of whose sources can be asked is not ready.
+    fn is_ready(&self) -> bool {
+        true
+    }
+
     /// Who is this? Bounded by `deadline`, which the caller has made no later than its own.
     ///
     /// # Errors
     /// If it can't be said now.
     async fn find(&self, login: &Login<'_>, deadline: Deadline) -> Result<Found, SourceError>;
-
-    /// Whether it can be asked now, as far as can be told without asking about anybody. For readiness and metrics.
-    async fn ready(&self) -> bool {
-        true
-    }
 
     /// Who decides about the topics of those whose [`Account::oracle`] is set. None, unless somebody else does.
     fn topic_oracle(&self) -> Option<Arc<dyn TopicOracle>> {

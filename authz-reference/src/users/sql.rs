@@ -240,7 +240,7 @@ impl UserSource for SqlUsers {
         self.shared.name
     }
 
-    async fn ready(&self) -> bool {
+    fn is_ready(&self) -> bool {
         *self.shared.opening.borrow() == Opening::Done
     }
 
