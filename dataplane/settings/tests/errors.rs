@@ -289,7 +289,10 @@ fn files_that_cannot_be_read() {
 fn what_is_no_toml() {
     for (toml, line) in [
         ("threads = 1\ntags = [", "t.toml:2: "),
-        ("threads = 1\nthreads = 2", "t.toml:2: `threads`: duplicate key"),
+        (
+            "threads = 1\nthreads = 2",
+            "t.toml:2: `threads`: duplicate key",
+        ),
         ("\n\nthreads", "t.toml:3: "),
     ] {
         let error = in_file(toml);
