@@ -150,7 +150,9 @@ pub async fn bind_in(loaded: Loaded<Config>, mut host: Host) -> Result<Bound, St
             address: listener.bind,
             source,
         };
-        let inherited = host.sockets.take_tcp(&listener.name, listener.bind);
+        let inherited = host
+            .sockets
+            .take_tcp(&listener.name, listener.bind, &socket_names(config));
         let inherited = inherited.map_err(refused)?;
         let (terms, doorway) = (terms(config, listener)?, doorway(listener)?);
         let bound = Listener::bind(listener, terms, doorway, inherited, &metrics)
@@ -265,7 +267,9 @@ async fn probes_socket(
         return Ok(None);
     };
     let refused = |source| StartError::Probes { address, source };
-    let inherited = sockets.take_tcp("probes", address).map_err(refused)?;
+    let inherited = sockets
+        .take_tcp("probes", address, &socket_names(config))
+        .map_err(refused)?;
     let socket = match inherited {
         Some(socket) => Socket::Tcp(socket),
         None => Socket::tcp(address).await.map_err(refused)?,
@@ -286,7 +290,7 @@ async fn admin_socket(
     };
     let inherited = match address {
         AdminAddress::Tcp(address) => sockets
-            .take_tcp("admin", *address)
+            .take_tcp("admin", *address, &socket_names(config))
             .map(|socket| socket.map(Socket::Tcp)),
         AdminAddress::Unix(_) => sockets
             .take_unix("admin")
@@ -315,6 +319,14 @@ pub(crate) fn pipeline(config: &Config, tracing_enabled: bool) -> Result<AuthzOp
         options.retroactive_spans_per_second = 0;
     }
     Ok(options)
+}
+
+/// The names by which sockets may be handed over.
+fn socket_names(config: &Config) -> Vec<&str> {
+    let listeners = config.listeners.0.iter();
+    let own = ["probes", "admin"].into_iter();
+    own.chain(listeners.map(|listener| &*listener.name))
+        .collect()
 }
 
 fn doorway(listener: &config::Listener) -> Result<Doorway, StartError> {

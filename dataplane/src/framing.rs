@@ -36,6 +36,12 @@ const READ_AHEAD: usize = 16 * 1024;
 /// Bytes that wait for a peer to take them, before nothing more is made for it.
 const WRITE_HIGH: usize = 256 * 1024;
 
+/// More than a stream keeps for itself of what it was given: twice what TLS may.
+const HOARD: usize = 2 * TLS_BUFFER;
+
+/// Bytes that TLS may keep of what it was given, before it takes no more.
+pub(crate) const TLS_BUFFER: usize = 16 * 1024;
+
 /// One side of a session: a stream, what came from it, and what goes to it.
 #[derive(Debug)]
 pub(crate) struct Leg<S> {
@@ -47,12 +53,16 @@ pub(crate) struct Leg<S> {
     /// Since when a part of the packet at the head of the input is there.
     begun_at: Option<Instant>,
     ended: bool,
+    /// It has ended because what came was wrong, and not because nothing more comes.
+    is_odd: bool,
     end_told: bool,
     /// The peer can't be written to any more.
     broken: bool,
     output: Output,
     /// Since when the peer has taken nothing of the output.
     stalled_since: Option<Instant>,
+    /// Bytes that the stream has taken since then. TLS takes some before the peer does.
+    taken: usize,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
@@ -64,10 +74,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
             needed: 0,
             begun_at: None,
             ended: false,
+            is_odd: false,
             end_told: false,
             broken: false,
             output: Output::default(),
             stalled_since: None,
+            taken: 0,
         }
     }
 
@@ -117,6 +129,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         };
         let read = ready!(read);
         self.ended = !matches!(read, Ok(1..));
+        self.is_odd = matches!(&read, Err(error) if error.kind() == io::ErrorKind::InvalidData);
         Poll::Ready(read)
     }
 
@@ -158,23 +171,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
     }
 
     fn write_out(&mut self, cx: &mut Context<'_>) {
+        let mut written = 0;
         while self.output.has_remaining() {
             match poll_write_buf(Pin::new(&mut self.stream), cx, &mut self.output) {
-                Poll::Ready(Ok(1..)) => self.stalled_since = None,
                 Poll::Ready(Ok(0) | Err(_)) => return self.give_up(),
-                Poll::Pending => {
-                    self.stalled_since.get_or_insert_with(Instant::now);
-                    return;
-                }
+                Poll::Ready(Ok(count)) => written += count,
+                Poll::Pending => break,
             }
         }
-        // TLS and WebSocket take bytes before the peer does.
+        // TLS takes bytes before the peer does. They have gone when it says that they are flushed, or when there
+        // are more of them than it can keep.
+        self.taken = self.taken.saturating_add(written);
         match Pin::new(&mut self.stream).poll_flush(cx) {
-            Poll::Ready(Ok(())) => self.stalled_since = None,
-            Poll::Ready(Err(_)) => self.give_up(),
-            Poll::Pending => {
-                self.stalled_since.get_or_insert_with(Instant::now);
+            Poll::Ready(Ok(())) if written > 0 || !self.output.has_remaining() => {
+                self.stalled_since = None;
+                self.taken = 0;
             }
+            Poll::Pending if self.taken > HOARD => {
+                self.stalled_since = Some(Instant::now());
+                self.taken = 0;
+            }
+            Poll::Ready(Ok(())) | Poll::Pending => {
+                if self.stalled_since.is_none() {
+                    self.stalled_since = Some(Instant::now());
+                    self.taken = 0;
+                }
+            }
+            Poll::Ready(Err(_)) => self.give_up(),
         }
     }
 
@@ -226,7 +249,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         if self.broken
             || self.stream.write_all_buf(&mut output).await.is_err()
             || self.stream.shutdown().await.is_err()
-            || self.ended
+            || (self.ended && !self.is_odd)
         {
             return;
         }

@@ -7,7 +7,7 @@ use std::{collections::HashMap, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use gatekeeper::Rules;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::Semaphore,
     time::{Instant, sleep},
 };
@@ -77,6 +77,18 @@ pub(crate) struct Gate {
     pub(crate) waves: Waves,
 }
 
+/// Like `TcpListener::bind`, which has room for 128 only: a fleet that reconnects is larger.
+fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // Else the address could not be had again for a minute after a restart.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(backlog)
+}
+
 impl Listener {
     /// Binds the address, unless there is a socket already.
     pub(crate) async fn bind(
@@ -90,7 +102,7 @@ impl Listener {
         Ok(Self {
             socket: match inherited {
                 Some(socket) => socket,
-                None => TcpListener::bind(config.bind).await?,
+                None => listen(config.bind, config.backlog)?,
             },
             permits: Arc::new(Semaphore::new(config.max_connections)),
             accept_rate: config.accept_rate.map(rate),

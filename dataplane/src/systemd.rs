@@ -164,7 +164,7 @@ impl Sockets {
         Ok(Self(sockets))
     }
 
-    /// The TCP socket of this name, or else of this address.
+    /// The TCP socket of this name, or else of this address, unless it bears the name of another in `names`.
     ///
     /// # Errors
     ///
@@ -173,13 +173,16 @@ impl Sockets {
         &mut self,
         name: &str,
         address: SocketAddr,
+        names: &[&str],
     ) -> io::Result<Option<tokio::net::TcpListener>> {
         let is_tcp = |socket: &Inherited| match socket {
             Inherited::Tcp(socket) => socket.local_addr().ok(),
             Inherited::Unix(_) => None,
         };
         let by_name = |entry: &(String, Inherited)| entry.0 == name && is_tcp(&entry.1).is_some();
-        let by_address = |entry: &(String, Inherited)| is_tcp(&entry.1) == Some(address);
+        let by_address = |entry: &(String, Inherited)| {
+            is_tcp(&entry.1) == Some(address) && !names.contains(&&*entry.0)
+        };
         let mut entries = self.0.iter();
         let index = entries
             .position(by_name)
@@ -250,13 +253,16 @@ mod tests {
             ("unit.socket".to_owned(), Inherited::Tcp(second)),
         ]);
         let nowhere = ([127, 0, 0, 1], 1).into();
-        assert!(sockets.take_tcp("other", nowhere).unwrap().is_none());
-        let by_address = sockets.take_tcp("other", addresses[1]).unwrap().unwrap();
+        let names = ["mqtt", "other"];
+        let mut take = |name, address| sockets.take_tcp(name, address, &names).unwrap();
+        assert!(take("other", nowhere).is_none());
+        assert!(take("other", addresses[0]).is_none(), "it is mqtt's");
+        let by_address = take("other", addresses[1]).unwrap();
         assert_eq!(by_address.local_addr().unwrap(), addresses[1]);
         assert!(
             matches!(sockets.expect_none(), Err(SocketError::Unused { name }) if name == "mqtt")
         );
-        let by_name = sockets.take_tcp("mqtt", nowhere).unwrap().unwrap();
+        let by_name = sockets.take_tcp("mqtt", nowhere, &names).unwrap().unwrap();
         assert_eq!(by_name.local_addr().unwrap(), addresses[0]);
         sockets.expect_none().unwrap();
     }

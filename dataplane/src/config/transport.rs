@@ -102,8 +102,8 @@ pub enum ClientCertificates {
 pub struct WebSocket {
     /// The path that clients ask for; a query behind it is ignored.
     pub path: String,
-    /// Origins of web pages that may connect, such as `"https://app.example"`, beside those that have the
-    /// gate's own host and port. `"*"`: all. Clients that name no origin are no web pages, and may connect.
+    /// Origins of web pages that may connect, such as `"https://app.example"`; for `wss`, beside those that have
+    /// the gate's own host and port. `"*"`: all. Clients that name no origin are no web pages, and may connect.
     pub origins: Vec<String>,
     /// Headers of the request that the service gets with CONNECT, if they are there.
     pub headers: Vec<String>,

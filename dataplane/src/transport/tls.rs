@@ -11,9 +11,13 @@ use std::{
 };
 
 use tokio::net::TcpStream;
-use tokio_rustls::{TlsAcceptor, rustls::ServerConfig, server::TlsStream};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{ServerConfig, ServerConnection},
+    server::TlsStream,
+};
 
-use crate::{config::ListenerTls, tls::pem::PemError};
+use crate::{config::ListenerTls, framing::TLS_BUFFER, tls::pem::PemError};
 
 use super::{HandshakeError, Presented, facts};
 
@@ -76,7 +80,8 @@ impl TlsServer {
         presented: &mut Presented,
     ) -> Result<TlsStream<TcpStream>, HandshakeError> {
         let config = Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner));
-        let accepted = TlsAcceptor::from(config).accept(stream).await;
+        let limited = |tls: &mut ServerConnection| tls.set_buffer_limit(Some(TLS_BUFFER));
+        let accepted = TlsAcceptor::from(config).accept_with(stream, limited).await;
         let stream = accepted.map_err(|error| match error.kind() {
             io::ErrorKind::InvalidData => HandshakeError::Tls(error),
             _ => HandshakeError::Gone(error),

@@ -86,7 +86,7 @@ pub(super) fn read(settings: &ListenerTls, alpn: &[u8]) -> Result<ServerConfig, 
 }
 
 fn by_name(settings: &ListenerTls, provider: &CryptoProvider) -> Result<ByName, PemError> {
-    let mut by_name: Option<ByName> = None;
+    let mut by_name = ByName::default();
     for certificate in &settings.certificates {
         let key = Arc::new(certified_key(certificate, provider)?);
         let names = match key.cert.first().map(facts::names) {
@@ -94,12 +94,16 @@ fn by_name(settings: &ListenerTls, provider: &CryptoProvider) -> Result<ByName, 
             // One that only the first can be: it is found by no name.
             Some(Err(_)) | None => Vec::new(),
         };
-        let by_name = by_name.get_or_insert_with(|| ByName::new(Arc::clone(&key)));
-        for name in names {
-            by_name.add(&name, &key);
-        }
+        by_name.add(&key, &names);
     }
-    by_name.ok_or_else(|| PemError::new(Path::new(""), "at least one certificate", "there is none"))
+    if by_name.is_empty() {
+        return Err(PemError::new(
+            Path::new(""),
+            "at least one certificate",
+            "there is none",
+        ));
+    }
+    Ok(by_name)
 }
 
 fn certified_key(

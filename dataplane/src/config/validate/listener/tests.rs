@@ -55,6 +55,26 @@ fn an_error_names_key_value_and_expectation() {
             "`listeners.0.tls.certificates.0.key` is missing",
         ),
         (
+            "transport = 'ws'\nwebsocket = { origins = ['https://*.example'] }",
+            "`listeners.0.websocket.origins.0`: expected \"*\" alone, or scheme and host, such as \"https://app.example\", found \"https://*.example\"",
+        ),
+        (
+            "transport = 'ws'\nwebsocket = { max_message_size = '64KiB' }",
+            "`listeners.0.websocket.max_message_size`: expected at least `limits.max_packet_size`, 1048576, found 65536",
+        ),
+        (
+            "proxy_protocol = { version = 'v1', trusted = ['::ffff:10.0.0.0/104'] }",
+            "`listeners.0.proxy_protocol.trusted.0`: expected an address or a network, such as \"10.0.0.0/8\"; IPv4 as such, not within IPv6, found \"::ffff:10.0.0.0/104\"",
+        ),
+        (
+            "name = 'admin'",
+            "`listeners.0.name`: expected a name that no other listener has (nor \"probes\" and \"admin\"), found \"admin\"",
+        ),
+        (
+            "backlog = 0",
+            "`listeners.0.backlog`: expected 1 to 65535, found 0",
+        ),
+        (
             "transport = 'quic'",
             "`listeners.0.transport`: expected one of `tcp`, `tls`, `ws`, `wss`, found \"quic\"",
         ),
@@ -68,7 +88,7 @@ fn an_error_names_key_value_and_expectation() {
         ),
         (
             "transport = 'ws'\nwebsocket = { origins = ['app.example'] }",
-            "`listeners.0.websocket.origins.0`: expected \"*\", or scheme and host, such as \"https://app.example\", found \"app.example\"",
+            "`listeners.0.websocket.origins.0`: expected \"*\" alone, or scheme and host, such as \"https://app.example\", found \"app.example\"",
         ),
         (
             "transport = 'ws'\nwebsocket = { headers = ['x tenant'] }",
@@ -84,7 +104,7 @@ fn an_error_names_key_value_and_expectation() {
         ),
         (
             "proxy_protocol = { version = 'v1', trusted = ['10.0.0.0/33'] }",
-            "`listeners.0.proxy_protocol.trusted.0`: expected an address or a network, such as \"10.0.0.0/8\", found \"10.0.0.0/33\"",
+            "`listeners.0.proxy_protocol.trusted.0`: expected an address or a network, such as \"10.0.0.0/8\"; IPv4 as such, not within IPv6, found \"10.0.0.0/33\"",
         ),
         (
             "accept_rate = 0",
