@@ -135,7 +135,7 @@ story('a browser that does not know the certificate does not connect', async (sa
 
 /** A test that shows what its pages saw, and what the programs said if it fails. */
 function story(name, tell) {
-  test(name, { timeout: 2 * PATIENCE }, async (context) => {
+  test(name, { timeout: 3 * PATIENCE }, async (context) => {
     try {
       await tell((what, seen) => context.diagnostic(`${what}: ${JSON.stringify(seen)}`));
     } catch (error) {
@@ -150,6 +150,7 @@ function open(args) {
   return chromium.launch({
     executablePath: process.env.TIDEGATE_TEST_CHROMIUM,
     chromiumSandbox: false,
+    timeout: PATIENCE,
     args: [
       '--headless', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
       '--disable-component-update', '--disable-sync', ...args,

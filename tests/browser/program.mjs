@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 
 /** How long something may take that takes no time on a quiet machine, in milliseconds. */
-export const PATIENCE = 30_000;
+export const PATIENCE = 60_000;
 
 const running = new Set();
 process.on('exit', () => running.forEach((program) => program.kill()));
@@ -17,7 +17,7 @@ export class Program {
   #waiting = new Set();
   #gone = false;
 
- XX
+  /** Starts a program under a name for messages. */
   constructor(name, file, args) {
     this.name = name;
     this.#child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], env: environment() });

@@ -14,7 +14,7 @@ class Visitor {
   /** Connects. What is seen is CONNACK, or why there was none. */
   connect(url, options) {
     // What is refused once is refused again: no second try may blur the first.
-    const client = mqtt.connect(url, { reconnectPeriod: 0, connectTimeout: 20_000, ...options });
+    const client = mqtt.connect(url, { reconnectPeriod: 0, connectTimeout: 60_000, ...options });
     this.#client = client;
     this.#ended = new Promise((resolve) => client.once('close', resolve));
     client.on('message', (topic, payload, packet) => {
