@@ -15,7 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use self::{error::StartError, serve::Bound};
 use crate::{
     admin::{Admin, Dump},
-    admission::PerAddress,
+    admission::{ConnectRate, PerAddress},
     authz::{Authz, AuthzOptions, Contact, Epochs},
     config::{self, AdminAddress, BrokerProxyProtocol, Config, SampleRatio},
     control::{Control, ControlParts},
@@ -167,6 +167,10 @@ pub async fn bind_in(loaded: Loaded<Config>, mut host: Host) -> Result<Bound, St
     let readiness = Readiness::new(stop.clone());
     let gate = Gate {
         permits: Arc::new(Semaphore::new(config.limits.max_connections)),
+        connect_rate: config
+            .limits
+            .connect_rate()
+            .map(|(per_second, burst)| ConnectRate::new(per_second, burst)),
         per_address: PerAddress::new(config.limits.max_connections_per_address),
         undecided: PerAddress::new(config.limits.max_undecided_per_address),
         sessions: TaskTracker::new(),

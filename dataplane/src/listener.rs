@@ -15,7 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, error};
 
 use crate::{
-    admission::{AcceptRate, PerAddress},
+    admission::{AcceptRate, ConnectRate, PerAddress},
     config,
     drain::Waves,
     live::Live,
@@ -65,6 +65,8 @@ impl Terms {
 pub(crate) struct Gate {
     /// Connections at once, over all listeners.
     pub(crate) permits: Arc<Semaphore>,
+    /// Connections per address in a time. `None`: no bound.
+    pub(crate) connect_rate: Option<ConnectRate>,
     /// Connections per address.
     pub(crate) per_address: PerAddress,
     /// Connections per address whose CONNECT is not decided yet.

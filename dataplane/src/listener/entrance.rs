@@ -75,8 +75,14 @@ impl Entrance {
         }
     }
 
-    /// Takes the places of a connection among those of its address.
+    /// Takes the places of a connection among those of its address, if the address does not come too often.
     pub(super) fn enter(&self, peer: SocketAddr, gate: &Gate) -> Option<Places> {
+        if let Some(rate) = &gate.connect_rate
+            && !rate.admit(peer.ip(), Instant::now())
+        {
+            self.refuse(peer, Refusal::ConnectRatePerAddress);
+            return None;
+        }
         let Some(address) = gate.per_address.enter(peer.ip()) else {
             self.refuse(peer, Refusal::ConnectionsPerAddress);
             return None;

@@ -41,16 +41,19 @@ pub(crate) enum Refusal {
     UndecidedPerAddress,
     /// `limits.max_connections_per_address`.
     ConnectionsPerAddress,
+    /// `limits.connect_rate_per_address`.
+    ConnectRatePerAddress,
     /// `listeners[].proxy_protocol.trusted`.
     UntrustedProxy,
 }
 
 impl Refusal {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Connections,
         Self::ListenerConnections,
         Self::UndecidedPerAddress,
         Self::ConnectionsPerAddress,
+        Self::ConnectRatePerAddress,
         Self::UntrustedProxy,
     ];
 
@@ -61,6 +64,7 @@ impl Refusal {
             Self::ListenerConnections => "listener_max_connections",
             Self::UndecidedPerAddress => "max_undecided_per_address",
             Self::ConnectionsPerAddress => "max_connections_per_address",
+            Self::ConnectRatePerAddress => "connect_rate_per_address",
             Self::UntrustedProxy => "untrusted_proxy",
         }
     }
