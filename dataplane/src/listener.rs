@@ -23,7 +23,7 @@ use crate::{
     mount::Template,
     session::Shared,
     socket,
-    transport::{Doorway, Route},
+    transport::{Doorway, Route, TlsServer},
     upstream::Dial,
 };
 
@@ -102,6 +102,12 @@ impl Listener {
 
     pub(crate) fn name(&self) -> &str {
         &self.entrance.name
+    }
+
+    /// Its name and its TLS, if it has any.
+    pub(crate) fn tls(&self) -> Option<(Arc<str>, Arc<TlsServer>)> {
+        let tls = self.entrance.doorway.tls()?;
+        Some((Arc::clone(&self.entrance.name), Arc::clone(tls)))
     }
 
     /// What holds for those who come in.

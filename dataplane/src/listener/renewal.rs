@@ -26,11 +26,11 @@ pub(super) async fn watch(tls: Arc<TlsServer>, entrance: Arc<Entrance>) {
         match spawn_blocking(move || tls.reload()).await {
             Ok(Reload::Unchanged) => {}
             Ok(Reload::Done) => {
-                entrance.metrics.tls_reloaded(true);
+                entrance.tls_reloads.count(true);
                 info!(listener, "the files of TLS have changed");
             }
             Ok(Reload::Failed(error)) => {
-                entrance.metrics.tls_reloaded(false);
+                entrance.tls_reloads.count(false);
                 error!(listener, %error, "the files of TLS have changed and cannot be used: those before count on");
             }
             Err(error) => error!(listener, %error, "the files of TLS cannot be looked at"),

@@ -23,7 +23,7 @@ pub(crate) struct TlsServer {
     settings: ListenerTls,
     alpn: Vec<u8>,
     /// For handshakes to come. Those who are connected keep what they have.
-    current: RwLock<Arc<ServerConfig>>,
+    current: RwLock<files::Loaded>,
     /// The state of the files when they were last looked at.
     seen: Mutex<files::State>,
 }
@@ -44,7 +44,7 @@ impl TlsServer {
         // Looked at before they are read: what changes meanwhile is seen the next time.
         let seen = files::State::of(&settings);
         Ok(Self {
-            current: RwLock::new(Arc::new(files::read(&settings, alpn)?)),
+            current: RwLock::new(files::read(&settings, alpn)?),
             alpn: alpn.to_vec(),
             settings,
             seen: Mutex::new(seen),
@@ -60,13 +60,24 @@ impl TlsServer {
         }
         *seen = state;
         match files::read(&self.settings, &self.alpn) {
-            Ok(config) => {
+            Ok(loaded) => {
                 let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-                *current = Arc::new(config);
+                *current = loaded;
                 Reload::Done
             }
             Err(error) => Reload::Failed(error),
         }
+    }
+
+    fn config(&self) -> Arc<ServerConfig> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&current.config)
+    }
+
+    /// When each certificate expires, in Unix time and in the order of the configuration. `None`: it can't be read.
+    pub(crate) fn not_after(&self) -> Vec<Option<u64>> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        current.not_after.clone()
     }
 
     /// The handshake.
@@ -75,8 +86,7 @@ impl TlsServer {
         stream: TcpStream,
         presented: &mut Presented,
     ) -> Result<TlsStream<TcpStream>, HandshakeError> {
-        let config = Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner));
-        let accepted = TlsAcceptor::from(config).accept(stream).await;
+        let accepted = TlsAcceptor::from(self.config()).accept(stream).await;
         let stream = accepted.map_err(|error| match error.kind() {
             io::ErrorKind::InvalidData => HandshakeError::Tls(error),
             _ => HandshakeError::Gone(error),

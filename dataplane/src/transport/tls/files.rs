@@ -17,7 +17,10 @@ use tokio_rustls::rustls::{
 
 use crate::{
     config::{Certificate, ClientCertificates, ListenerTls, TlsVersion},
-    tls::pem::{self, PemError},
+    tls::{
+        expiry,
+        pem::{self, PemError},
+    },
 };
 
 use super::{super::facts, by_name::ByName};
@@ -52,8 +55,16 @@ fn state(path: &PathBuf) -> Option<FileState> {
     ))
 }
 
+/// What the files say.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) config: Arc<ServerConfig>,
+    /// When each certificate expires, in Unix time. `None`: it can't be read.
+    pub(super) not_after: Vec<Option<u64>>,
+}
+
 /// Reads all files.
-pub(super) fn read(settings: &ListenerTls, alpn: &[u8]) -> Result<ServerConfig, PemError> {
+pub(super) fn read(settings: &ListenerTls, alpn: &[u8]) -> Result<Loaded, PemError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let first = settings.certificates.first();
     let cert = first.map_or(Path::new(""), |certificate| &certificate.cert);
@@ -69,7 +80,8 @@ pub(super) fn read(settings: &ListenerTls, alpn: &[u8]) -> Result<ServerConfig, 
         Some(verifier) => builder.with_client_cert_verifier(verifier),
         None => builder.with_no_client_auth(),
     };
-    let mut config = builder.with_cert_resolver(Arc::new(by_name(settings, &provider)?));
+    let (by_name, not_after) = by_name(settings, &provider)?;
+    let mut config = builder.with_cert_resolver(Arc::new(by_name));
     config.alpn_protocols = vec![alpn.to_vec()];
     if settings.client_certificates == ClientCertificates::None {
         // Tickets keep the state with the clients, and reconnects cheap.
@@ -82,13 +94,24 @@ pub(super) fn read(settings: &ListenerTls, alpn: &[u8]) -> Result<ServerConfig, 
     config.session_storage = Arc::new(NoServerSessionStorage {});
     // A CONNECT that is sent twice would be asked about twice.
     config.max_early_data_size = 0;
-    Ok(config)
+    Ok(Loaded {
+        config: Arc::new(config),
+        not_after,
+    })
 }
 
-fn by_name(settings: &ListenerTls, provider: &CryptoProvider) -> Result<ByName, PemError> {
+/// The certificates, and when they expire.
+fn by_name(
+    settings: &ListenerTls,
+    provider: &CryptoProvider,
+) -> Result<(ByName, Vec<Option<u64>>), PemError> {
     let mut by_name: Option<ByName> = None;
+    let mut not_after = Vec::new();
     for certificate in &settings.certificates {
         let key = Arc::new(certified_key(certificate, provider)?);
+        let end = expiry::not_after(&key.cert);
+        expiry::tell("listeners[].tls.certificates", &certificate.cert, end);
+        not_after.push(end);
         let names = match key.cert.first().map(facts::names) {
             Some(Ok(names)) => names.dns,
             // One that only the first can be: it is found by no name.
@@ -99,7 +122,9 @@ fn by_name(settings: &ListenerTls, provider: &CryptoProvider) -> Result<ByName, 
             by_name.add(&name, &key);
         }
     }
-    by_name.ok_or_else(|| PemError::new(Path::new(""), "at least one certificate", "there is none"))
+    let by_name = by_name
+        .ok_or_else(|| PemError::new(Path::new(""), "at least one certificate", "there is none"))?;
+    Ok((by_name, not_after))
 }
 
 fn certified_key(
