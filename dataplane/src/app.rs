@@ -15,7 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use self::{error::StartError, serve::Bound};
 use crate::{
     admin::{Admin, Dump},
-    admission::PerAddress,
+    admission::{ConnectRate, PerAddress},
     authz::{Authz, AuthzOptions, Contact, Epochs},
     config::{self, AdminAddress, BrokerProxyProtocol, Config, SampleRatio},
     control::{Control, ControlParts},
@@ -23,7 +23,7 @@ use crate::{
     drain::{Stop, Waves},
     listener::{Gate, Listener, Terms},
     live::Live,
-    metrics::{Metrics, Overseen},
+    metrics::{Certificates, Metrics, Overseen, TlsMetrics},
     mount::{Template, TemplateError},
     probes::{Probes, Readiness},
     reload::{Parts, Reloader},
@@ -57,8 +57,9 @@ pub struct Host {
 ///
 /// A file that can't be used.
 pub fn check(config: &Config) -> Result<(), StartError> {
-    upstream(config)?;
-    authz::options(config)?;
+    let uncounted = TlsMetrics::default();
+    upstream(config, &uncounted)?;
+    authz::options(config, &uncounted)?;
     let listeners = &config.listeners.0;
     listeners
         .iter()
@@ -95,9 +96,10 @@ pub async fn bind(config: &Config, tracing_enabled: bool) -> Result<Bound, Start
 pub async fn bind_in(loaded: Loaded<Config>, mut host: Host) -> Result<Bound, StartError> {
     let config = &loaded.value;
     descriptors::raise(config.limits.max_connections);
-    let upstream = upstream(config)?;
+    let tls_metrics = TlsMetrics::default();
+    let upstream = upstream(config, &tls_metrics)?;
     let sampling = sampling_if(host.tracing_enabled, config)?;
-    let options = pipeline(config, host.tracing_enabled)?;
+    let options = pipeline(config, host.tracing_enabled, &tls_metrics)?;
     let data_plane = authz::data_plane(config);
     let control = &config.authz.control;
     let epochs = Arc::new(match control.enabled {
@@ -113,7 +115,7 @@ pub async fn bind_in(loaded: Loaded<Config>, mut host: Host) -> Result<Bound, St
         Some(_) => oversight.listing(),
         None => oversight,
     };
-    let (reporter, events) = authz::reporter(config, &options, &data_plane)?.unzip();
+    let (reporter, events) = authz::reporter(config, &options, &data_plane).unzip();
     let events = events.unwrap_or_default();
     let authz = Authz::start_with(&options, data_plane.clone(), &epochs);
     let counters = Arc::clone(authz.counters());
@@ -123,10 +125,10 @@ pub async fn bind_in(loaded: Loaded<Config>, mut host: Host) -> Result<Bound, St
         terminations: Arc::clone(&oversight.terminations),
         events: events.clone(),
     };
-    let (metrics, registry) = Metrics::registered(&counters, overseen);
+    let (metrics, mut registry) = Metrics::registered(&counters, overseen, tls_metrics);
     let watch = match control.enabled {
         true => {
-            let options = authz::companion(config, &options, control.endpoint.as_ref())?;
+            let options = authz::companion(&options, control.endpoint.as_ref());
             Some(Control::start(
                 Contact::new(&options, data_plane.clone()),
                 data_plane.clone(),
@@ -169,6 +171,10 @@ pub async fn bind_in(loaded: Loaded<Config>, mut host: Host) -> Result<Bound, St
     let readiness = Readiness::new(stop.clone());
     let gate = Gate {
         permits: Arc::new(Semaphore::new(config.limits.max_connections)),
+        connect_rate: config
+            .limits
+            .connect_rate()
+            .map(|(per_second, burst)| ConnectRate::new(per_second, burst)),
         per_address: PerAddress::new(config.limits.max_connections_per_address),
         undecided: PerAddress::new(config.limits.max_undecided_per_address),
         sessions: TaskTracker::new(),
@@ -197,6 +203,22 @@ pub async fn bind_in(loaded: Loaded<Config>, mut host: Host) -> Result<Bound, St
         };
         (socket, Arc::new(admin))
     });
+    let shared = Live::new(Shared {
+        authz: authz.clone(),
+        upstream,
+        succession: Succession::default(),
+        oversight,
+        events,
+        sampling,
+        write_stall: config.limits.write_stall,
+        packet_deadline: config.limits.packet_deadline,
+        metrics: metrics.clone(),
+        log: SessionLog::default(),
+    });
+    registry.register_collector(Box::new(Certificates {
+        listeners: listeners.iter().filter_map(Listener::tls).collect(),
+        shared: shared.clone(),
+    }));
     let warms_up = probes_socket.is_some();
     let probes = probes_socket.map(|socket| {
         let readiness = readiness.clone();
@@ -213,18 +235,6 @@ pub async fn bind_in(loaded: Loaded<Config>, mut host: Host) -> Result<Bound, St
     }
 
     let drain = Live::new(config.drain.clone());
-    let shared = Live::new(Shared {
-        authz,
-        upstream,
-        succession: Succession::default(),
-        oversight,
-        events,
-        sampling,
-        write_stall: config.limits.write_stall,
-        packet_deadline: config.limits.packet_deadline,
-        metrics: metrics.clone(),
-        log: SessionLog::default(),
-    });
     let reloader = Reloader::new(Parts {
         shared: shared.clone(),
         terms: listeners
@@ -313,8 +323,12 @@ pub(crate) fn terms(config: &Config, listener: &config::Listener) -> Result<Term
 }
 
 /// The settings of the pipeline.
-pub(crate) fn pipeline(config: &Config, tracing_enabled: bool) -> Result<AuthzOptions, StartError> {
-    let mut options = authz::options(config)?;
+pub(crate) fn pipeline(
+    config: &Config,
+    tracing_enabled: bool,
+    metrics: &TlsMetrics,
+) -> Result<AuthzOptions, StartError> {
+    let mut options = authz::options(config, metrics)?;
     if !tracing_enabled {
         options.retroactive_spans_per_second = 0;
     }
@@ -345,7 +359,7 @@ fn mount(listener: &config::Listener) -> Result<Option<Template>, StartError> {
 }
 
 /// The way to the broker.
-pub(crate) fn upstream(config: &Config) -> Result<BrokerLeg, StartError> {
+pub(crate) fn upstream(config: &Config, metrics: &TlsMetrics) -> Result<BrokerLeg, StartError> {
     let broker = &config.broker;
     let target: Target = broker.url.parse().map_err(|error| StartError::Value {
         key: "broker.url",
@@ -365,7 +379,8 @@ pub(crate) fn upstream(config: &Config) -> Result<BrokerLeg, StartError> {
         },
         max_packet: config.limits.max_downlink_packet_size,
     };
-    Upstream::new(options).map_err(|TlsError { key, reason }| StartError::Value { key, reason })
+    Upstream::counted(options, metrics)
+        .map_err(|TlsError { key, reason }| StartError::Value { key, reason })
 }
 
 /// How many packets are traced, if any are.

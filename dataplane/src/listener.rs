@@ -15,7 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, error};
 
 use crate::{
-    admission::{AcceptRate, PerAddress},
+    admission::{AcceptRate, ConnectRate, PerAddress},
     config,
     drain::Waves,
     live::Live,
@@ -23,7 +23,7 @@ use crate::{
     mount::Template,
     session::Shared,
     socket,
-    transport::{Doorway, Route},
+    transport::{Doorway, Route, TlsServer},
     upstream::Dial,
 };
 
@@ -65,6 +65,8 @@ impl Terms {
 pub(crate) struct Gate {
     /// Connections at once, over all listeners.
     pub(crate) permits: Arc<Semaphore>,
+    /// Connections per address in a time. `None`: no bound.
+    pub(crate) connect_rate: Option<ConnectRate>,
     /// Connections per address.
     pub(crate) per_address: PerAddress,
     /// Connections per address whose CONNECT is not decided yet.
@@ -112,6 +114,12 @@ impl Listener {
 
     pub(crate) fn name(&self) -> &str {
         &self.entrance.name
+    }
+
+    /// Its name and its TLS, if it has any.
+    pub(crate) fn tls(&self) -> Option<(Arc<str>, Arc<TlsServer>)> {
+        let tls = self.entrance.doorway.tls()?;
+        Some((Arc::clone(&self.entrance.name), Arc::clone(tls)))
     }
 
     /// What holds for those who come in.

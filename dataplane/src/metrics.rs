@@ -17,6 +17,7 @@ mod packets;
 mod page;
 mod reload;
 mod sessions;
+mod tls;
 mod unasked;
 
 use std::sync::Arc;
@@ -34,6 +35,7 @@ pub(crate) use self::{
     page::page,
     reload::ReloadMetrics,
     sessions::{ListenerMetrics, Refusal, Sessions},
+    tls::{Certificates, TlsMetrics, TlsReloads, TlsSide},
     unasked::RefusedUnasked,
 };
 
@@ -47,12 +49,20 @@ pub struct Metrics {
     pub(crate) deliveries_dropped: Counter,
     pub(crate) control: ControlMetrics,
     pub(crate) reload: ReloadMetrics,
+    pub(crate) tls: TlsMetrics,
 }
 
 impl Metrics {
-    /// All metrics of a gate, and a registry to read them.
-    pub(crate) fn registered(authz: &Arc<Counters>, overseen: Overseen) -> (Self, Registry) {
-        let metrics = Self::default();
+    /// All metrics of a gate, and a registry to read them. Some count from before they are registered.
+    pub(crate) fn registered(
+        authz: &Arc<Counters>,
+        overseen: Overseen,
+        tls: TlsMetrics,
+    ) -> (Self, Registry) {
+        let metrics = Self {
+            tls,
+            ..Self::default()
+        };
         let mut registry = Registry::with_prefix("tidegate");
         registry.register(
             "build",
@@ -69,6 +79,7 @@ impl Metrics {
         );
         metrics.control.register(&mut registry);
         metrics.reload.register(&mut registry);
+        metrics.tls.register(&mut registry);
         registry.register_collector(Box::new(authz::Collected(Arc::clone(authz))));
         registry.register_collector(Box::new(overseen));
         (metrics, registry)

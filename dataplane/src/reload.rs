@@ -148,16 +148,17 @@ impl State {
         }
 
         // Everything that may fail comes before anything that is put in force.
-        let upstream = app::upstream(new)?;
+        let old = parts.shared.get();
+        let tls_metrics = &old.metrics.tls;
+        let upstream = app::upstream(new, tls_metrics)?;
         let sampling = app::sampling_if(parts.tracing_enabled, new)?;
-        let options = app::pipeline(new, parts.tracing_enabled)?;
+        let options = app::pipeline(new, parts.tracing_enabled, tls_metrics)?;
         let terms = new
             .listeners
             .0
             .iter()
             .map(|listener| app::terms(new, listener));
         let terms: Vec<_> = terms.collect::<Result<_, _>>()?;
-        let old = parts.shared.get();
         self.earlier.retain(|earlier| earlier.strong_count() > 0);
         let authz = if compare::has_new_pipeline(&parts.config, new) {
             if self.earlier.len() >= MAX_EARLIER {

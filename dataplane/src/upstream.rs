@@ -26,6 +26,7 @@ use tracing::info;
 
 use crate::{
     log_limit::LogLimit,
+    metrics::TlsMetrics,
     socket,
     tls::client::{TlsError, TlsFiles},
 };
@@ -89,6 +90,14 @@ impl Upstream {
     ///
     /// Files that TLS can't be done with.
     pub fn new(options: UpstreamOptions) -> Result<Self, TlsError> {
+        Self::counted(options, &TlsMetrics::default())
+    }
+
+    /// As [`new`](Self::new), and counts there how the files are read again.
+    pub(crate) fn counted(
+        options: UpstreamOptions,
+        metrics: &TlsMetrics,
+    ) -> Result<Self, TlsError> {
         let target = options.target;
         let tls = match &target.place {
             Place::Host(host, _) if target.tls => {
@@ -96,7 +105,7 @@ impl Upstream {
                     Some(_) => b"http/1.1",
                     None => b"mqtt",
                 };
-                Some(Tls::load(options.tls, host, alpn)?)
+                Some(Tls::load(options.tls, host, alpn, metrics)?)
             }
             _ => None,
         };
@@ -107,6 +116,11 @@ impl Upstream {
             max_packet: options.max_packet,
             hung: LogLimit::new(HUNG_PER_SECOND),
         })))
+    }
+
+    /// When the certificate that we show expires, in Unix time. `None`: we show none.
+    pub(crate) fn not_after(&self) -> Option<u64> {
+        self.0.tls.as_ref()?.not_after()
     }
 }
 

@@ -9,6 +9,8 @@ mod broker;
 mod mosquitto;
 #[path = "limits/own.rs"]
 mod own;
+#[path = "limits/rate.rs"]
+mod rate;
 #[path = "limits/receive_maximum.rs"]
 mod receive_maximum;
 #[path = "limits/times.rs"]

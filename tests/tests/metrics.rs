@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+#[path = "metrics/certificates.rs"]
+mod certificates;
 #[path = "metrics/endings.rs"]
 mod endings;
 #[path = "metrics/exposition.rs"]

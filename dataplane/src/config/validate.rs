@@ -30,6 +30,7 @@ pub(super) fn check(config: &Config, tree: &Tree) -> Result<(), Error> {
     checks.failing()?;
     checks.times()?;
     checks.ranges()?;
+    checks.connect_rate()?;
     checks.operations()?;
     checks.sampling()
 }

@@ -14,7 +14,7 @@ use crate::{
     config,
     live::Live,
     log_limit::LogLimit,
-    metrics::{ListenerMetrics, Metrics, Refusal},
+    metrics::{ListenerMetrics, Metrics, Refusal, TlsReloads},
     session::{self, Origin, Shared},
     transport::{Doorway, HandshakeError, Opened, Presented, Route, Stream},
     upstream::Dial,
@@ -35,6 +35,7 @@ pub(super) struct Entrance {
     refusals: LogLimit,
     failures: LogLimit,
     pub(super) metrics: ListenerMetrics,
+    pub(super) tls_reloads: TlsReloads,
 }
 
 /// What is known of a connection that was accepted.
@@ -66,6 +67,10 @@ impl Entrance {
     ) -> Self {
         let name = config.name.as_str().into();
         Self {
+            tls_reloads: match doorway.tls() {
+                Some(_) => metrics.tls.reloads_of_listener(&name),
+                None => TlsReloads::default(),
+            },
             metrics: metrics.sessions.listener(&name),
             name,
             terms: Live::new(terms),
@@ -75,8 +80,14 @@ impl Entrance {
         }
     }
 
-    /// Takes the places of a connection among those of its address.
+    /// Takes the places of a connection among those of its address, if the address does not come too often.
     pub(super) fn enter(&self, peer: SocketAddr, gate: &Gate) -> Option<Places> {
+        if let Some(rate) = &gate.connect_rate
+            && !rate.admit(peer.ip(), Instant::now())
+        {
+            self.refuse(peer, Refusal::ConnectRatePerAddress);
+            return None;
+        }
         let Some(address) = gate.per_address.enter(peer.ip()) else {
             self.refuse(peer, Refusal::ConnectionsPerAddress);
             return None;
