@@ -18,6 +18,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 use tokio_util::io::{poll_read_buf, poll_write_buf};
 
+use crate::transport;
+
 /// Room for one read. It belongs to the worker thread: an idle connection keeps none.
 const READ_SIZE: usize = 16 * 1024;
 
@@ -48,6 +50,8 @@ pub(crate) struct Leg<S> {
     begun_at: Option<Instant>,
     ended: bool,
     end_told: bool,
+    /// The code of the Close that the peer got for breaking the rules of WebSocket.
+    close_code: Option<u16>,
     /// The peer can't be written to any more.
     broken: bool,
     output: Output,
@@ -65,6 +69,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
             begun_at: None,
             ended: false,
             end_told: false,
+            close_code: None,
             broken: false,
             output: Output::default(),
             stalled_since: None,
@@ -117,6 +122,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         };
         let read = ready!(read);
         self.ended = !matches!(read, Ok(1..));
+        self.close_code = read.as_ref().err().and_then(transport::close_code);
         Poll::Ready(read)
     }
 
@@ -199,6 +205,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         let is_over =
             self.ended && (self.input.is_empty() || (wanted && self.input.len() < self.needed));
         is_over && !std::mem::replace(&mut self.end_told, true)
+    }
+
+    /// The code of the Close that the peer got, if it ended because the peer broke the rules of WebSocket.
+    pub(crate) fn close_code(&self) -> Option<u16> {
+        self.close_code
     }
 
     /// Whether the peer has left, though what it sent may not be taken yet.
