@@ -18,6 +18,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 use tokio_util::io::{poll_read_buf, poll_write_buf};
 
+use crate::transport;
+
 /// Room for one read. It belongs to the worker thread: an idle connection keeps none.
 const READ_SIZE: usize = 16 * 1024;
 
@@ -53,9 +55,9 @@ pub(crate) struct Leg<S> {
     /// Since when a part of the packet at the head of the input is there.
     begun_at: Option<Instant>,
     ended: bool,
-    /// It has ended because what came was wrong, and not because nothing more comes.
-    is_odd: bool,
     end_told: bool,
+    /// The code of the Close that the peer got for breaking the rules of WebSocket.
+    close_code: Option<u16>,
     /// The peer can't be written to any more.
     broken: bool,
     output: Output,
@@ -74,8 +76,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
             needed: 0,
             begun_at: None,
             ended: false,
-            is_odd: false,
             end_told: false,
+            close_code: None,
             broken: false,
             output: Output::default(),
             stalled_since: None,
@@ -129,7 +131,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         };
         let read = ready!(read);
         self.ended = !matches!(read, Ok(1..));
-        self.is_odd = matches!(&read, Err(error) if error.kind() == io::ErrorKind::InvalidData);
+        self.close_code = read.as_ref().err().and_then(transport::close_code);
         Poll::Ready(read)
     }
 
@@ -224,6 +226,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         is_over && !std::mem::replace(&mut self.end_told, true)
     }
 
+    /// The code of the Close that the peer got, if it ended because the peer broke the rules of WebSocket.
+    pub(crate) fn close_code(&self) -> Option<u16> {
+        self.close_code
+    }
+
     /// Whether the peer has left, though what it sent may not be taken yet.
     pub(crate) fn has_ended(&self) -> bool {
         self.ended
@@ -249,7 +256,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         if self.broken
             || self.stream.write_all_buf(&mut output).await.is_err()
             || self.stream.shutdown().await.is_err()
-            || (self.ended && !self.is_odd)
+            || (self.ended && self.close_code.is_none())
         {
             return;
         }

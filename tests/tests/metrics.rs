@@ -10,6 +10,8 @@ mod endings;
 mod exposition;
 #[path = "metrics/packets.rs"]
 mod packets;
+#[path = "metrics/websocket.rs"]
+mod websocket;
 
 use tidegate_proto::v1::{DenyAction, FailureCode, ReasonCode};
 use tidegate_tests::{

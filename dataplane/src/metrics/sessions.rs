@@ -25,6 +25,7 @@ pub(crate) struct Sessions {
     open: Family<OfListener, Gauge>,
     closed: Family<Labels<2>, Counter>,
     violations: Family<[(&'static str, String); 2], Counter>,
+    websocket_violations: Family<[(&'static str, u16); 1], Counter>,
     handshakes_failed: Family<OfRefusal, Counter>,
     accept_pauses: Family<OfListener, Counter>,
 }
@@ -93,6 +94,11 @@ impl Sessions {
             self.violations.clone(),
         );
         registry.register(
+            "websocket_violations",
+            "Breaches of WebSocket that ended a client's connection, by the code of the Close",
+            self.websocket_violations.clone(),
+        );
+        registry.register(
             "handshakes_failed",
             "Connections that ended before MQTT began, by the part of the handshake that failed",
             self.handshakes_failed.clone(),
@@ -134,6 +140,11 @@ impl Sessions {
         let (side, violation) = match reason {
             CloseReason::ClientViolation(violation) => (Side::Client, violation),
             CloseReason::BrokerViolation(violation) => (Side::Broker, violation),
+            CloseReason::WebSocketViolation(code) => {
+                let labels = [("code", code)];
+                self.websocket_violations.get_or_create(&labels).inc();
+                return;
+            }
             _ => return,
         };
         let side = match side {

@@ -22,8 +22,8 @@ use tungstenite::protocol::frame::{
 
 use self::decode::{Decoder, Received};
 
-pub(super) use self::upgrade::Upgrade;
 pub(crate) use self::upgrade::is_origin;
+pub(super) use self::{decode::Violation, upgrade::Upgrade};
 
 /// Slices that are written at once, beside the header.
 const MAX_SLICES: usize = 32;
