@@ -87,7 +87,7 @@ impl Load {
 /// Clients that make TLS handshakes, until they are dropped.
 #[derive(Debug)]
 pub(crate) struct Handshakes {
-    child: Child,
+    pub(crate) child: Child,
 }
 
 impl Handshakes {

@@ -139,7 +139,7 @@ impl Way {
         self.proxy.as_ref().map(|proxy| proxy.child.id())
     }
 
-    pub(super) fn service_id(&self) -> Option<u32> {
+    pub(crate) fn service_id(&self) -> Option<u32> {
         self.asked.as_ref().map(|asked| match asked {
             Asked::Trivial(service) => service.child.id(),
             Asked::Reference(service) => service.child.id(),

@@ -2,16 +2,19 @@
 //!
 //! CPU time is what counts: the clients share the processor with whom they greet.
 
-use std::thread::sleep;
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
 use anyhow::ensure;
 
 use crate::{
-    actor::HandshakesSpec,
+    actor::{HandshakesReport, HandshakesSpec},
     measure::{Way, middle},
     options::Options,
     report::{Report, Shall},
-    rig::{Binaries, Certificate, Handshakes, KeyKind, Sink, cpu},
+    rig::{Binaries, Busy, Certificate, Cpu, Handshakes, KeyKind, Sink, cpu},
 };
 
 /// Handshakes at once: well below what the gate lets one address have undecided.
@@ -67,6 +70,8 @@ struct Figures {
     cpu_us: f64,
     system_us: f64,
     broken: u64,
+    /// Cores that others kept busy meanwhile.
+    strangers: f64,
 }
 
 pub(super) fn run(
@@ -119,6 +124,7 @@ fn one(
         if broken > 0 {
             tell("broken", broken as f64, "connections");
         }
+        report.strangers(of(|figures| figures.strangers));
         cpu.push(of(|figures| figures.cpu_us));
     }
     if let [haproxy, tidegate] = *cpu {
@@ -151,25 +157,55 @@ fn measure(
     })?;
     let timing = options.timing();
     sleep(timing.warm_up);
-    let spent = || way.proxy_id().map(cpu).transpose();
-    let (begin, cpu_begin) = (clients.report()?, spent()?.unwrap_or_default());
+    let begin = moment(way, sink, &mut clients)?;
     sleep(timing.window);
-    let (end, cpu_end) = (clients.report()?, spent()?.unwrap_or_default());
+    let end = moment(way, sink, &mut clients)?;
 
-    let done = (end.done - begin.done) as f64;
+    let done = (end.clients.done - begin.clients.done) as f64;
     let (case_name, label) = (case.name, &way.label);
     ensure!(done > 0.0, "{case_name}, {label}: no handshake at all");
-    let resumed = (end.resumed - begin.resumed) as f64 / done;
+    let resumed = (end.clients.resumed - begin.clients.resumed) as f64 / done;
     let of_the_kind = if case.resume { resumed } else { 1.0 - resumed };
     ensure!(
         of_the_kind >= OF_A_KIND,
         "{case_name}, {label}: {resumed:.2} of all resumed a session"
     );
-    let used = cpu_end - cpu_begin;
+    let used = end.proxy - begin.proxy;
+    let ours = used.total() + end.others.saturating_sub(begin.others);
+    let strangers = end.busy.since(begin.busy).saturating_sub(ours);
     Ok(Figures {
-        per_second: done / ((end.at_ns - begin.at_ns) as f64 / 1e9),
+        per_second: done / ((end.clients.at_ns - begin.clients.at_ns) as f64 / 1e9),
         cpu_us: used.total().as_secs_f64() * 1e6 / done,
         system_us: used.system.as_secs_f64() * 1e6 / done,
-        broken: end.broken - begin.broken,
+        broken: end.clients.broken - begin.clients.broken,
+        strangers: strangers.as_secs_f64() / (end.at - begin.at).as_secs_f64(),
+    })
+}
+
+/// All counters at one moment.
+struct Moment {
+    at: Instant,
+    clients: HandshakesReport,
+    proxy: Cpu,
+    /// CPU time of all others who take part.
+    others: Duration,
+    busy: Busy,
+}
+
+fn moment(way: &Way, sink: &Sink, clients: &mut Handshakes) -> anyhow::Result<Moment> {
+    let others = [
+        Some(sink.child.id()),
+        Some(clients.child.id()),
+        way.service_id(),
+    ];
+    let others = others.into_iter().flatten().map(cpu);
+    Ok(Moment {
+        at: Instant::now(),
+        clients: clients.report()?,
+        proxy: way.proxy_id().map(cpu).transpose()?.unwrap_or_default(),
+        others: others
+            .map(|cpu| cpu.map(Cpu::total))
+            .sum::<anyhow::Result<_>>()?,
+        busy: Busy::now(),
     })
 }
