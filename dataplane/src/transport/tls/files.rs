@@ -63,7 +63,7 @@ pub(super) struct Loaded {
     pub(super) not_after: Vec<Option<u64>>,
 }
 
-/// Reads all files.
+/// Reads all files. `alpn` is the protocol if the settings name none.
 pub(super) fn read(settings: &ListenerTls, alpn: &[u8]) -> Result<Loaded, PemError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let first = settings.certificates.first();
@@ -82,7 +82,13 @@ pub(super) fn read(settings: &ListenerTls, alpn: &[u8]) -> Result<Loaded, PemErr
     };
     let (by_name, not_after) = by_name(settings, &provider)?;
     let mut config = builder.with_cert_resolver(Arc::new(by_name));
-    config.alpn_protocols = vec![alpn.to_vec()];
+    config.alpn_protocols = match &settings.alpn {
+        Some(protocols) => protocols
+            .iter()
+            .map(|word| word.clone().into_bytes())
+            .collect(),
+        None => vec![alpn.to_vec()],
+    };
     if settings.client_certificates == ClientCertificates::None {
         // Tickets keep the state with the clients, and reconnects cheap.
         config.ticketer = aws_lc_rs::Ticketer::new().map_err(|error| unusable(&error))?;
