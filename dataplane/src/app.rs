@@ -95,7 +95,8 @@ pub async fn bind(config: &Config, tracing_enabled: bool) -> Result<Bound, Start
 /// An address that can't be bound.
 pub async fn bind_in(loaded: Loaded<Config>, mut host: Host) -> Result<Bound, StartError> {
     let config = &loaded.value;
-    descriptors::raise(config.limits.max_connections);
+    let wanted = config.limits.max_connections;
+    let max_connections = descriptors::raise(wanted.min(config.listeners.max_connections()));
     let tls_metrics = TlsMetrics::default();
     let upstream = upstream(config, &tls_metrics)?;
     let sampling = sampling_if(host.tracing_enabled, config)?;
@@ -170,7 +171,7 @@ pub async fn bind_in(loaded: Loaded<Config>, mut host: Host) -> Result<Bound, St
     let stop = Stop::default();
     let readiness = Readiness::new(stop.clone());
     let gate = Gate {
-        permits: Arc::new(Semaphore::new(config.limits.max_connections)),
+        permits: Arc::new(Semaphore::new(max_connections)),
         connect_rate: config
             .limits
             .connect_rate()

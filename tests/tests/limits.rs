@@ -5,6 +5,8 @@
 
 #[path = "limits/broker.rs"]
 mod broker;
+#[path = "limits/descriptors.rs"]
+mod descriptors;
 #[path = "limits/mosquitto.rs"]
 mod mosquitto;
 #[path = "limits/own.rs"]

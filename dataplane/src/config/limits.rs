@@ -13,7 +13,8 @@ pub struct Limits {
     #[serde(with = "text::duration")]
     #[schemars(with = "super::schema::Duration")]
     pub handshake_deadline: Duration,
-    /// Connections at once, over all listeners.
+    /// Connections at once, over all listeners. Fewer if there are not two descriptors for each, and 128 more; the log
+    /// says so at start.
     pub max_connections: usize,
     /// Connections of one address at once; of IPv6, one /64. A whole fleet may live behind one address.
     pub max_connections_per_address: usize,

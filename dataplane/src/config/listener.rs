@@ -11,6 +11,14 @@ use super::{ListenerTls, ProxyProtocol, WebSocket, address};
 #[serde(transparent)]
 pub struct Listeners(pub Vec<Listener>);
 
+impl Listeners {
+    /// Connections that all of them let in at once.
+    pub(crate) fn max_connections(&self) -> usize {
+        let each = self.0.iter().map(|listener| listener.max_connections);
+        each.fold(0, usize::saturating_add)
+    }
+}
+
 impl Default for Listeners {
     fn default() -> Self {
         Self(vec![Listener::default()])

@@ -5,7 +5,7 @@ use tidegate_settings::Error;
 
 use super::{Checks, MAX_CONNECTIONS};
 use crate::{
-    config::{ClientCertificates, Listener, ListenerTls, ProxyVersion, WebSocket},
+    config::{ClientCertificates, Listener, ListenerTls, ProxyVersion, Transport, WebSocket},
     mount::Template,
     transport,
 };
@@ -89,7 +89,27 @@ impl Checks<'_> {
         if tls.certificates.is_empty() {
             return self.no_certificate(key);
         }
+        self.alpn(listener.transport, tls, key)?;
         self.client_certificates(tls, key)
+    }
+
+    /// Protocols of ALPN (RFC 7301): 1 to 255 bytes. HTTP/2 would be taken, and not spoken.
+    fn alpn(&self, transport: Transport, tls: &ListenerTls, key: Key<'_>) -> Result<(), Error> {
+        for (index, word) in tls.alpn.iter().flatten().enumerate() {
+            let key = key(&format!("tls.alpn.{index}"));
+            let found = format!("{word:?}");
+            if !(1..=255).contains(&word.len()) {
+                return self.refuse(&key, &found, "1 to 255 bytes");
+            }
+            if transport.is_websocket() && word == "h2" {
+                return self.refuse(
+                    &key,
+                    &found,
+                    "\"http/1.1\": WebSocket is not spoken over HTTP/2 here",
+                );
+            }
+        }
+        Ok(())
     }
 
     /// Never plain text instead.

@@ -98,7 +98,7 @@ impl Parts {
         bearers.map(|(_, bearer)| bearer.not_after).collect()
     }
 
-    /// What rustls works with.
+    /// What rustls works with. `alpn` is the protocol if the settings name none.
     ///
     /// # Errors
     ///
@@ -130,7 +130,13 @@ impl Parts {
             return Err(unusable(&"there is none"));
         }
         let mut config = builder.with_cert_resolver(Arc::new(by_name));
-        config.alpn_protocols = vec![alpn.to_vec()];
+        config.alpn_protocols = match &settings.alpn {
+            Some(protocols) => protocols
+                .iter()
+                .map(|word| word.clone().into_bytes())
+                .collect(),
+            None => vec![alpn.to_vec()],
+        };
         if settings.client_certificates == ClientCertificates::None {
             // Tickets keep the state with the clients, and reconnects cheap.
             config.ticketer = aws_lc_rs::Ticketer::new().map_err(|error| unusable(&error))?;

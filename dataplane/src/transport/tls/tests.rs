@@ -210,6 +210,31 @@ async fn an_offer_of_other_protocols_is_refused() {
 }
 
 #[tokio::test]
+async fn the_protocols_can_be_others_or_none() {
+    let authority = Authority::new();
+    let named = |words: &[&str]| ListenerTls {
+        alpn: Some(words.iter().map(|&word| word.to_owned()).collect()),
+        ..authority.server(vec![authority.issue("gate", "gate.example")])
+    };
+    for (settings, alpn, is_accepted) in [
+        (named(&["mqtt", "x-mqtt-ca"]), &b"x-mqtt-ca"[..], true),
+        (named(&["mqtt", "x-mqtt-ca"]), b"mqtt", true),
+        (named(&["mqtt", "x-mqtt-ca"]), b"h2", false),
+        (named(&["x-mqtt-ca"]), b"mqtt", false),
+        (named(&[]), b"mqtt", true),
+        (named(&[]), b"h2", true),
+    ] {
+        let server = TlsServer::load(settings, b"mqtt").unwrap();
+        let hello = Hello {
+            alpn: &[alpn],
+            ..Hello::new(&authority)
+        };
+        let (facts, _) = hello.says(&server).await;
+        assert_eq!(facts.is_ok(), is_accepted, "{alpn:?}");
+    }
+}
+
+#[tokio::test]
 async fn versions() {
     let authority = Authority::new();
     let settings = authority.server(vec![authority.issue("gate", "gate.example")]);

@@ -12,6 +12,7 @@ fn a_listener_with_everything() {
          [listeners.tls]
          {CERTIFICATE}
          min_version = '1.3'
+         alpn = ['http/1.1']
          client_certificates = 'optional'
          client_ca = 'ca.crt'
          client_crl = 'crl.pem'
@@ -73,6 +74,14 @@ fn an_error_names_key_value_and_expectation() {
         (
             "backlog = 0",
             "`listeners.0.backlog`: expected 1 to 65535, found 0",
+        ),
+        (
+            &format!("transport = 'tls'\ntls = {{ {CERTIFICATE}, alpn = ['mqtt', ''] }}"),
+            "`listeners.0.tls.alpn.1`: expected 1 to 255 bytes, found \"\"",
+        ),
+        (
+            &format!("transport = 'wss'\ntls = {{ {CERTIFICATE}, alpn = ['h2'] }}"),
+            "`listeners.0.tls.alpn.0`: expected \"http/1.1\": WebSocket is not spoken over HTTP/2 here, found \"h2\"",
         ),
         (
             "transport = 'quic'",
