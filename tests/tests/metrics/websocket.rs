@@ -71,6 +71,7 @@ fn each_breach_has_its_code_and_is_counted() {
     let topology = Door::Ws
         .of(counted())
         .set("listeners.0.websocket.max_message_size", i64::from(LARGEST))
+        .set("limits.max_packet_size", i64::from(LARGEST))
         .start();
     let metrics = topology.gate().metrics();
     let labels = [("reason", "websocket_violation"), ("by", "client")];
