@@ -33,7 +33,7 @@ pub(crate) use self::{
     packets::{Packets, fate_word},
     page::page,
     reload::ReloadMetrics,
-    sessions::{ListenerMetrics, Refusal, Sessions},
+    sessions::{ListenerMetrics, Open, Refusal, Sessions},
     unasked::RefusedUnasked,
 };
 
