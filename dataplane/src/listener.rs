@@ -8,7 +8,7 @@ use std::{collections::HashMap, io, net::SocketAddr, sync::Arc, time::Duration};
 use gatekeeper::Rules;
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, sleep},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -19,7 +19,7 @@ use crate::{
     config,
     drain::Waves,
     live::Live,
-    metrics::{Metrics, Refusal},
+    metrics::{Metrics, Open, Refusal},
     mount::Template,
     session::Shared,
     socket,
@@ -27,7 +27,7 @@ use crate::{
     upstream::Dial,
 };
 
-use self::entrance::{Arrival, Entrance};
+use self::entrance::{Arrival, Entrance, Places};
 
 /// The wait after the first failed accept, and the longest. Out of descriptors is the usual cause;
 /// trying again at once would burn a core and change nothing.
@@ -230,23 +230,58 @@ impl Listener {
         match places {
             Some(places) if entrance.doorway.is_open() => {
                 let session = entrance.begin_at_once(stream, arrival, places, shared);
-                gate.sessions.spawn(async move {
-                    session.await;
-                    drop((own, all, open));
-                });
+                gate.sessions.spawn(at_once(session, (own, all, open)));
             }
             places => {
-                let entrance = Arc::clone(entrance);
-                let gate_ = gate.clone();
-                gate.sessions.spawn(async move {
-                    // Only the beginning needs the room for it.
-                    let begun = entrance.begin(stream, arrival, places, gate_, shared);
-                    if let Some(session) = Box::pin(begun).await {
-                        session.await;
-                    }
-                    drop((own, all, open));
-                });
+                let (entrance, gate_) = (Arc::clone(entrance), gate.clone());
+                gate.sessions.spawn(after_handshakes(
+                    entrance,
+                    stream,
+                    arrival,
+                    places,
+                    gate_,
+                    shared,
+                    (own, all, open),
+                ));
             }
         }
     }
 }
+
+/// What a connection holds to its end.
+type Held = (OwnedSemaphorePermit, OwnedSemaphorePermit, Open);
+
+/// The task of a connection that needs no handshake. A block, as that of the other: an `async fn` has room for
+/// what it is given twice.
+fn at_once<F: Future<Output = ()> + Send>(
+    session: F,
+    held: Held,
+) -> impl Future<Output = ()> + Send + use<F> {
+    async move {
+        session.await;
+        drop(held);
+    }
+}
+
+/// The task of one that does.
+fn after_handshakes<D: Dial>(
+    entrance: Arc<Entrance>,
+    stream: TcpStream,
+    arrival: Arrival,
+    places: Option<Places>,
+    gate: Gate,
+    shared: Arc<Shared<D>>,
+    held: Held,
+) -> impl Future<Output = ()> + Send + use<D> {
+    async move {
+        // Only the beginning needs the room for it.
+        let begun = entrance.begin(stream, arrival, places, gate, shared);
+        if let Some(session) = Box::pin(begun).await {
+            session.await;
+        }
+        drop(held);
+    }
+}
+
+#[cfg(test)]
+mod sizes;

@@ -34,7 +34,7 @@ pub(crate) use self::{
     packets::{Packets, fate_word},
     page::page,
     reload::ReloadMetrics,
-    sessions::{ListenerMetrics, Refusal, Sessions},
+    sessions::{ListenerMetrics, Open, Refusal, Sessions},
     tls::{Certificates, TlsMetrics, TlsReloads, TlsSide},
     unasked::RefusedUnasked,
 };

@@ -31,6 +31,9 @@ pub(crate) use self::{
     ws::is_origin,
 };
 
+#[cfg(test)]
+pub(crate) use self::ws::WebSocket;
+
 use self::{
     proxy_protocol::Header,
     ws::{Upgrade, Violation},
