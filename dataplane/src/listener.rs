@@ -251,8 +251,11 @@ impl Listener {
 /// What a connection holds to its end.
 type Held = (OwnedSemaphorePermit, OwnedSemaphorePermit, Open);
 
-/// The task of a connection that needs no handshake. A block, as that of the other: an `async fn` has room for
-/// what it is given twice.
+/// The task of a connection that needs no handshake.
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an `async fn` has room for what it is given twice"
+)]
 fn at_once<F: Future<Output = ()> + Send>(
     session: F,
     held: Held,
@@ -264,6 +267,7 @@ fn at_once<F: Future<Output = ()> + Send>(
 }
 
 /// The task of one that does.
+#[expect(clippy::manual_async_fn, reason = "as above")]
 fn after_handshakes<D: Dial>(
     entrance: Arc<Entrance>,
     stream: TcpStream,
