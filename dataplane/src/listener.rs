@@ -231,8 +231,11 @@ impl Listener {
 /// What a connection holds to its end.
 type Held = (OwnedSemaphorePermit, OwnedSemaphorePermit, Open);
 
-/// The task of a connection that needs no handshake. A block, as that of the other: an `async fn` has room for
-/// what it is given twice.
+/// The task of a connection that needs no handshake.
+#[allow(
+    clippy::manual_async_fn,
+    reason = "an async fn has room twice for what it is given and keeps"
+)]
 fn at_once<F: Future<Output = ()> + Send>(
     session: F,
     held: Held,
@@ -244,6 +247,7 @@ fn at_once<F: Future<Output = ()> + Send>(
 }
 
 /// The task of one that does.
+#[allow(clippy::manual_async_fn, reason = "as above")]
 fn after_handshakes<D: Dial>(
     entrance: Arc<Entrance>,
     stream: TcpStream,
