@@ -2,6 +2,7 @@
 
 mod authz;
 mod error;
+mod pem;
 mod rules;
 mod serve;
 
@@ -21,9 +22,10 @@ use crate::{
     control::{Control, ControlParts},
     descriptors,
     drain::{Stop, Waves},
+    in_force::InForce,
     listener::{Gate, Listener, Terms},
     live::Live,
-    metrics::{Metrics, Overseen},
+    metrics::{DialMetrics, Metrics, Overseen},
     mount::{Template, TemplateError},
     probes::{Probes, Readiness},
     reload::{Parts, Reloader},
@@ -55,14 +57,16 @@ pub struct Host {
 ///
 /// # Errors
 ///
-/// A file that can't be used.
-pub fn check(config: &Config) -> Result<(), StartError> {
-    upstream(config)?;
-    authz::options(config)?;
-    let listeners = &config.listeners.0;
-    listeners
-        .iter()
-        .try_for_each(|listener| doorway(listener).map(drop))
+/// A file that can't be used; the error says where it was named.
+pub fn check(loaded: &Loaded<Config>) -> Result<(), StartError> {
+    let config = &loaded.value;
+    let checked = || {
+        upstream(config, DialMetrics::default())?;
+        authz::options(config)?;
+        let mut listeners = config.listeners.0.iter().enumerate();
+        listeners.try_for_each(|(place, listener)| doorway(listener, place).map(drop))
+    };
+    checked().map_err(|error: StartError| error.placed(&loaded.tree))
 }
 
 /// As [`bind_in`], for a configuration that comes from nowhere, and a process that has nothing.
@@ -71,10 +75,7 @@ pub fn check(config: &Config) -> Result<(), StartError> {
 ///
 /// As [`bind_in`].
 pub async fn bind(config: &Config, tracing_enabled: bool) -> Result<Bound, StartError> {
-    let tree = Tree::of_defaults(config).map_err(|error| StartError::Value {
-        key: "the configuration",
-        reason: error.to_string(),
-    })?;
+    let tree = Tree::of_defaults(config)?;
     let loaded = Loaded {
         value: config.clone(),
         tree,
@@ -95,9 +96,9 @@ pub async fn bind(config: &Config, tracing_enabled: bool) -> Result<Bound, Start
 pub async fn bind_in(loaded: Loaded<Config>, mut host: Host) -> Result<Bound, StartError> {
     let config = &loaded.value;
     descriptors::raise(config.limits.max_connections);
-    let upstream = upstream(config)?;
+    let placed = |error: StartError| error.placed(&loaded.tree);
     let sampling = sampling_if(host.tracing_enabled, config)?;
-    let options = pipeline(config, host.tracing_enabled)?;
+    let options = pipeline(config, host.tracing_enabled).map_err(placed)?;
     let data_plane = authz::data_plane(config);
     let control = &config.authz.control;
     let epochs = Arc::new(match control.enabled {
@@ -113,7 +114,9 @@ pub async fn bind_in(loaded: Loaded<Config>, mut host: Host) -> Result<Bound, St
         Some(_) => oversight.listing(),
         None => oversight,
     };
-    let (reporter, events) = authz::reporter(config, &options, &data_plane)?.unzip();
+    let (reporter, events) = authz::reporter(config, &options, &data_plane)
+        .map_err(placed)?
+        .unzip();
     let events = events.unwrap_or_default();
     let authz = Authz::start_with(&options, data_plane.clone(), &epochs);
     let counters = Arc::clone(authz.counters());
@@ -124,9 +127,11 @@ pub async fn bind_in(loaded: Loaded<Config>, mut host: Host) -> Result<Bound, St
         events: events.clone(),
     };
     let (metrics, registry) = Metrics::registered(&counters, overseen);
+    let upstream = upstream(config, metrics.dials.clone()).map_err(placed)?;
     let watch = match control.enabled {
         true => {
-            let options = authz::companion(config, &options, control.endpoint.as_ref())?;
+            let companion = authz::companion(config, &options, control.endpoint.as_ref());
+            let options = companion.map_err(placed)?;
             Some(Control::start(
                 Contact::new(&options, data_plane.clone()),
                 data_plane.clone(),
@@ -144,7 +149,8 @@ pub async fn bind_in(loaded: Loaded<Config>, mut host: Host) -> Result<Bound, St
 
     let mut listeners = Vec::new();
     let mut addresses = Vec::new();
-    for listener in &config.listeners.0 {
+    let mut all_terms = Vec::new();
+    for (place, listener) in config.listeners.0.iter().enumerate() {
         let refused = |source| StartError::Bind {
             name: listener.name.clone(),
             address: listener.bind,
@@ -152,8 +158,9 @@ pub async fn bind_in(loaded: Loaded<Config>, mut host: Host) -> Result<Bound, St
         };
         let inherited = host.sockets.take_tcp(&listener.name, listener.bind);
         let inherited = inherited.map_err(refused)?;
-        let (terms, doorway) = (terms(config, listener)?, doorway(listener)?);
-        let bound = Listener::bind(listener, terms, doorway, inherited, &metrics)
+        let doorway = doorway(listener, place).map_err(placed)?;
+        all_terms.push(Arc::new(terms(config, listener)?));
+        let bound = Listener::bind(listener, place, doorway, inherited, &metrics)
             .await
             .map_err(refused)?;
         addresses.push((listener.name.clone(), bound.local_addr().map_err(refused)?));
@@ -211,7 +218,7 @@ pub async fn bind_in(loaded: Loaded<Config>, mut host: Host) -> Result<Bound, St
     }
 
     let drain = Live::new(config.drain.clone());
-    let shared = Live::new(Shared {
+    let shared = Arc::new(Shared {
         authz,
         upstream,
         succession: Succession::default(),
@@ -223,12 +230,12 @@ pub async fn bind_in(loaded: Loaded<Config>, mut host: Host) -> Result<Bound, St
         metrics: metrics.clone(),
         log: SessionLog::default(),
     });
+    let in_force = Live::new(InForce {
+        shared,
+        terms: all_terms,
+    });
     let reloader = Reloader::new(Parts {
-        shared: shared.clone(),
-        terms: listeners
-            .iter()
-            .map(|bound| bound.terms().clone())
-            .collect(),
+        in_force: in_force.clone(),
         drain: drain.clone(),
         dump,
         epochs,
@@ -245,7 +252,7 @@ pub async fn bind_in(loaded: Loaded<Config>, mut host: Host) -> Result<Bound, St
         probes,
         admin,
         gate,
-        shared,
+        in_force,
         drain,
         stop,
         readiness,
@@ -293,6 +300,11 @@ async fn admin_socket(
             .map(|socket| socket.map(|socket| Socket::Unix(socket, None))),
     };
     if let Some(socket) = inherited.map_err(refused)? {
+        if !config.admin.acknowledge_exposed
+            && let Some(address) = socket.exposed()
+        {
+            return Err(StartError::AdminExposed { address });
+        }
         return Ok(Some(socket));
     }
     let bound = match address {
@@ -317,28 +329,26 @@ pub(crate) fn pipeline(config: &Config, tracing_enabled: bool) -> Result<AuthzOp
     Ok(options)
 }
 
-fn doorway(listener: &config::Listener) -> Result<Doorway, StartError> {
-    Doorway::load(listener).map_err(|error| StartError::Value {
-        key: "listeners.tls",
-        reason: format!("{error} (listener {:?})", listener.name),
+fn doorway(listener: &config::Listener, place: usize) -> Result<Doorway, StartError> {
+    Doorway::load(listener).map_err(|error| {
+        StartError::value(pem::key_of(listener, place, &error), pem::reason(&error))
     })
 }
 
 fn mount(listener: &config::Listener) -> Result<Option<Template>, StartError> {
     let template = listener.mount.as_deref().map(str::parse).transpose();
-    template.map_err(|error: TemplateError| StartError::Value {
-        key: "listeners.mount",
-        reason: format!("expected {error}"),
+    template.map_err(|error: TemplateError| {
+        StartError::value("listeners.mount", format!("expected {error}"))
     })
 }
 
 /// The way to the broker.
-pub(crate) fn upstream(config: &Config) -> Result<BrokerLeg, StartError> {
+pub(crate) fn upstream(config: &Config, metrics: DialMetrics) -> Result<BrokerLeg, StartError> {
     let broker = &config.broker;
-    let target: Target = broker.url.parse().map_err(|error| StartError::Value {
-        key: "broker.url",
-        reason: format!("expected {error}"),
-    })?;
+    let target: Target = broker
+        .url
+        .parse()
+        .map_err(|error| StartError::value("broker.url", format!("expected {error}")))?;
     let options = UpstreamOptions {
         target,
         tls: TlsFiles {
@@ -352,8 +362,9 @@ pub(crate) fn upstream(config: &Config) -> Result<BrokerLeg, StartError> {
             BrokerProxyProtocol::V2 => true,
         },
         max_packet: config.limits.max_downlink_packet_size,
+        metrics,
     };
-    Upstream::new(options).map_err(|TlsError { key, reason }| StartError::Value { key, reason })
+    Upstream::new(options).map_err(|TlsError { key, reason }| StartError::value(key, reason))
 }
 
 /// How many packets are traced, if any are.
@@ -366,10 +377,8 @@ pub(crate) fn sampling_if(tracing_enabled: bool, config: &Config) -> Result<Samp
 
 fn sampling(ratio: &SampleRatio) -> Result<Sampling, StartError> {
     let sampler = |ratio| {
-        Sampler::ratio(ratio).map_err(|error| StartError::Value {
-            key: "telemetry.trace_sample_ratio",
-            reason: error.to_string(),
-        })
+        Sampler::ratio(ratio)
+            .map_err(|error| StartError::value("telemetry.trace_sample_ratio", error.to_string()))
     };
     Ok(Sampling {
         connect: sampler(ratio.connect)?,

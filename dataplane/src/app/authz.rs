@@ -130,10 +130,7 @@ pub(super) fn tls(endpoints: &[Target], files: &AuthzTls) -> Result<Option<Tls>,
         key: files.key.clone(),
         server_name: files.server_name.clone(),
     };
-    let tls = Tls::load(&files).map_err(|error| StartError::Value {
-        key: error.key,
-        reason: error.reason,
-    })?;
+    let tls = Tls::load(&files).map_err(|error| StartError::value(error.key, error.reason))?;
     Ok(Some(tls))
 }
 

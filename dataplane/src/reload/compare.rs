@@ -99,6 +99,15 @@ pub(super) fn has_new_pipeline(old: &Config, new: &Config) -> bool {
         || old.telemetry.retroactive_spans_per_second != new.telemetry.retroactive_spans_per_second
 }
 
+/// Whether the way to the broker has to be built anew.
+pub(super) fn has_new_way(old: &Config, new: &Config) -> bool {
+    old.broker.url != new.broker.url
+        || old.broker.tls != new.broker.tls
+        || old.broker.proxy_protocol != new.broker.proxy_protocol
+        || old.broker.connect_timeout != new.broker.connect_timeout
+        || old.limits.max_downlink_packet_size != new.limits.max_downlink_packet_size
+}
+
 fn matches(pattern: &str, key: &str) -> bool {
     let (pattern, has_rest) = match pattern.strip_suffix('.') {
         Some(pattern) => (pattern, true),
@@ -223,5 +232,16 @@ mod tests {
         assert!(!has_new_pipeline(&old, &new));
         new.authz.publish.deadline = Duration::from_secs(9);
         assert!(has_new_pipeline(&old, &new));
+    }
+
+    #[test]
+    fn the_way_to_the_broker_is_kept_if_nothing_of_it_changes() {
+        let old = Config::default();
+        let mut new = Config::default();
+        new.log.filter = "debug".to_owned();
+        new.broker.reserved_topics.clear();
+        assert!(!has_new_way(&old, &new));
+        new.broker.tls.ca = Some("other.pem".into());
+        assert!(has_new_way(&old, &new));
     }
 }
