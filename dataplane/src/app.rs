@@ -2,6 +2,7 @@
 
 mod authz;
 mod error;
+mod pem;
 mod rules;
 mod serve;
 
@@ -21,9 +22,10 @@ use crate::{
     control::{Control, ControlParts},
     descriptors,
     drain::{Stop, Waves},
+    in_force::InForce,
     listener::{Gate, Listener, Terms},
     live::Live,
-    metrics::{Certificates, Metrics, Overseen, TlsMetrics},
+    metrics::{Certificates, DialMetrics, Metrics, Overseen, TlsMetrics},
     mount::{Template, TemplateError},
     probes::{Probes, Readiness},
     reload::{Parts, Reloader},
@@ -55,15 +57,17 @@ pub struct Host {
 ///
 /// # Errors
 ///
-/// A file that can't be used.
-pub fn check(config: &Config) -> Result<(), StartError> {
+/// A file that can't be used; the error says where it was named.
+pub fn check(loaded: &Loaded<Config>) -> Result<(), StartError> {
+    let config = &loaded.value;
     let uncounted = TlsMetrics::default();
-    upstream(config, &uncounted)?;
-    authz::options(config, &uncounted)?;
-    let listeners = &config.listeners.0;
-    listeners
-        .iter()
-        .try_for_each(|listener| doorway(listener).map(drop))
+    let checked = || {
+        upstream(config, DialMetrics::default(), &uncounted)?;
+        authz::options(config, &uncounted)?;
+        let mut listeners = config.listeners.0.iter().enumerate();
+        listeners.try_for_each(|(place, listener)| doorway(listener, place).map(drop))
+    };
+    checked().map_err(|error: StartError| error.placed(&loaded.tree))
 }
 
 /// As [`bind_in`], for a configuration that comes from nowhere, and a process that has nothing.
@@ -72,10 +76,7 @@ pub fn check(config: &Config) -> Result<(), StartError> {
 ///
 /// As [`bind_in`].
 pub async fn bind(config: &Config, tracing_enabled: bool) -> Result<Bound, StartError> {
-    let tree = Tree::of_defaults(config).map_err(|error| StartError::Value {
-        key: "the configuration",
-        reason: error.to_string(),
-    })?;
+    let tree = Tree::of_defaults(config)?;
     let loaded = Loaded {
         value: config.clone(),
         tree,
@@ -97,10 +98,10 @@ pub async fn bind_in(loaded: Loaded<Config>, mut host: Host) -> Result<Bound, St
     let config = &loaded.value;
     let wanted = config.limits.max_connections;
     let max_connections = descriptors::raise(wanted.min(config.listeners.max_connections()));
+    let placed = |error: StartError| error.placed(&loaded.tree);
     let tls_metrics = TlsMetrics::default();
-    let upstream = upstream(config, &tls_metrics)?;
     let sampling = sampling_if(host.tracing_enabled, config)?;
-    let options = pipeline(config, host.tracing_enabled, &tls_metrics)?;
+    let options = pipeline(config, host.tracing_enabled, &tls_metrics).map_err(placed)?;
     let data_plane = authz::data_plane(config);
     let control = &config.authz.control;
     let epochs = Arc::new(match control.enabled {
@@ -127,6 +128,8 @@ pub async fn bind_in(loaded: Loaded<Config>, mut host: Host) -> Result<Bound, St
         events: events.clone(),
     };
     let (metrics, mut registry) = Metrics::registered(&counters, overseen, tls_metrics);
+    let dials = metrics.dials.clone();
+    let upstream = upstream(config, dials, &metrics.tls).map_err(placed)?;
     let watch = match control.enabled {
         true => {
             let options = authz::companion(&options, control.endpoint.as_ref());
@@ -147,7 +150,8 @@ pub async fn bind_in(loaded: Loaded<Config>, mut host: Host) -> Result<Bound, St
 
     let mut listeners = Vec::new();
     let mut addresses = Vec::new();
-    for listener in &config.listeners.0 {
+    let mut all_terms = Vec::new();
+    for (place, listener) in config.listeners.0.iter().enumerate() {
         let refused = |source| StartError::Bind {
             name: listener.name.clone(),
             address: listener.bind,
@@ -157,8 +161,9 @@ pub async fn bind_in(loaded: Loaded<Config>, mut host: Host) -> Result<Bound, St
             .sockets
             .take_tcp(&listener.name, listener.bind, &socket_names(config));
         let inherited = inherited.map_err(refused)?;
-        let (terms, doorway) = (terms(config, listener)?, doorway(listener)?);
-        let bound = Listener::bind(listener, terms, doorway, inherited, &metrics)
+        let doorway = doorway(listener, place).map_err(placed)?;
+        all_terms.push(Arc::new(terms(config, listener)?));
+        let bound = Listener::bind(listener, place, doorway, inherited, &metrics)
             .await
             .map_err(refused)?;
         addresses.push((listener.name.clone(), bound.local_addr().map_err(refused)?));
@@ -204,7 +209,7 @@ pub async fn bind_in(loaded: Loaded<Config>, mut host: Host) -> Result<Bound, St
         };
         (socket, Arc::new(admin))
     });
-    let shared = Live::new(Shared {
+    let shared = Arc::new(Shared {
         authz: authz.clone(),
         upstream,
         succession: Succession::default(),
@@ -216,9 +221,13 @@ pub async fn bind_in(loaded: Loaded<Config>, mut host: Host) -> Result<Bound, St
         metrics: metrics.clone(),
         log: SessionLog::default(),
     });
+    let in_force = Live::new(InForce {
+        shared,
+        terms: all_terms,
+    });
     registry.register_collector(Box::new(Certificates {
         listeners: listeners.iter().filter_map(Listener::tls).collect(),
-        shared: shared.clone(),
+        in_force: in_force.clone(),
     }));
     let warms_up = probes_socket.is_some();
     let probes = probes_socket.map(|socket| {
@@ -237,11 +246,7 @@ pub async fn bind_in(loaded: Loaded<Config>, mut host: Host) -> Result<Bound, St
 
     let drain = Live::new(config.drain.clone());
     let reloader = Reloader::new(Parts {
-        shared: shared.clone(),
-        terms: listeners
-            .iter()
-            .map(|bound| bound.terms().clone())
-            .collect(),
+        in_force: in_force.clone(),
         drain: drain.clone(),
         dump,
         epochs,
@@ -258,7 +263,7 @@ pub async fn bind_in(loaded: Loaded<Config>, mut host: Host) -> Result<Bound, St
         probes,
         admin,
         gate,
-        shared,
+        in_force,
         drain,
         stop,
         readiness,
@@ -308,6 +313,11 @@ async fn admin_socket(
             .map(|socket| socket.map(|socket| Socket::Unix(socket, None))),
     };
     if let Some(socket) = inherited.map_err(refused)? {
+        if !config.admin.acknowledge_exposed
+            && let Some(address) = socket.exposed()
+        {
+            return Err(StartError::AdminExposed { address });
+        }
         return Ok(Some(socket));
     }
     let bound = match address {
@@ -344,28 +354,30 @@ fn socket_names(config: &Config) -> Vec<&str> {
         .collect()
 }
 
-fn doorway(listener: &config::Listener) -> Result<Doorway, StartError> {
-    Doorway::load(listener).map_err(|error| StartError::Value {
-        key: "listeners.tls",
-        reason: format!("{error} (listener {:?})", listener.name),
+fn doorway(listener: &config::Listener, place: usize) -> Result<Doorway, StartError> {
+    Doorway::load(listener).map_err(|error| {
+        StartError::value(pem::key_of(listener, place, &error), pem::reason(&error))
     })
 }
 
 fn mount(listener: &config::Listener) -> Result<Option<Template>, StartError> {
     let template = listener.mount.as_deref().map(str::parse).transpose();
-    template.map_err(|error: TemplateError| StartError::Value {
-        key: "listeners.mount",
-        reason: format!("expected {error}"),
+    template.map_err(|error: TemplateError| {
+        StartError::value("listeners.mount", format!("expected {error}"))
     })
 }
 
 /// The way to the broker.
-pub(crate) fn upstream(config: &Config, metrics: &TlsMetrics) -> Result<BrokerLeg, StartError> {
+pub(crate) fn upstream(
+    config: &Config,
+    dials: DialMetrics,
+    tls: &TlsMetrics,
+) -> Result<BrokerLeg, StartError> {
     let broker = &config.broker;
-    let target: Target = broker.url.parse().map_err(|error| StartError::Value {
-        key: "broker.url",
-        reason: format!("expected {error}"),
-    })?;
+    let target: Target = broker
+        .url
+        .parse()
+        .map_err(|error| StartError::value("broker.url", format!("expected {error}")))?;
     let options = UpstreamOptions {
         target,
         tls: TlsFiles {
@@ -379,9 +391,10 @@ pub(crate) fn upstream(config: &Config, metrics: &TlsMetrics) -> Result<BrokerLe
             BrokerProxyProtocol::V2 => true,
         },
         max_packet: config.limits.max_downlink_packet_size,
+        metrics: dials,
     };
-    Upstream::counted(options, metrics)
-        .map_err(|TlsError { key, reason }| StartError::Value { key, reason })
+    Upstream::counted(options, tls)
+        .map_err(|TlsError { key, reason }| StartError::value(key, reason))
 }
 
 /// How many packets are traced, if any are.
@@ -394,10 +407,8 @@ pub(crate) fn sampling_if(tracing_enabled: bool, config: &Config) -> Result<Samp
 
 fn sampling(ratio: &SampleRatio) -> Result<Sampling, StartError> {
     let sampler = |ratio| {
-        Sampler::ratio(ratio).map_err(|error| StartError::Value {
-            key: "telemetry.trace_sample_ratio",
-            reason: error.to_string(),
-        })
+        Sampler::ratio(ratio)
+            .map_err(|error| StartError::value("telemetry.trace_sample_ratio", error.to_string()))
     };
     Ok(Sampling {
         connect: sampler(ratio.connect)?,

@@ -18,6 +18,7 @@ use crate::{
     admission::{AcceptRate, ConnectRate, PerAddress},
     config,
     drain::Waves,
+    in_force::InForce,
     live::Live,
     metrics::{Metrics, Open, Refusal},
     mount::Template,
@@ -37,12 +38,14 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from
 #[derive(Debug)]
 pub(crate) struct Listener {
     socket: TcpListener,
+    /// Among the listeners of the configuration.
+    place: usize,
     permits: Arc<Semaphore>,
     accept_rate: Option<AcceptRate>,
     entrance: Arc<Entrance>,
 }
 
-/// What holds for those who come in; a reload replaces it for those who come later.
+/// What holds for those who come in at a listener; a reload replaces it for those who come later.
 #[derive(Debug)]
 pub(crate) struct Terms {
     attributes: Arc<HashMap<String, String>>,
@@ -92,10 +95,10 @@ fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
 }
 
 impl Listener {
-    /// Binds the address, unless there is a socket already.
+    /// Binds the address, unless there is a socket already. `place`: where its terms are in [`InForce`].
     pub(crate) async fn bind(
         config: &config::Listener,
-        terms: Terms,
+        place: usize,
         doorway: Doorway,
         inherited: Option<TcpListener>,
         metrics: &Metrics,
@@ -106,9 +109,10 @@ impl Listener {
                 Some(socket) => socket,
                 None => listen(config.bind, config.backlog)?,
             },
+            place,
             permits: Arc::new(Semaphore::new(config.max_connections)),
             accept_rate: config.accept_rate.map(rate),
-            entrance: Arc::new(Entrance::new(config, terms, doorway, metrics)),
+            entrance: Arc::new(Entrance::new(config, doorway, metrics)),
         })
     }
 
@@ -122,17 +126,12 @@ impl Listener {
         Some((Arc::clone(&self.entrance.name), Arc::clone(tls)))
     }
 
-    /// What holds for those who come in.
-    pub(crate) fn terms(&self) -> &Live<Terms> {
-        &self.entrance.terms
-    }
-
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
 
     /// Accepts until the drain begins.
-    pub(crate) async fn serve<D: Dial>(mut self, gate: Gate, shared: Live<Shared<D>>) {
+    pub(crate) async fn serve<D: Dial>(mut self, gate: Gate, in_force: Live<InForce<D>>) {
         if let Some(tls) = self.entrance.doorway.tls() {
             let renewal = renewal::watch(Arc::clone(tls), Arc::clone(&self.entrance));
             tokio::spawn(gate.drain.clone().run_until_cancelled_owned(renewal));
@@ -147,7 +146,7 @@ impl Listener {
             match accepted {
                 Ok((stream, peer)) => {
                     back_off = BACK_OFF.0;
-                    self.admit(stream, peer, &gate, &shared);
+                    self.admit(stream, peer, &gate, &in_force.get());
                 }
                 // The connection was gone before it was accepted.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -187,10 +186,15 @@ impl Listener {
         stream: TcpStream,
         peer: SocketAddr,
         gate: &Gate,
-        shared: &Live<Shared<D>>,
+        in_force: &InForce<D>,
     ) {
         let accepted_at = Instant::now();
         let entrance = &self.entrance;
+        let shared = Arc::clone(&in_force.shared);
+        // A reload that adds or removes a listener is refused: there always are some.
+        let Some(terms) = in_force.terms.get(self.place).map(Arc::clone) else {
+            return;
+        };
         let Ok(own) = Arc::clone(&self.permits).try_acquire_owned() else {
             return entrance.refuse(peer, Refusal::ListenerConnections);
         };
@@ -223,10 +227,9 @@ impl Listener {
                 local: Some(local),
             },
             accepted_at,
-            terms: entrance.terms.get(),
+            terms,
             wave: gate.waves.next(),
         };
-        let shared = shared.get();
         match places {
             Some(places) if entrance.doorway.is_open() => {
                 let session = entrance.begin_at_once(stream, arrival, places, shared);

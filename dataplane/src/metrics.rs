@@ -13,6 +13,7 @@
 mod authz;
 mod classic;
 mod control;
+mod dials;
 mod packets;
 mod page;
 mod reload;
@@ -29,6 +30,7 @@ use prometheus_client::{
 
 use crate::authz::Counters;
 
+pub use self::dials::DialMetrics;
 pub(crate) use self::{
     control::{ControlMetrics, Overseen},
     packets::{Packets, fate_word},
@@ -50,6 +52,7 @@ pub struct Metrics {
     pub(crate) control: ControlMetrics,
     pub(crate) reload: ReloadMetrics,
     pub(crate) tls: TlsMetrics,
+    pub(crate) dials: DialMetrics,
 }
 
 impl Metrics {
@@ -80,6 +83,7 @@ impl Metrics {
         metrics.control.register(&mut registry);
         metrics.reload.register(&mut registry);
         metrics.tls.register(&mut registry);
+        metrics.dials.register(&mut registry);
         registry.register_collector(Box::new(authz::Collected(Arc::clone(authz))));
         registry.register_collector(Box::new(overseen));
         (metrics, registry)

@@ -68,7 +68,11 @@ struct Pipe(mpsc::UnboundedSender<DuplexStream>, usize);
 impl Dial for Pipe {
     type Stream = DuplexStream;
 
-    fn dial(&self, _: Option<Ends>) -> BoxFuture<'static, io::Result<DuplexStream>> {
+    fn dial(
+        &self,
+        _: Option<Ends>,
+        _: tokio::time::Instant,
+    ) -> BoxFuture<'static, io::Result<DuplexStream>> {
         let (gate, broker) = tokio::io::duplex(self.1);
         let dialled = self
             .0

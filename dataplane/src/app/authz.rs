@@ -124,10 +124,7 @@ fn tls(files: &AuthzTls, metrics: &TlsMetrics) -> Result<Tls, StartError> {
         key: files.key.clone(),
         server_name: files.server_name.clone(),
     };
-    Tls::counted(&files, metrics).map_err(|error| StartError::Value {
-        key: error.key,
-        reason: error.reason,
-    })
+    Tls::counted(&files, metrics).map_err(|error| StartError::value(error.key, error.reason))
 }
 
 /// How this instance introduces itself to the service.

@@ -12,7 +12,6 @@ use tracing::{info, warn};
 use crate::{
     admission::Entry,
     config,
-    live::Live,
     log_limit::LogLimit,
     metrics::{ListenerMetrics, Metrics, Refusal, TlsReloads},
     session::{self, Origin, Shared},
@@ -30,7 +29,6 @@ const COMPLAINTS_PER_SECOND: u32 = 5;
 #[derive(Debug)]
 pub(super) struct Entrance {
     pub(super) name: Arc<str>,
-    pub(super) terms: Live<Terms>,
     pub(super) doorway: Doorway,
     refusals: LogLimit,
     failures: LogLimit,
@@ -59,12 +57,7 @@ pub(super) struct Places {
 }
 
 impl Entrance {
-    pub(super) fn new(
-        config: &config::Listener,
-        terms: Terms,
-        doorway: Doorway,
-        metrics: &Metrics,
-    ) -> Self {
+    pub(super) fn new(config: &config::Listener, doorway: Doorway, metrics: &Metrics) -> Self {
         let name = config.name.as_str().into();
         Self {
             tls_reloads: match doorway.tls() {
@@ -73,7 +66,6 @@ impl Entrance {
             },
             metrics: metrics.sessions.listener(&name),
             name,
-            terms: Live::new(terms),
             doorway,
             refusals: LogLimit::new(COMPLAINTS_PER_SECOND),
             failures: LogLimit::new(COMPLAINTS_PER_SECOND),

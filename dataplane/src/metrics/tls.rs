@@ -9,7 +9,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{app::BrokerLeg, live::Live, session::Shared, transport::TlsServer};
+use crate::{app::BrokerLeg, in_force::InForce, live::Live, transport::TlsServer};
 
 /// Labels of what is counted for each listener with TLS, and for each connection of our own: whom it is shown to, the
 /// listener (empty for our own), and the result.
@@ -92,12 +92,12 @@ impl TlsReloads {
 #[derive(Debug)]
 pub(crate) struct Certificates {
     pub(crate) listeners: Vec<(Arc<str>, Arc<TlsServer>)>,
-    pub(crate) shared: Live<Shared<BrokerLeg>>,
+    pub(crate) in_force: Live<InForce<BrokerLeg>>,
 }
 
 impl Collector for Certificates {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let shared = self.shared.get();
+        let shared = Arc::clone(&self.in_force.get().shared);
         let own = [
             (TlsSide::Broker, shared.upstream.not_after()),
             (TlsSide::Authz, shared.authz.not_after()),
