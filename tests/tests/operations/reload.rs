@@ -171,7 +171,7 @@ fn sessions_of_at_most_eight_earlier_configurations_of_the_service_stay() {
         let text = text.split("[authz.publish]").next().unwrap().to_owned();
         fs::write(
             &path,
-            format!("{text}\n[authz.publish]\ndeadline = '{number}s'\n"),
+            format!("{text}\n[authz.publish]\ndeadline = '{number}500ms'\n"),
         )
         .unwrap();
         topology.gate().signal(Signal::HUP);
