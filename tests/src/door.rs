@@ -62,7 +62,7 @@ impl Door {
     }
 
     /// Has a topology listen at several doors at once, each under its [`name`](Self::name), with certificates of
-    /// this authority. [`Gate::listens`](crate::Gate::listens) says where.
+    /// this authority. `Gate::listens` says where.
     #[must_use]
     pub fn side_by_side(doors: &[Self], plan: Plan, authority: &Authority) -> Plan {
         let listeners = doors.iter().map(|door| door.listener(authority).into());
