@@ -4,6 +4,8 @@
 //! all there are. Once a CONNECT is allowed its connection no longer counts there: a whole fleet may live
 //! behind one address.
 
+mod connect_rate;
+
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr},
@@ -12,6 +14,8 @@ use std::{
 };
 
 use tokio::time::Instant;
+
+pub(crate) use self::connect_rate::ConnectRate;
 
 /// Connections of one kind, by address.
 #[derive(Debug, Clone)]

@@ -2,6 +2,7 @@
 
 mod authz;
 mod error;
+mod pem;
 mod rules;
 mod serve;
 
@@ -15,15 +16,16 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use self::{error::StartError, serve::Bound};
 use crate::{
     admin::{Admin, Dump},
-    admission::PerAddress,
+    admission::{ConnectRate, PerAddress},
     authz::{Authz, AuthzOptions, Contact, Epochs},
     config::{self, AdminAddress, BrokerProxyProtocol, Config, SampleRatio},
     control::{Control, ControlParts},
     descriptors,
     drain::{Stop, Waves},
+    in_force::InForce,
     listener::{Gate, Listener, Terms},
     live::Live,
-    metrics::{Metrics, Overseen},
+    metrics::{Certificates, DialMetrics, Metrics, Overseen, TlsMetrics},
     mount::{Template, TemplateError},
     probes::{Probes, Readiness},
     reload::{Parts, Reloader},
@@ -55,14 +57,17 @@ pub struct Host {
 ///
 /// # Errors
 ///
-/// A file that can't be used.
-pub fn check(config: &Config) -> Result<(), StartError> {
-    upstream(config)?;
-    authz::options(config)?;
-    let listeners = &config.listeners.0;
-    listeners
-        .iter()
-        .try_for_each(|listener| doorway(listener).map(drop))
+/// A file that can't be used; the error says where it was named.
+pub fn check(loaded: &Loaded<Config>) -> Result<(), StartError> {
+    let config = &loaded.value;
+    let uncounted = TlsMetrics::default();
+    let checked = || {
+        upstream(config, DialMetrics::default(), &uncounted)?;
+        authz::options(config, &uncounted)?;
+        let mut listeners = config.listeners.0.iter().enumerate();
+        listeners.try_for_each(|(place, listener)| doorway(listener, place).map(drop))
+    };
+    checked().map_err(|error: StartError| error.placed(&loaded.tree))
 }
 
 /// As [`bind_in`], for a configuration that comes from nowhere, and a process that has nothing.
@@ -71,10 +76,7 @@ pub fn check(config: &Config) -> Result<(), StartError> {
 ///
 /// As [`bind_in`].
 pub async fn bind(config: &Config, tracing_enabled: bool) -> Result<Bound, StartError> {
-    let tree = Tree::of_defaults(config).map_err(|error| StartError::Value {
-        key: "the configuration",
-        reason: error.to_string(),
-    })?;
+    let tree = Tree::of_defaults(config)?;
     let loaded = Loaded {
         value: config.clone(),
         tree,
@@ -94,10 +96,12 @@ pub async fn bind(config: &Config, tracing_enabled: bool) -> Result<Bound, Start
 /// An address that can't be bound.
 pub async fn bind_in(loaded: Loaded<Config>, mut host: Host) -> Result<Bound, StartError> {
     let config = &loaded.value;
-    descriptors::raise(config.limits.max_connections);
-    let upstream = upstream(config)?;
+    let wanted = config.limits.max_connections;
+    let max_connections = descriptors::raise(wanted.min(config.listeners.max_connections()));
+    let placed = |error: StartError| error.placed(&loaded.tree);
+    let tls_metrics = TlsMetrics::default();
     let sampling = sampling_if(host.tracing_enabled, config)?;
-    let options = pipeline(config, host.tracing_enabled)?;
+    let options = pipeline(config, host.tracing_enabled, &tls_metrics).map_err(placed)?;
     let data_plane = authz::data_plane(config);
     let control = &config.authz.control;
     let epochs = Arc::new(match control.enabled {
@@ -113,7 +117,7 @@ pub async fn bind_in(loaded: Loaded<Config>, mut host: Host) -> Result<Bound, St
         Some(_) => oversight.listing(),
         None => oversight,
     };
-    let (reporter, events) = authz::reporter(config, &options, &data_plane)?.unzip();
+    let (reporter, events) = authz::reporter(config, &options, &data_plane).unzip();
     let events = events.unwrap_or_default();
     let authz = Authz::start_with(&options, data_plane.clone(), &epochs);
     let counters = Arc::clone(authz.counters());
@@ -123,10 +127,12 @@ pub async fn bind_in(loaded: Loaded<Config>, mut host: Host) -> Result<Bound, St
         terminations: Arc::clone(&oversight.terminations),
         events: events.clone(),
     };
-    let (metrics, registry) = Metrics::registered(&counters, overseen);
+    let (metrics, mut registry) = Metrics::registered(&counters, overseen, tls_metrics);
+    let dials = metrics.dials.clone();
+    let upstream = upstream(config, dials, &metrics.tls).map_err(placed)?;
     let watch = match control.enabled {
         true => {
-            let options = authz::companion(config, &options, control.endpoint.as_ref())?;
+            let options = authz::companion(&options, control.endpoint.as_ref());
             Some(Control::start(
                 Contact::new(&options, data_plane.clone()),
                 data_plane.clone(),
@@ -144,16 +150,20 @@ pub async fn bind_in(loaded: Loaded<Config>, mut host: Host) -> Result<Bound, St
 
     let mut listeners = Vec::new();
     let mut addresses = Vec::new();
-    for listener in &config.listeners.0 {
+    let mut all_terms = Vec::new();
+    for (place, listener) in config.listeners.0.iter().enumerate() {
         let refused = |source| StartError::Bind {
             name: listener.name.clone(),
             address: listener.bind,
             source,
         };
-        let inherited = host.sockets.take_tcp(&listener.name, listener.bind);
+        let inherited = host
+            .sockets
+            .take_tcp(&listener.name, listener.bind, &socket_names(config));
         let inherited = inherited.map_err(refused)?;
-        let (terms, doorway) = (terms(config, listener)?, doorway(listener)?);
-        let bound = Listener::bind(listener, terms, doorway, inherited, &metrics)
+        let doorway = doorway(listener, place).map_err(placed)?;
+        all_terms.push(Arc::new(terms(config, listener)?));
+        let bound = Listener::bind(listener, place, doorway, inherited, &metrics)
             .await
             .map_err(refused)?;
         addresses.push((listener.name.clone(), bound.local_addr().map_err(refused)?));
@@ -166,7 +176,11 @@ pub async fn bind_in(loaded: Loaded<Config>, mut host: Host) -> Result<Bound, St
     let stop = Stop::default();
     let readiness = Readiness::new(stop.clone());
     let gate = Gate {
-        permits: Arc::new(Semaphore::new(config.limits.max_connections)),
+        permits: Arc::new(Semaphore::new(max_connections)),
+        connect_rate: config
+            .limits
+            .connect_rate()
+            .map(|(per_second, burst)| ConnectRate::new(per_second, burst)),
         per_address: PerAddress::new(config.limits.max_connections_per_address),
         undecided: PerAddress::new(config.limits.max_undecided_per_address),
         sessions: TaskTracker::new(),
@@ -195,6 +209,26 @@ pub async fn bind_in(loaded: Loaded<Config>, mut host: Host) -> Result<Bound, St
         };
         (socket, Arc::new(admin))
     });
+    let shared = Arc::new(Shared {
+        authz: authz.clone(),
+        upstream,
+        succession: Succession::default(),
+        oversight,
+        events,
+        sampling,
+        write_stall: config.limits.write_stall,
+        packet_deadline: config.limits.packet_deadline,
+        metrics: metrics.clone(),
+        log: SessionLog::default(),
+    });
+    let in_force = Live::new(InForce {
+        shared,
+        terms: all_terms,
+    });
+    registry.register_collector(Box::new(Certificates {
+        listeners: listeners.iter().filter_map(Listener::tls).collect(),
+        in_force: in_force.clone(),
+    }));
     let warms_up = probes_socket.is_some();
     let probes = probes_socket.map(|socket| {
         let readiness = readiness.clone();
@@ -211,24 +245,8 @@ pub async fn bind_in(loaded: Loaded<Config>, mut host: Host) -> Result<Bound, St
     }
 
     let drain = Live::new(config.drain.clone());
-    let shared = Live::new(Shared {
-        authz,
-        upstream,
-        succession: Succession::default(),
-        oversight,
-        events,
-        sampling,
-        write_stall: config.limits.write_stall,
-        packet_deadline: config.limits.packet_deadline,
-        metrics: metrics.clone(),
-        log: SessionLog::default(),
-    });
     let reloader = Reloader::new(Parts {
-        shared: shared.clone(),
-        terms: listeners
-            .iter()
-            .map(|bound| bound.terms().clone())
-            .collect(),
+        in_force: in_force.clone(),
         drain: drain.clone(),
         dump,
         epochs,
@@ -245,7 +263,7 @@ pub async fn bind_in(loaded: Loaded<Config>, mut host: Host) -> Result<Bound, St
         probes,
         admin,
         gate,
-        shared,
+        in_force,
         drain,
         stop,
         readiness,
@@ -265,7 +283,9 @@ async fn probes_socket(
         return Ok(None);
     };
     let refused = |source| StartError::Probes { address, source };
-    let inherited = sockets.take_tcp("probes", address).map_err(refused)?;
+    let inherited = sockets
+        .take_tcp("probes", address, &socket_names(config))
+        .map_err(refused)?;
     let socket = match inherited {
         Some(socket) => Socket::Tcp(socket),
         None => Socket::tcp(address).await.map_err(refused)?,
@@ -286,13 +306,18 @@ async fn admin_socket(
     };
     let inherited = match address {
         AdminAddress::Tcp(address) => sockets
-            .take_tcp("admin", *address)
+            .take_tcp("admin", *address, &socket_names(config))
             .map(|socket| socket.map(Socket::Tcp)),
         AdminAddress::Unix(_) => sockets
             .take_unix("admin")
             .map(|socket| socket.map(|socket| Socket::Unix(socket, None))),
     };
     if let Some(socket) = inherited.map_err(refused)? {
+        if !config.admin.acknowledge_exposed
+            && let Some(address) = socket.exposed()
+        {
+            return Err(StartError::AdminExposed { address });
+        }
         return Ok(Some(socket));
     }
     let bound = match address {
@@ -309,36 +334,50 @@ pub(crate) fn terms(config: &Config, listener: &config::Listener) -> Result<Term
 }
 
 /// The settings of the pipeline.
-pub(crate) fn pipeline(config: &Config, tracing_enabled: bool) -> Result<AuthzOptions, StartError> {
-    let mut options = authz::options(config)?;
+pub(crate) fn pipeline(
+    config: &Config,
+    tracing_enabled: bool,
+    metrics: &TlsMetrics,
+) -> Result<AuthzOptions, StartError> {
+    let mut options = authz::options(config, metrics)?;
     if !tracing_enabled {
         options.retroactive_spans_per_second = 0;
     }
     Ok(options)
 }
 
-fn doorway(listener: &config::Listener) -> Result<Doorway, StartError> {
-    Doorway::load(listener).map_err(|error| StartError::Value {
-        key: "listeners.tls",
-        reason: format!("{error} (listener {:?})", listener.name),
+/// The names by which sockets may be handed over.
+fn socket_names(config: &Config) -> Vec<&str> {
+    let listeners = config.listeners.0.iter();
+    let own = ["probes", "admin"].into_iter();
+    own.chain(listeners.map(|listener| &*listener.name))
+        .collect()
+}
+
+fn doorway(listener: &config::Listener, place: usize) -> Result<Doorway, StartError> {
+    Doorway::load(listener).map_err(|error| {
+        StartError::value(pem::key_of(listener, place, &error), pem::reason(&error))
     })
 }
 
 fn mount(listener: &config::Listener) -> Result<Option<Template>, StartError> {
     let template = listener.mount.as_deref().map(str::parse).transpose();
-    template.map_err(|error: TemplateError| StartError::Value {
-        key: "listeners.mount",
-        reason: format!("expected {error}"),
+    template.map_err(|error: TemplateError| {
+        StartError::value("listeners.mount", format!("expected {error}"))
     })
 }
 
 /// The way to the broker.
-pub(crate) fn upstream(config: &Config) -> Result<BrokerLeg, StartError> {
+pub(crate) fn upstream(
+    config: &Config,
+    dials: DialMetrics,
+    tls: &TlsMetrics,
+) -> Result<BrokerLeg, StartError> {
     let broker = &config.broker;
-    let target: Target = broker.url.parse().map_err(|error| StartError::Value {
-        key: "broker.url",
-        reason: format!("expected {error}"),
-    })?;
+    let target: Target = broker
+        .url
+        .parse()
+        .map_err(|error| StartError::value("broker.url", format!("expected {error}")))?;
     let options = UpstreamOptions {
         target,
         tls: TlsFiles {
@@ -352,8 +391,10 @@ pub(crate) fn upstream(config: &Config) -> Result<BrokerLeg, StartError> {
             BrokerProxyProtocol::V2 => true,
         },
         max_packet: config.limits.max_downlink_packet_size,
+        metrics: dials,
     };
-    Upstream::new(options).map_err(|TlsError { key, reason }| StartError::Value { key, reason })
+    Upstream::counted(options, tls)
+        .map_err(|TlsError { key, reason }| StartError::value(key, reason))
 }
 
 /// How many packets are traced, if any are.
@@ -366,10 +407,8 @@ pub(crate) fn sampling_if(tracing_enabled: bool, config: &Config) -> Result<Samp
 
 fn sampling(ratio: &SampleRatio) -> Result<Sampling, StartError> {
     let sampler = |ratio| {
-        Sampler::ratio(ratio).map_err(|error| StartError::Value {
-            key: "telemetry.trace_sample_ratio",
-            reason: error.to_string(),
-        })
+        Sampler::ratio(ratio)
+            .map_err(|error| StartError::value("telemetry.trace_sample_ratio", error.to_string()))
     };
     Ok(Sampling {
         connect: sampler(ratio.connect)?,

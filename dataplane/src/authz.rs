@@ -186,6 +186,11 @@ impl Authz {
         self.stacks.connecting.activate();
     }
 
+    /// When the certificate that we show to the service expires, in Unix time. `None`: we show none.
+    pub(crate) fn not_after(&self) -> Option<u64> {
+        self.stacks.options.tls.as_ref()?.not_after()
+    }
+
     /// What tells whether somebody still uses this pipeline, without using it.
     pub(crate) fn trace_of_life(&self) -> Weak<dyn Any + Send + Sync> {
         let stacks: Weak<Stacks> = Arc::downgrade(&self.stacks);

@@ -93,13 +93,14 @@ impl Place {
 
 /// Reads a configuration and the files that it names; an error is told.
 fn load(source: &Source) -> Result<Loaded<Config>, ExitCode> {
-    let refuse = |error: &dyn std::error::Error| {
-        eprintln!("tidegate: {error}");
-        ExitCode::from(BAD_CONFIGURATION)
-    };
     let loaded = source.load().map_err(|error| refuse(&error))?;
-    app::check(&loaded.value).map_err(|error| refuse(&error))?;
+    app::check(&loaded).map_err(|error| refuse(&error))?;
     Ok(loaded)
+}
+
+fn refuse(error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("tidegate: {error}");
+    ExitCode::from(BAD_CONFIGURATION)
 }
 
 /// Runs the program with these arguments, the name of the program among them. Exit codes: 0 clean,
@@ -134,9 +135,10 @@ fn config(what: Show) -> ExitCode {
     match what {
         Show::Defaults => print(&show::defaults()),
         Show::Schema => print(&show::schema()),
-        Show::InForce(place) => match load(&place.source()) {
+        // Without the files that it names: keys may be for the gate's eyes only.
+        Show::InForce(place) => match place.source().load() {
             Ok(loaded) => print(&show::in_force(&loaded.tree)),
-            Err(code) => code,
+            Err(error) => refuse(&error),
         },
         Show::FromMproxyEnv => match mproxy::translate(std::env::vars_os()) {
             Ok(text) => print(&text),

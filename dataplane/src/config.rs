@@ -13,6 +13,7 @@ mod limits;
 mod listener;
 mod on_failure;
 mod operations;
+mod paths;
 mod permit;
 mod runtime;
 mod schema;
@@ -163,8 +164,11 @@ impl Source {
     ///
     /// As [`Config::load`].
     pub fn load(&self) -> Result<Loaded<Config>, Error> {
-        let loaded = self.loader.load::<Config>()?;
+        let mut loaded = self.loader.load::<Config>()?;
         validate::check(&loaded.value, &loaded.tree)?;
+        if let Some(folder) = self.file.as_deref().and_then(Path::parent) {
+            loaded.value.relative_to(folder);
+        }
         Ok(loaded)
     }
 }

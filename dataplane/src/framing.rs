@@ -18,6 +18,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 use tokio_util::io::{poll_read_buf, poll_write_buf};
 
+use crate::transport;
+
 /// Room for one read. It belongs to the worker thread: an idle connection keeps none.
 const READ_SIZE: usize = 16 * 1024;
 
@@ -36,6 +38,12 @@ const READ_AHEAD: usize = 16 * 1024;
 /// Bytes that wait for a peer to take them, before nothing more is made for it.
 const WRITE_HIGH: usize = 256 * 1024;
 
+/// More than a stream keeps for itself of what it was given: twice what TLS may.
+const HOARD: usize = 2 * TLS_BUFFER;
+
+/// Bytes that TLS may keep of what it was given, before it takes no more.
+pub(crate) const TLS_BUFFER: usize = 16 * 1024;
+
 /// One side of a session: a stream, what came from it, and what goes to it.
 #[derive(Debug)]
 pub(crate) struct Leg<S> {
@@ -48,11 +56,15 @@ pub(crate) struct Leg<S> {
     begun_at: Option<Instant>,
     ended: bool,
     end_told: bool,
+    /// The code of the Close that the peer got for breaking the rules of WebSocket.
+    close_code: Option<u16>,
     /// The peer can't be written to any more.
     broken: bool,
     output: Output,
     /// Since when the peer has taken nothing of the output.
     stalled_since: Option<Instant>,
+    /// Bytes that the stream has taken since then. TLS takes some before the peer does.
+    taken: usize,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
@@ -65,9 +77,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
             begun_at: None,
             ended: false,
             end_told: false,
+            close_code: None,
             broken: false,
             output: Output::default(),
             stalled_since: None,
+            taken: 0,
         }
     }
 
@@ -117,6 +131,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         };
         let read = ready!(read);
         self.ended = !matches!(read, Ok(1..));
+        self.close_code = read.as_ref().err().and_then(transport::close_code);
         Poll::Ready(read)
     }
 
@@ -158,23 +173,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
     }
 
     fn write_out(&mut self, cx: &mut Context<'_>) {
+        let mut written = 0;
         while self.output.has_remaining() {
             match poll_write_buf(Pin::new(&mut self.stream), cx, &mut self.output) {
-                Poll::Ready(Ok(1..)) => self.stalled_since = None,
                 Poll::Ready(Ok(0) | Err(_)) => return self.give_up(),
-                Poll::Pending => {
-                    self.stalled_since.get_or_insert_with(Instant::now);
-                    return;
-                }
+                Poll::Ready(Ok(count)) => written += count,
+                Poll::Pending => break,
             }
         }
-        // TLS and WebSocket take bytes before the peer does.
+        // TLS takes bytes before the peer does. They have gone when it says that they are flushed, or when there
+        // are more of them than it can keep.
+        self.taken = self.taken.saturating_add(written);
         match Pin::new(&mut self.stream).poll_flush(cx) {
-            Poll::Ready(Ok(())) => self.stalled_since = None,
-            Poll::Ready(Err(_)) => self.give_up(),
-            Poll::Pending => {
-                self.stalled_since.get_or_insert_with(Instant::now);
+            Poll::Ready(Ok(())) if written > 0 || !self.output.has_remaining() => {
+                self.stalled_since = None;
+                self.taken = 0;
             }
+            Poll::Pending if self.taken > HOARD => {
+                self.stalled_since = Some(Instant::now());
+                self.taken = 0;
+            }
+            Poll::Ready(Ok(())) | Poll::Pending => {
+                if self.stalled_since.is_none() {
+                    self.stalled_since = Some(Instant::now());
+                    self.taken = 0;
+                }
+            }
+            Poll::Ready(Err(_)) => self.give_up(),
         }
     }
 
@@ -199,6 +224,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         let is_over =
             self.ended && (self.input.is_empty() || (wanted && self.input.len() < self.needed));
         is_over && !std::mem::replace(&mut self.end_told, true)
+    }
+
+    /// The code of the Close that the peer got, if it ended because the peer broke the rules of WebSocket.
+    pub(crate) fn close_code(&self) -> Option<u16> {
+        self.close_code
     }
 
     /// Whether the peer has left, though what it sent may not be taken yet.
@@ -226,7 +256,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         if self.broken
             || self.stream.write_all_buf(&mut output).await.is_err()
             || self.stream.shutdown().await.is_err()
-            || self.ended
+            || (self.ended && self.close_code.is_none())
         {
             return;
         }

@@ -39,6 +39,7 @@ mod descriptors;
 mod drain;
 pub mod events;
 mod framing;
+mod in_force;
 mod listener;
 mod live;
 mod log_limit;

@@ -7,27 +7,28 @@ use std::{collections::HashMap, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use gatekeeper::Rules;
 use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    net::{TcpListener, TcpSocket, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, sleep},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, error};
 
 use crate::{
-    admission::{AcceptRate, PerAddress},
+    admission::{AcceptRate, ConnectRate, PerAddress},
     config,
     drain::Waves,
+    in_force::InForce,
     live::Live,
-    metrics::{Metrics, Refusal},
+    metrics::{Metrics, Open, Refusal},
     mount::Template,
     session::Shared,
     socket,
-    transport::{Doorway, Route},
+    transport::{Doorway, Route, TlsServer},
     upstream::Dial,
 };
 
-use self::entrance::{Arrival, Entrance};
+use self::entrance::{Arrival, Entrance, Places};
 
 /// The wait after the first failed accept, and the longest. Out of descriptors is the usual cause;
 /// trying again at once would burn a core and change nothing.
@@ -37,12 +38,14 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from
 #[derive(Debug)]
 pub(crate) struct Listener {
     socket: TcpListener,
+    /// Among the listeners of the configuration.
+    place: usize,
     permits: Arc<Semaphore>,
     accept_rate: Option<AcceptRate>,
     entrance: Arc<Entrance>,
 }
 
-/// What holds for those who come in; a reload replaces it for those who come later.
+/// What holds for those who come in at a listener; a reload replaces it for those who come later.
 #[derive(Debug)]
 pub(crate) struct Terms {
     attributes: Arc<HashMap<String, String>>,
@@ -65,6 +68,8 @@ impl Terms {
 pub(crate) struct Gate {
     /// Connections at once, over all listeners.
     pub(crate) permits: Arc<Semaphore>,
+    /// Connections per address in a time. `None`: no bound.
+    pub(crate) connect_rate: Option<ConnectRate>,
     /// Connections per address.
     pub(crate) per_address: PerAddress,
     /// Connections per address whose CONNECT is not decided yet.
@@ -77,11 +82,23 @@ pub(crate) struct Gate {
     pub(crate) waves: Waves,
 }
 
+/// Like `TcpListener::bind`, which has room for 128 only: a fleet that reconnects is larger.
+fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // Else the address could not be had again for a minute after a restart.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(backlog)
+}
+
 impl Listener {
-    /// Binds the address, unless there is a socket already.
+    /// Binds the address, unless there is a socket already. `place`: where its terms are in [`InForce`].
     pub(crate) async fn bind(
         config: &config::Listener,
-        terms: Terms,
+        place: usize,
         doorway: Doorway,
         inherited: Option<TcpListener>,
         metrics: &Metrics,
@@ -90,11 +107,12 @@ impl Listener {
         Ok(Self {
             socket: match inherited {
                 Some(socket) => socket,
-                None => TcpListener::bind(config.bind).await?,
+                None => listen(config.bind, config.backlog)?,
             },
+            place,
             permits: Arc::new(Semaphore::new(config.max_connections)),
             accept_rate: config.accept_rate.map(rate),
-            entrance: Arc::new(Entrance::new(config, terms, doorway, metrics)),
+            entrance: Arc::new(Entrance::new(config, doorway, metrics)),
         })
     }
 
@@ -102,9 +120,10 @@ impl Listener {
         &self.entrance.name
     }
 
-    /// What holds for those who come in.
-    pub(crate) fn terms(&self) -> &Live<Terms> {
-        &self.entrance.terms
+    /// Its name and its TLS, if it has any.
+    pub(crate) fn tls(&self) -> Option<(Arc<str>, Arc<TlsServer>)> {
+        let tls = self.entrance.doorway.tls()?;
+        Some((Arc::clone(&self.entrance.name), Arc::clone(tls)))
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -112,7 +131,7 @@ impl Listener {
     }
 
     /// Accepts until the drain begins.
-    pub(crate) async fn serve<D: Dial>(mut self, gate: Gate, shared: Live<Shared<D>>) {
+    pub(crate) async fn serve<D: Dial>(mut self, gate: Gate, in_force: Live<InForce<D>>) {
         if let Some(tls) = self.entrance.doorway.tls() {
             let renewal = renewal::watch(Arc::clone(tls), Arc::clone(&self.entrance));
             tokio::spawn(gate.drain.clone().run_until_cancelled_owned(renewal));
@@ -127,7 +146,7 @@ impl Listener {
             match accepted {
                 Ok((stream, peer)) => {
                     back_off = BACK_OFF.0;
-                    self.admit(stream, peer, &gate, &shared);
+                    self.admit(stream, peer, &gate, &in_force.get());
                 }
                 // The connection was gone before it was accepted.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -167,10 +186,15 @@ impl Listener {
         stream: TcpStream,
         peer: SocketAddr,
         gate: &Gate,
-        shared: &Live<Shared<D>>,
+        in_force: &InForce<D>,
     ) {
         let accepted_at = Instant::now();
         let entrance = &self.entrance;
+        let shared = Arc::clone(&in_force.shared);
+        // A reload that adds or removes a listener is refused: there always are some.
+        let Some(terms) = in_force.terms.get(self.place).map(Arc::clone) else {
+            return;
+        };
         let Ok(own) = Arc::clone(&self.permits).try_acquire_owned() else {
             return entrance.refuse(peer, Refusal::ListenerConnections);
         };
@@ -203,30 +227,68 @@ impl Listener {
                 local: Some(local),
             },
             accepted_at,
-            terms: entrance.terms.get(),
+            terms,
             wave: gate.waves.next(),
         };
-        let shared = shared.get();
         match places {
             Some(places) if entrance.doorway.is_open() => {
                 let session = entrance.begin_at_once(stream, arrival, places, shared);
-                gate.sessions.spawn(async move {
-                    session.await;
-                    drop((own, all, open));
-                });
+                gate.sessions.spawn(at_once(session, (own, all, open)));
             }
             places => {
-                let entrance = Arc::clone(entrance);
-                let gate_ = gate.clone();
-                gate.sessions.spawn(async move {
-                    // Only the beginning needs the room for it.
-                    let begun = entrance.begin(stream, arrival, places, gate_, shared);
-                    if let Some(session) = Box::pin(begun).await {
-                        session.await;
-                    }
-                    drop((own, all, open));
-                });
+                let (entrance, gate_) = (Arc::clone(entrance), gate.clone());
+                gate.sessions.spawn(after_handshakes(
+                    entrance,
+                    stream,
+                    arrival,
+                    places,
+                    gate_,
+                    shared,
+                    (own, all, open),
+                ));
             }
         }
     }
 }
+
+/// What a connection holds to its end.
+type Held = (OwnedSemaphorePermit, OwnedSemaphorePermit, Open);
+
+/// The task of a connection that needs no handshake.
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an `async fn` has room for what it is given twice"
+)]
+fn at_once<F: Future<Output = ()> + Send>(
+    session: F,
+    held: Held,
+) -> impl Future<Output = ()> + Send + use<F> {
+    async move {
+        session.await;
+        drop(held);
+    }
+}
+
+/// The task of one that does.
+#[expect(clippy::manual_async_fn, reason = "as above")]
+fn after_handshakes<D: Dial>(
+    entrance: Arc<Entrance>,
+    stream: TcpStream,
+    arrival: Arrival,
+    places: Option<Places>,
+    gate: Gate,
+    shared: Arc<Shared<D>>,
+    held: Held,
+) -> impl Future<Output = ()> + Send + use<D> {
+    async move {
+        // Only the beginning needs the room for it.
+        let begun = entrance.begin(stream, arrival, places, gate, shared);
+        if let Some(session) = Box::pin(begun).await {
+            session.await;
+        }
+        drop(held);
+    }
+}
+
+#[cfg(test)]
+mod sizes;

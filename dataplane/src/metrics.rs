@@ -13,10 +13,12 @@
 mod authz;
 mod classic;
 mod control;
+mod dials;
 mod packets;
 mod page;
 mod reload;
 mod sessions;
+mod tls;
 mod unasked;
 
 use std::sync::Arc;
@@ -28,12 +30,14 @@ use prometheus_client::{
 
 use crate::authz::Counters;
 
+pub use self::dials::DialMetrics;
 pub(crate) use self::{
     control::{ControlMetrics, Overseen},
     packets::{Packets, fate_word},
     page::page,
     reload::ReloadMetrics,
-    sessions::{ListenerMetrics, Refusal, Sessions},
+    sessions::{ListenerMetrics, Open, Refusal, Sessions},
+    tls::{Certificates, TlsMetrics, TlsReloads, TlsSide},
     unasked::RefusedUnasked,
 };
 
@@ -47,12 +51,21 @@ pub struct Metrics {
     pub(crate) deliveries_dropped: Counter,
     pub(crate) control: ControlMetrics,
     pub(crate) reload: ReloadMetrics,
+    pub(crate) tls: TlsMetrics,
+    pub(crate) dials: DialMetrics,
 }
 
 impl Metrics {
-    /// All metrics of a gate, and a registry to read them.
-    pub(crate) fn registered(authz: &Arc<Counters>, overseen: Overseen) -> (Self, Registry) {
-        let metrics = Self::default();
+    /// All metrics of a gate, and a registry to read them. Some count from before they are registered.
+    pub(crate) fn registered(
+        authz: &Arc<Counters>,
+        overseen: Overseen,
+        tls: TlsMetrics,
+    ) -> (Self, Registry) {
+        let metrics = Self {
+            tls,
+            ..Self::default()
+        };
         let mut registry = Registry::with_prefix("tidegate");
         registry.register(
             "build",
@@ -69,6 +82,8 @@ impl Metrics {
         );
         metrics.control.register(&mut registry);
         metrics.reload.register(&mut registry);
+        metrics.tls.register(&mut registry);
+        metrics.dials.register(&mut registry);
         registry.register_collector(Box::new(authz::Collected(Arc::clone(authz))));
         registry.register_collector(Box::new(overseen));
         (metrics, registry)

@@ -16,7 +16,7 @@ use std::{
 
 use thiserror::Error;
 use tidegate_proto::v1;
-use tidegate_settings::Loaded;
+use tidegate_settings::{Loaded, Origin};
 use tidegate_telemetry::LogFilter;
 use tracing::{error, info, warn};
 
@@ -26,7 +26,7 @@ use crate::{
     app::{self, BrokerLeg, StartError},
     authz::Epochs,
     config::{self, Config},
-    listener::Terms,
+    in_force::InForce,
     live::Live,
     metrics::ReloadMetrics,
     session::Shared,
@@ -69,9 +69,7 @@ fn named(keys: &[String]) -> String {
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) config: Config,
-    pub(crate) shared: Live<Shared<BrokerLeg>>,
-    /// By the listeners' place in the configuration.
-    pub(crate) terms: Vec<Live<Terms>>,
+    pub(crate) in_force: Live<InForce<BrokerLeg>>,
     pub(crate) drain: Live<config::Drain>,
     pub(crate) dump: Live<Dump>,
     pub(crate) epochs: Arc<Epochs>,
@@ -138,26 +136,39 @@ impl State {
         let parts = &self.parts;
         let new = &loaded.value;
         let changed = compare::changed(&parts.config, new)?;
+        let placed = |error: StartError| error.placed(&loaded.tree);
         let fixed: Vec<_> = changed
             .iter()
             .filter(|key| !compare::is_live(key, new))
-            .cloned()
+            .map(|key| match loaded.tree.place_of(key) {
+                Some(place) if *place != Origin::Default => format!("{key} ({place})"),
+                // It is not in the new one.
+                _ => key.clone(),
+            })
             .collect();
         if !fixed.is_empty() {
             return Err(ReloadError::NeedsRestart(fixed));
         }
 
         // Everything that may fail comes before anything that is put in force.
-        let upstream = app::upstream(new)?;
+        let old = Arc::clone(&parts.in_force.get().shared);
+        let tls_metrics = &old.metrics.tls;
+        let upstream = match compare::has_new_way(&parts.config, new) {
+            true => {
+                let dials = old.metrics.dials.clone();
+                app::upstream(new, dials, tls_metrics).map_err(placed)?
+            }
+            // It knows the broker's addresses, and its files may be about to be replaced.
+            false => old.upstream.clone(),
+        };
         let sampling = app::sampling_if(parts.tracing_enabled, new)?;
-        let options = app::pipeline(new, parts.tracing_enabled)?;
+        let options = app::pipeline(new, parts.tracing_enabled, tls_metrics).map_err(placed)?;
         let terms = new
             .listeners
             .0
             .iter()
-            .map(|listener| app::terms(new, listener));
+            .map(|listener| app::terms(new, listener).map(Arc::new));
         let terms: Vec<_> = terms.collect::<Result<_, _>>()?;
-        let old = parts.shared.get();
         self.earlier.retain(|earlier| earlier.strong_count() > 0);
         let authz = if compare::has_new_pipeline(&parts.config, new) {
             if self.earlier.len() >= MAX_EARLIER {
@@ -175,7 +186,7 @@ impl State {
             old.authz.clone()
         };
 
-        parts.shared.set(Shared {
+        let shared = Arc::new(Shared {
             authz,
             upstream,
             succession: old.succession.clone(),
@@ -187,9 +198,7 @@ impl State {
             metrics: old.metrics.clone(),
             log: old.log.clone(),
         });
-        for (place, terms) in parts.terms.iter().zip(terms) {
-            place.set(terms);
-        }
+        parts.in_force.set(InForce { shared, terms });
         parts.drain.set(new.drain.clone());
         parts.set_log(new);
         parts.dump.set(Dump {

@@ -8,13 +8,14 @@ use std::{
         linux::net::SocketAddrExt as _,
         unix::net::{SocketAddr as UnixAddr, UnixDatagram, UnixListener},
     },
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use listenfd::ListenFd;
 use rustix::time::{ClockId, clock_gettime};
 use thiserror::Error;
+use tracing::warn;
 
 /// Tells the manager; clones tell the same one. The default tells nobody.
 #[derive(Debug, Clone, Default)]
@@ -22,10 +23,18 @@ pub struct Notifier(Option<Arc<Inner>>);
 
 #[derive(Debug)]
 struct Inner {
-    socket: UnixDatagram,
+    /// For what is said once: it waits for its turn, a moment.
+    patient: UnixDatagram,
+    /// For what is said again and again: it must not be held up.
+    hasty: UnixDatagram,
+    /// Whether the end was told. Nothing but it counts from then on.
+    has_ended: Mutex<bool>,
     /// How often it wants to hear that the gate is alive.
     watchdog: Option<Duration>,
 }
+
+/// The wait for a place in the manager's queue.
+const SEND: Duration = Duration::from_secs(1);
 
 impl Notifier {
     /// What the environment says: `NOTIFY_SOCKET`, `WATCHDOG_USEC`, `WATCHDOG_PID`.
@@ -41,35 +50,48 @@ impl Notifier {
             [b'@', name @ ..] => UnixAddr::from_abstract_name(name)?,
             _ => UnixAddr::from_pathname(&path)?,
         };
-        let socket = UnixDatagram::unbound()?;
-        socket.connect_addr(&address)?;
-        // The manager's slowness must not be ours.
-        socket.set_nonblocking(true)?;
         let watchdog = watchdog(
             env::var("WATCHDOG_USEC").ok().as_deref(),
             env::var("WATCHDOG_PID").ok().as_deref(),
         );
-        Ok(Self(Some(Arc::new(Inner { socket, watchdog }))))
+        Self::to(&address, watchdog)
+    }
+
+    fn to(address: &UnixAddr, watchdog: Option<Duration>) -> io::Result<Self> {
+        let connected = || {
+            let socket = UnixDatagram::unbound()?;
+            socket.connect_addr(address).map(|()| socket)
+        };
+        let (patient, hasty) = (connected()?, connected()?);
+        // The manager's slowness must not be ours.
+        patient.set_write_timeout(Some(SEND))?;
+        hasty.set_nonblocking(true)?;
+        Ok(Self(Some(Arc::new(Inner {
+            patient,
+            hasty,
+            has_ended: Mutex::new(false),
+            watchdog,
+        }))))
     }
 
     /// The listeners are open, or the configuration has been read again.
     pub(crate) fn ready(&self, status: &str) {
-        self.tell(&format!("READY=1\nSTATUS={}", status.replace('\n', " ")));
+        let status = status.replace('\n', " ");
+        self.tell(&format!("READY=1\nSTATUS={status}"), false);
     }
 
     /// The configuration is read again; [`ready`](Self::ready) is to follow, whatever comes of it.
     pub(crate) fn reloading(&self) {
         let now = clock_gettime(ClockId::Monotonic);
         let micros = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1000;
-        self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={micros}"));
+        self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={micros}"), false);
     }
 
     /// The end has begun. It may take this long.
     pub(crate) fn stopping(&self, within: Duration) {
         let micros = within.as_micros();
-        self.tell(&format!(
-            "STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC={micros}"
-        ));
+        let state = format!("STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC={micros}");
+        self.tell(&state, true);
     }
 
     /// Tells for ever that the gate is alive, if the manager wants to hear it: a runtime that is stuck does not.
@@ -82,14 +104,28 @@ impl Notifier {
         let mut ticks = tokio::time::interval(every / 2);
         loop {
             ticks.tick().await;
-            self.tell("WATCHDOG=1");
+            if let Some(inner) = &self.0
+                && let Err(error) = inner.hasty.send(b"WATCHDOG=1")
+            {
+                warn!(%error, "the manager was not told that the gate is alive");
+            }
         }
     }
 
-    fn tell(&self, state: &str) {
-        if let Some(inner) = &self.0 {
-            // A manager that does not listen is not told.
-            let _ = inner.socket.send(state.as_bytes());
+    /// Waits for a moment, if the manager is busy: without a READY it ends the process.
+    fn tell(&self, state: &str, is_end: bool) {
+        let Some(inner) = &self.0 else {
+            return;
+        };
+        let has_ended = inner.has_ended.lock();
+        let mut has_ended = has_ended.unwrap_or_else(PoisonError::into_inner);
+        if *has_ended && !is_end {
+            return;
+        }
+        *has_ended |= is_end;
+        if let Err(error) = inner.patient.send(state.as_bytes()) {
+            let state = state.lines().next();
+            warn!(%error, state, "the manager was not told");
         }
     }
 }
@@ -164,7 +200,7 @@ impl Sockets {
         Ok(Self(sockets))
     }
 
-    /// The TCP socket of this name, or else of this address.
+    /// The TCP socket of this name, or else of this address, unless it bears the name of another in `names`.
     ///
     /// # Errors
     ///
@@ -173,13 +209,16 @@ impl Sockets {
         &mut self,
         name: &str,
         address: SocketAddr,
+        names: &[&str],
     ) -> io::Result<Option<tokio::net::TcpListener>> {
         let is_tcp = |socket: &Inherited| match socket {
             Inherited::Tcp(socket) => socket.local_addr().ok(),
             Inherited::Unix(_) => None,
         };
         let by_name = |entry: &(String, Inherited)| entry.0 == name && is_tcp(&entry.1).is_some();
-        let by_address = |entry: &(String, Inherited)| is_tcp(&entry.1) == Some(address);
+        let by_address = |entry: &(String, Inherited)| {
+            is_tcp(&entry.1) == Some(address) && !names.contains(&&*entry.0)
+        };
         let mut entries = self.0.iter();
         let index = entries
             .position(by_name)
@@ -240,6 +279,38 @@ mod tests {
         assert_eq!(watchdog(None, None), None);
     }
 
+    #[test]
+    fn a_manager_that_is_busy_hears_of_it_later_and_of_nothing_after_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let manager = UnixDatagram::bind(&path).unwrap();
+        let address = UnixAddr::from_pathname(&path).unwrap();
+        let notifier = Notifier::to(&address, None).unwrap();
+        let other = UnixDatagram::unbound().unwrap();
+        other.connect_addr(&address).unwrap();
+        other.set_nonblocking(true).unwrap();
+        while other.send(b"x").is_ok() {}
+        let listening = std::thread::spawn(move || {
+            let mut heard = Vec::new();
+            let mut buffer = [0; 1024];
+            while !heard.iter().any(|text: &String| text == "end") {
+                let length = manager.recv(&mut buffer).unwrap();
+                heard.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
+            }
+            heard
+        });
+        notifier.ready("serving");
+        notifier.stopping(SEND);
+        notifier.reloading();
+        notifier.ready("serving");
+        other.set_nonblocking(false).unwrap();
+        other.send(b"end").unwrap();
+        let mut heard = listening.join().unwrap();
+        heard.retain(|text| text != "x");
+        let begins: Vec<_> = heard.iter().map(|text| text.lines().next()).collect();
+        assert_eq!(begins, [Some("READY=1"), Some("STOPPING=1"), Some("end")]);
+    }
+
     #[tokio::test]
     async fn sockets_go_by_name_and_then_by_address() {
         let socket = || TcpListener::bind("127.0.0.1:0").unwrap();
@@ -250,13 +321,16 @@ mod tests {
             ("unit.socket".to_owned(), Inherited::Tcp(second)),
         ]);
         let nowhere = ([127, 0, 0, 1], 1).into();
-        assert!(sockets.take_tcp("other", nowhere).unwrap().is_none());
-        let by_address = sockets.take_tcp("other", addresses[1]).unwrap().unwrap();
+        let names = ["mqtt", "other"];
+        let mut take = |name, address| sockets.take_tcp(name, address, &names).unwrap();
+        assert!(take("other", nowhere).is_none());
+        assert!(take("other", addresses[0]).is_none(), "it is mqtt's");
+        let by_address = take("other", addresses[1]).unwrap();
         assert_eq!(by_address.local_addr().unwrap(), addresses[1]);
         assert!(
             matches!(sockets.expect_none(), Err(SocketError::Unused { name }) if name == "mqtt")
         );
-        let by_name = sockets.take_tcp("mqtt", nowhere).unwrap().unwrap();
+        let by_name = sockets.take_tcp("mqtt", nowhere, &names).unwrap().unwrap();
         assert_eq!(by_name.local_addr().unwrap(), addresses[0]);
         sockets.expect_none().unwrap();
     }

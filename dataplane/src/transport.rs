@@ -31,7 +31,13 @@ pub(crate) use self::{
     ws::is_origin,
 };
 
-use self::{proxy_protocol::Header, ws::Upgrade};
+#[cfg(test)]
+pub(crate) use self::ws::WebSocket;
+
+use self::{
+    proxy_protocol::Header,
+    ws::{Upgrade, Violation},
+};
 
 /// How connections of a listener become streams of MQTT.
 #[derive(Debug)]
@@ -239,6 +245,12 @@ impl Doorway {
         };
         Ok(Opened { stream, presented })
     }
+}
+
+/// The code of the Close that a client got which broke the rules of WebSocket. `None`: its connection has ended otherwise.
+pub(crate) fn close_code(error: &io::Error) -> Option<u16> {
+    let violation = error.get_ref()?.downcast_ref::<Violation>()?;
+    Some(violation.code())
 }
 
 /// An address, or a network, as text.

@@ -5,16 +5,24 @@
 //! ```
 //!
 //! The gatekeeper has the deadline for all of it, `broker.connect_timeout`: a dial that takes longer is
-//! dropped. Whatever fails here is an answer to the client that the broker is not available.
+//! dropped. (A look-up that the system is busy with is not: there is one for all dials, see `resolver`.)
+//! Whatever fails here is an answer to the client that the broker is not available.
 
+mod attempt;
 mod eyeballs;
 mod proxy_protocol;
+mod resolver;
 mod stream;
 mod target;
 mod tls;
 mod websocket;
 
-use std::{fmt, io, path::Path, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 use tokio::{
@@ -22,27 +30,30 @@ use tokio::{
     net::{TcpStream, UnixStream},
     time::{Instant, sleep},
 };
-use tracing::info;
 
 use crate::{
     log_limit::LogLimit,
+    metrics::{DialMetrics, TlsMetrics},
     socket,
     tls::client::{TlsError, TlsFiles},
 };
 
+pub(crate) use self::target::MAX_SOCKET_PATH;
+use self::{
+    attempt::{Attempt, Step},
+    resolver::Resolver,
+    target::Place,
+    tls::Tls,
+};
 pub use self::{
     proxy_protocol::Ends,
     stream::BrokerStream,
     target::{Target, TargetError},
     websocket::WebSocket,
 };
-use self::{target::Place, tls::Tls};
 
 /// The wait for a place in the queue of a Unix domain socket, the first and the longest.
 const QUEUE_FULL: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(100));
-
-/// A dial that is given up sooner is not worth a line: its client may simply have left.
-const HUNG: Duration = Duration::from_secs(1);
 
 /// Lines about dials that hung: all sessions see the same broker.
 const HUNG_PER_SECOND: u32 = 5;
@@ -52,8 +63,13 @@ pub trait Dial: Send + Sync + 'static {
     /// What a connection is.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    /// Opens one, for a client between these ends. Dropping the future gives it up.
-    fn dial(&self, ends: Option<Ends>) -> BoxFuture<'static, io::Result<Self::Stream>>;
+    /// Opens one, for a client between these ends. Dropping the future gives it up, and whoever waits will at
+    /// `until`: it is the caller's to keep, and told for the metrics.
+    fn dial(
+        &self,
+        ends: Option<Ends>,
+        until: Instant,
+    ) -> BoxFuture<'static, io::Result<Self::Stream>>;
 }
 
 /// How the broker is dialled.
@@ -67,6 +83,8 @@ pub struct UpstreamOptions {
     pub proxy_header: bool,
     /// Largest packet of the broker, in bytes.
     pub max_packet: usize,
+    /// Where dials are counted.
+    pub metrics: DialMetrics,
 }
 
 /// The way to the broker.
@@ -76,10 +94,19 @@ pub struct Upstream(Arc<Way>);
 #[derive(Debug)]
 struct Way {
     target: Target,
+    whereabouts: Whereabouts,
     tls: Option<Tls>,
     proxy_header: bool,
     max_packet: usize,
+    metrics: DialMetrics,
     hung: LogLimit,
+}
+
+/// What leads to the broker.
+#[derive(Debug)]
+enum Whereabouts {
+    Host(Arc<Resolver>),
+    Unix(PathBuf),
 }
 
 impl Upstream {
@@ -89,6 +116,14 @@ impl Upstream {
     ///
     /// Files that TLS can't be done with.
     pub fn new(options: UpstreamOptions) -> Result<Self, TlsError> {
+        Self::counted(options, &TlsMetrics::default())
+    }
+
+    /// As [`new`](Self::new), and counts there how the files are read again.
+    pub(crate) fn counted(
+        options: UpstreamOptions,
+        metrics: &TlsMetrics,
+    ) -> Result<Self, TlsError> {
         let target = options.target;
         let tls = match &target.place {
             Place::Host(host, _) if target.tls => {
@@ -96,30 +131,44 @@ impl Upstream {
                     Some(_) => b"http/1.1",
                     None => b"mqtt",
                 };
-                Some(Tls::load(options.tls, host, alpn)?)
+                Some(Tls::load(options.tls, host, alpn, metrics)?)
             }
             _ => None,
         };
+        let whereabouts = match &target.place {
+            Place::Host(host, port) => Whereabouts::Host(Arc::new(Resolver::new(host, *port))),
+            Place::Unix(path) => Whereabouts::Unix(path.clone()),
+        };
         Ok(Self(Arc::new(Way {
             target,
+            whereabouts,
             tls,
             proxy_header: options.proxy_header,
             max_packet: options.max_packet,
+            metrics: options.metrics,
             hung: LogLimit::new(HUNG_PER_SECOND),
         })))
+    }
+
+    /// When the certificate that we show expires, in Unix time. `None`: we show none.
+    pub(crate) fn not_after(&self) -> Option<u64> {
+        self.0.tls.as_ref()?.not_after()
     }
 }
 
 impl Dial for Upstream {
     type Stream = BrokerStream;
 
-    fn dial(&self, ends: Option<Ends>) -> BoxFuture<'static, io::Result<BrokerStream>> {
+    fn dial(
+        &self,
+        ends: Option<Ends>,
+        until: Instant,
+    ) -> BoxFuture<'static, io::Result<BrokerStream>> {
         let way = Arc::clone(&self.0);
         Box::pin(async move {
-            let mut attempt = Attempt::begin(&way);
+            let mut attempt = Attempt::begin(&way, until);
             let outcome = way.connect(ends, &mut attempt).await;
-            attempt.step = None;
-            outcome
+            attempt.end(outcome)
         })
     }
 }
@@ -130,27 +179,30 @@ impl Way {
         ends: Option<Ends>,
         attempt: &mut Attempt<'_>,
     ) -> io::Result<BrokerStream> {
-        let (host, port) = match &self.target.place {
-            Place::Host(host, port) => (host, *port),
-            Place::Unix(path) => {
+        let resolver = match &self.whereabouts {
+            Whereabouts::Host(resolver) => resolver,
+            Whereabouts::Unix(path) => {
                 let mut stream = unix(path)
                     .await
-                    .map_err(|error| self.explain(None, error))?;
+                    .map_err(|error| self.explain(Step::Connect, error))?;
                 self.introduce(&mut stream, ends).await?;
                 return Ok(BrokerStream::Unix(stream));
             }
         };
-        let mut stream = eyeballs::connect(host, port).await?;
+        attempt.step = Step::LookUp;
+        let addresses = resolver.addresses().await?;
+        attempt.step = Step::Connect;
+        let mut stream = eyeballs::connect(addresses, resolver).await?;
         socket::tune(&stream)?;
         self.introduce(&mut stream, ends).await?;
         if self.target.tls {
-            attempt.step = Some(Step::Tls);
+            attempt.step = Step::Tls;
             return Box::pin(self.secure(stream, attempt)).await;
         }
         match &self.target.websocket {
             None => Ok(BrokerStream::Tcp(stream)),
             Some(_) => {
-                attempt.step = Some(Step::Upgrade);
+                attempt.step = Step::Upgrade;
                 let stream = Box::pin(self.upgrade(stream)).await?;
                 Ok(BrokerStream::Ws(Box::new(stream)))
             }
@@ -179,11 +231,11 @@ impl Way {
         let stream = tls
             .connect(stream)
             .await
-            .map_err(|error| self.explain(Some(Step::Tls), error))?;
+            .map_err(|error| self.explain(Step::Tls, error))?;
         if self.target.websocket.is_none() {
             return Ok(BrokerStream::Tls(Box::new(stream)));
         }
-        attempt.step = Some(Step::Upgrade);
+        attempt.step = Step::Upgrade;
         let stream = self.upgrade(stream).await?;
         Ok(BrokerStream::Wss(Box::new(stream)))
     }
@@ -195,12 +247,11 @@ impl Way {
         let url = self.target.websocket.clone().unwrap_or_default();
         WebSocket::connect(url, stream, self.max_packet)
             .await
-            .map_err(|error| self.explain(Some(Step::Upgrade), error))
+            .map_err(|error| self.explain(Step::Upgrade, error))
     }
 
     /// An error for the log: which broker, what was tried, what went wrong.
-    fn explain(&self, step: Option<Step>, error: io::Error) -> io::Error {
-        let step = step.unwrap_or(Step::Connect);
+    fn explain(&self, step: Step, error: io::Error) -> io::Error {
         io::Error::new(
             error.kind(),
             format!("{step} fails with {}: {error}", self.target),
@@ -219,57 +270,6 @@ async fn unix(path: &Path) -> io::Result<UnixStream> {
                 wait = (wait * 2).min(QUEUE_FULL.1);
             }
             outcome => return outcome,
-        }
-    }
-}
-
-/// What a dial is about to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
-    Connect,
-    Tls,
-    Upgrade,
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Connect => "connecting",
-            Self::Tls => "the TLS handshake",
-            Self::Upgrade => "the WebSocket upgrade",
-        })
-    }
-}
-
-/// A dial that goes on. Whoever gives it up does not know where it hung: this tells.
-struct Attempt<'a> {
-    way: &'a Way,
-    began: Instant,
-    /// `None`: it has come to an end.
-    step: Option<Step>,
-}
-
-impl<'a> Attempt<'a> {
-    fn begin(way: &'a Way) -> Self {
-        Self {
-            way,
-            began: Instant::now(),
-            step: Some(Step::Connect),
-        }
-    }
-}
-
-impl Drop for Attempt<'_> {
-    fn drop(&mut self) {
-        let Some(step) = self.step else {
-            return;
-        };
-        let after = self.began.elapsed();
-        if after >= HUNG
-            && let Some(suppressed) = self.way.hung.permit()
-        {
-            let broker = &self.way.target;
-            info!(%broker, %step, ?after, suppressed, "the broker did not answer and was given up");
         }
     }
 }

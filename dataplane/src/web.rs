@@ -5,7 +5,7 @@ use std::{
     convert::Infallible,
     fs, io,
     net::SocketAddr,
-    os::unix::fs::{FileTypeExt as _, PermissionsExt as _},
+    os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -15,14 +15,17 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
+use socket2::{Domain, SockAddr, Type};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, UnixListener, UnixStream},
     task::{AbortHandle, JoinHandle},
     time::{sleep, timeout},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::error;
+
+use crate::log_limit::LogLimit;
 
 /// For one request, from accept to the last byte of its answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -36,8 +39,17 @@ const MAX_BODY: usize = 4096;
 /// Largest head of a request in bytes.
 const MAX_HEAD: usize = 16 * 1024;
 
-/// The wait after a failed accept.
-const BACK_OFF: Duration = Duration::from_millis(500);
+/// The wait after a failed accept, the first and the longest: a kubelet has a second of patience.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
+
+/// Log lines about failed accepts.
+const COMPLAINTS_PER_SECOND: u32 = 1;
+
+/// For the last answers to be sent.
+pub(crate) const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
+/// Connections that wait for the accept.
+const BACKLOG: i32 = 128;
 
 /// What answers requests.
 pub(crate) trait Handler: Send + Sync + 'static {
@@ -59,13 +71,33 @@ pub(crate) enum Socket {
 
 /// The file of a socket; it goes with it.
 #[derive(Debug)]
-pub(crate) struct SocketFile(PathBuf);
+pub(crate) struct SocketFile {
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+impl SocketFile {
+    fn of(path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            path: path.to_owned(),
+            identity: identity(path)?,
+        })
+    }
+}
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // It may be gone already.
-        let _ = fs::remove_file(&self.0);
+        // By now it may be gone, or the file of a successor.
+        if identity(&self.path).is_ok_and(|found| found == self.identity) {
+            let _ = fs::remove_file(&self.path);
+        }
     }
+}
+
+/// Device and inode.
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let file = fs::symlink_metadata(path)?;
+    Ok((file.dev(), file.ino()))
 }
 
 impl Socket {
@@ -76,10 +108,33 @@ impl Socket {
     /// A socket that only the user of this process may open. One that was left behind is replaced.
     pub(crate) async fn unix(path: &Path) -> io::Result<Self> {
         remove_left_behind(path).await?;
-        let socket = UnixListener::bind(path)?;
-        let file = SocketFile(path.to_owned());
+        let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.bind(&SockAddr::unix(path)?)?;
+        let file = SocketFile::of(path)?;
+        // Before it listens: nobody has got in meanwhile.
         fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        let socket = UnixListener::from_std(socket.into())?;
         Ok(Self::Unix(socket, Some(file)))
+    }
+
+    /// Whether others than this user on this machine can reach it, and where it is, if so. A socket that was
+    /// handed over is where the manager wants it, whatever the configuration says.
+    pub(crate) fn exposed(&self) -> Option<String> {
+        let is_private = match self {
+            Self::Tcp(socket) => socket
+                .local_addr()
+                .is_ok_and(|at| at.ip().to_canonical().is_loopback()),
+            Self::Unix(socket, _) => {
+                let address = socket.local_addr().ok();
+                let path = address.as_ref().and_then(|address| address.as_pathname());
+                // An abstract one has no file, and so no owner.
+                let file = path.and_then(|path| fs::metadata(path).ok());
+                file.is_some_and(|file| file.permissions().mode() & 0o077 == 0)
+            }
+        };
+        (!is_private).then(|| self.address())
     }
 
     /// The address, for the log.
@@ -112,13 +167,17 @@ impl Socket {
     }
 }
 
-/// A file that nobody listens on is of a process that was killed.
+/// A file that nobody listens on is of a process that was killed. Any other failure to connect says nothing of
+/// the kind: its queue may be full, it may be of somebody else, or no stream.
 async fn remove_left_behind(path: &Path) -> io::Result<()> {
     let is_socket = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
-    if is_socket && UnixStream::connect(path).await.is_err() {
-        fs::remove_file(path)?;
+    if !is_socket {
+        return Ok(());
     }
-    Ok(())
+    match UnixStream::connect(path).await {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+        _ => Ok(()),
+    }
 }
 
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -127,21 +186,43 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 /// Answers until it is stopped.
 pub(crate) async fn serve<H: Handler>(socket: Socket, handler: Arc<H>, stop: CancellationToken) {
     let mut open = Open::default();
+    let answering = TaskTracker::new();
+    let complaints = LogLimit::new(COMPLAINTS_PER_SECOND);
+    let mut back_off = BACK_OFF.0;
     while let Some(accepted) = stop.run_until_cancelled(socket.accept()).await {
         match accepted {
             Ok(stream) => {
+                back_off = BACK_OFF.0;
                 let handler = Arc::clone(&handler);
-                open.add(tokio::spawn(async move {
+                open.add(answering.spawn(async move {
                     // Late or broken: the loss of who asked.
                     let _ = timeout(PATIENCE, converse(stream, &*handler)).await;
                 }));
             }
+            Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
-                error!(%error, "cannot accept an HTTP connection");
-                let _ = stop.run_until_cancelled(sleep(BACK_OFF)).await;
+                if let Some(suppressed) = complaints.permit() {
+                    error!(%error, suppressed, "cannot accept an HTTP connection");
+                }
+                let _ = stop.run_until_cancelled(sleep(back_off)).await;
+                back_off = (back_off * 2).min(BACK_OFF.1);
             }
         }
     }
+    // Nobody new; whoever has asked is answered, such as the one who asked for the end.
+    drop(socket);
+    answering.close();
+    let _ = timeout(LAST_ANSWERS, answering.wait()).await;
+}
+
+/// Whether it was gone before it was accepted.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+    )
 }
 
 /// The connections that are open, the oldest first.
@@ -228,3 +309,6 @@ pub(crate) fn method_not_allowed(allowed: &'static str) -> Response<String> {
 pub(crate) fn is_read(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD)
 }
+
+#[cfg(test)]
+mod tests;

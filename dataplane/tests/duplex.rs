@@ -68,7 +68,11 @@ struct Pipe(mpsc::UnboundedSender<DuplexStream>, usize);
 impl Dial for Pipe {
     type Stream = DuplexStream;
 
-    fn dial(&self, _: Option<Ends>) -> BoxFuture<'static, io::Result<DuplexStream>> {
+    fn dial(
+        &self,
+        _: Option<Ends>,
+        _: tokio::time::Instant,
+    ) -> BoxFuture<'static, io::Result<DuplexStream>> {
         let (gate, broker) = tokio::io::duplex(self.1);
         let dialled = self
             .0
@@ -134,10 +138,7 @@ impl Rig {
         let drain = CancellationToken::new();
         let session = tokio::spawn(session::serve(
             stream,
-            Origin {
-                accepted_at: tokio::time::Instant::now(),
-                ..origin.clone()
-            },
+            origin.clone(),
             Arc::clone(&shared),
             (),
             drain.clone(),
@@ -527,5 +528,32 @@ fn a_client_that_can_have_no_mount_is_not_let_in() {
             rig.brokers.try_recv().is_err(),
             "the broker was never dialled"
         );
+    });
+}
+
+/// What handshakes took of the deadline is gone for the CONNECT.
+#[test]
+fn the_deadline_counts_from_accept() {
+    let service = Scripted::start();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut rig = Rig::start(&service, 64);
+        rig.session.abort();
+        let accepted_at = tokio::time::Instant::now();
+        let deadline = rules().deadlines.handshake;
+        tokio::time::advance(deadline / 2).await;
+        let origin = Origin {
+            accepted_at,
+            ..rig.origin.clone()
+        };
+        rig.brokers.close();
+        let rig = Rig::serve(Arc::clone(&rig.shared), origin, rig.brokers);
+        assert_eq!(rig.session.await.unwrap(), CloseReason::HandshakeTimeout);
+        // The client, who does not close, is given a second to read the goodbye.
+        assert!(accepted_at.elapsed() <= deadline + Duration::from_secs(1));
     });
 }

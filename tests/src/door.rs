@@ -54,21 +54,65 @@ impl Door {
     /// The same, with certificates of this authority.
     #[must_use]
     pub fn with(self, plan: Plan, authority: &Authority) -> Plan {
-        let transport = match self {
+        let plan = plan.set("listeners.0.transport", self.transport());
+        match self.tls(authority) {
+            Some(tls) => plan.set("listeners.0.tls", tls),
+            None => plan,
+        }
+    }
+
+    /// Has a topology listen at several doors at once, each under its [`name`](Self::name), with certificates of
+    /// this authority. `Gate::listens` says where.
+    #[must_use]
+    pub fn side_by_side(doors: &[Self], plan: Plan, authority: &Authority) -> Plan {
+        let listeners = doors.iter().map(|door| door.listener(authority).into());
+        plan.set("listeners", listeners.collect::<Vec<Value>>())
+    }
+
+    fn listener(self, authority: &Authority) -> Table {
+        let words = [
+            ("name", self.name()),
+            ("bind", "127.0.0.1:0"),
+            ("transport", self.transport()),
+        ];
+        let mut listener: Table = words
+            .map(|(key, word)| (key.to_owned(), word.into()))
+            .into_iter()
+            .collect();
+        if let Some(tls) = self.tls(authority) {
+            listener.insert("tls".to_owned(), tls.into());
+        }
+        listener
+    }
+
+    /// The word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
             Self::Tcp => "tcp",
-            Self::Tls | Self::Mtls => "tls",
+            Self::Tls => "tls",
+            Self::Mtls => "mtls",
             Self::Ws => "ws",
             Self::Wss => "wss",
-        };
-        let plan = plan.set("listeners.0.transport", transport);
+        }
+    }
+
+    fn transport(self) -> &'static str {
         match self {
-            Self::Tcp | Self::Ws => plan,
-            Self::Tls | Self::Wss => plan.set("listeners.0.tls", tls(authority)),
+            Self::Mtls => "tls",
+            door => door.name(),
+        }
+    }
+
+    fn tls(self, authority: &Authority) -> Option<Table> {
+        match self {
+            Self::Tcp | Self::Ws => None,
+            Self::Tls | Self::Wss => Some(tls(authority)),
             Self::Mtls => {
                 let mut tls = tls(authority);
                 tls.insert("client_certificates".into(), "required".into());
                 tls.insert("client_ca".into(), text(authority.ca()));
-                plan.set("listeners.0.tls", tls)
+                Some(tls)
             }
         }
     }

@@ -134,6 +134,18 @@ impl Gate {
         self.address
     }
 
+    /// Where a listener of this name listens. To be asked before much is logged.
+    #[must_use]
+    #[track_caller]
+    pub fn listens(&self, name: &str) -> SocketAddr {
+        let what = format!("the listener {name} listens");
+        self.program.wait_for(&what, |line| {
+            let event: serde_json::Value = serde_json::from_str(line).ok()?;
+            let is_it = event.get("listener")?.as_str()? == name;
+            is_it.then(|| listening(line))?
+        })
+    }
+
     /// The process.
     #[must_use]
     pub fn program(&mut self) -> &mut Program {

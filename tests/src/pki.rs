@@ -4,6 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use rcgen::{
@@ -72,6 +73,19 @@ impl Authority {
         let mut params = params(name);
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(2020, 2, 1);
+        self.sign(&params)
+    }
+
+    /// The same, good for so many days from now on.
+    ///
+    /// # Panics
+    /// If the clock is before 1970.
+    #[must_use]
+    pub fn issue_for_days(&self, name: &str, days: u64) -> Identity {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let until = now.expect("a clock") + Duration::from_secs(days * 24 * 3600);
+        let mut params = params(name);
+        params.not_after = date_time_ymd(1970, 1, 1) + until;
         self.sign(&params)
     }
 

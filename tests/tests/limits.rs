@@ -5,10 +5,14 @@
 
 #[path = "limits/broker.rs"]
 mod broker;
+#[path = "limits/descriptors.rs"]
+mod descriptors;
 #[path = "limits/mosquitto.rs"]
 mod mosquitto;
 #[path = "limits/own.rs"]
 mod own;
+#[path = "limits/rate.rs"]
+mod rate;
 #[path = "limits/receive_maximum.rs"]
 mod receive_maximum;
 #[path = "limits/times.rs"]

@@ -2,12 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+#[path = "metrics/certificates.rs"]
+mod certificates;
 #[path = "metrics/endings.rs"]
 mod endings;
 #[path = "metrics/exposition.rs"]
 mod exposition;
 #[path = "metrics/packets.rs"]
 mod packets;
+#[path = "metrics/websocket.rs"]
+mod websocket;
 
 use tidegate_proto::v1::{DenyAction, FailureCode, ReasonCode};
 use tidegate_tests::{

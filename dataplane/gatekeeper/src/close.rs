@@ -27,6 +27,8 @@ pub enum CloseReason {
     ClientIdentifierRejected,
     /// The client broke the protocol.
     ClientViolation(Violation),
+    /// The client broke the rules of WebSocket, and was told by a Close with this code (RFC 6455, 7.4.1).
+    WebSocketViolation(u16),
     /// The client stopped reading.
     ClientStalled,
     /// The client began a packet and did not complete it in time.
@@ -102,7 +104,7 @@ impl Party {
 
 impl CloseReason {
     /// All the words that [`as_str`](Self::as_str) has.
-    pub const NAMES: [&'static str; 30] = [
+    pub const NAMES: [&'static str; 31] = [
         "client_disconnect",
         "client_gone",
         "keep_alive_timeout",
@@ -112,6 +114,7 @@ impl CloseReason {
         "bad_authentication_method",
         "client_identifier_rejected",
         "client_violation",
+        "websocket_violation",
         "client_stalled",
         "packet_timeout",
         "broker_unreachable",
@@ -148,6 +151,7 @@ impl CloseReason {
             Self::BadAuthenticationMethod => "bad_authentication_method",
             Self::ClientIdentifierRejected => "client_identifier_rejected",
             Self::ClientViolation(_) => "client_violation",
+            Self::WebSocketViolation(_) => "websocket_violation",
             Self::ClientStalled => "client_stalled",
             Self::PacketTimeout => "packet_timeout",
             Self::BrokerUnreachable => "broker_unreachable",
@@ -185,6 +189,7 @@ impl CloseReason {
             | Self::BadAuthenticationMethod
             | Self::ClientIdentifierRejected
             | Self::ClientViolation(_)
+            | Self::WebSocketViolation(_)
             | Self::ClientStalled
             | Self::PacketTimeout => Party::Client,
             Self::BrokerUnreachable
@@ -216,6 +221,7 @@ impl CloseReason {
             Self::ClientViolation(violation) | Self::BrokerViolation(violation) => {
                 Some(Detail::Violation(violation))
             }
+            Self::WebSocketViolation(code) => Some(Detail::CloseCode(code)),
             Self::ConnectUndecided(why)
             | Self::WillUndecided(why)
             | Self::PublishUndecided(why)
@@ -243,7 +249,7 @@ impl CloseReason {
     }
 
     /// The code of the DISCONNECT that an MQTT 5 client hears after its CONNACK; `None` where a
-    /// bare close is right, because the client has left, or the broker closed without a word.
+    /// bare close is right, because the client has left or was told otherwise, or the broker closed without a word.
     pub(crate) fn disconnect_code(self) -> Option<ReasonCode> {
         match self {
             Self::KeepAliveTimeout => Some(ReasonCode::KEEP_ALIVE_TIMEOUT),
@@ -261,6 +267,7 @@ impl CloseReason {
             Self::Drain => Some(ReasonCode::SERVER_SHUTTING_DOWN),
             Self::ClientDisconnect
             | Self::ClientGone
+            | Self::WebSocketViolation(_)
             | Self::HandshakeTimeout
             | Self::NotMqtt
             | Self::UnsupportedVersion
@@ -284,6 +291,8 @@ impl CloseReason {
 pub enum Detail {
     /// What was broken, and the statement of the specification.
     Violation(Violation),
+    /// The code of the Close.
+    CloseCode(u16),
     /// Why nobody decided.
     Why(Why),
 }
@@ -292,6 +301,7 @@ impl std::fmt::Display for Detail {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Violation(violation) => violation.fmt(f),
+            Self::CloseCode(code) => code.fmt(f),
             Self::Why(why) => f.write_str(why.as_str()),
         }
     }

@@ -223,10 +223,24 @@ impl Gatekeeper {
 
     /// The connection of this side has ended.
     pub fn handle_eof(&mut self, side: Side, now: Instant) {
-        self.step(now, |phase, cx| match (phase, side) {
-            (Phase::Live(live), Side::Client) => live.linger(CloseReason::ClientGone, cx),
-            (phase, Side::Client) => connect::abort(phase, CloseReason::ClientGone, cx),
-            (phase, Side::Broker) => connect::abort(phase, CloseReason::BrokerGone, cx),
+        match side {
+            Side::Client => self.client_is_gone(CloseReason::ClientGone, now),
+            Side::Broker => self.step(now, |phase, cx| {
+                connect::abort(phase, CloseReason::BrokerGone, cx)
+            }),
+        }
+    }
+
+    /// The client has broken the rules of the WebSocket that carries its MQTT, and was told so by a Close with this
+    /// code. Nothing more comes of it, as if it were gone.
+    pub fn handle_websocket_violation(&mut self, code: u16, now: Instant) {
+        self.client_is_gone(CloseReason::WebSocketViolation(code), now);
+    }
+
+    fn client_is_gone(&mut self, reason: CloseReason, now: Instant) {
+        self.step(now, |phase, cx| match phase {
+            Phase::Live(live) => live.linger(reason, cx),
+            phase => connect::abort(phase, reason, cx),
         });
     }
 

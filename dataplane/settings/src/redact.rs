@@ -18,9 +18,20 @@ const SUSPICIOUS: [&str; 7] = [
 
 /// Whether the name of a key, or of a table above it, suggests that its value is a secret.
 ///
-/// A `*_file` holds the secret elsewhere, and its path is what one wants to see.
+/// A `*_file` holds the secret elsewhere, and its path is what one wants to see; so does the `key` beside a `cert` of
+/// TLS (`tls.key`, `certificates.0.key`).
 pub(crate) fn is_secret(key: &str) -> bool {
-    key.split('.').any(|segment| {
+    let mut above = key.rsplit('.');
+    let path_of_key = match (above.next(), above.next(), above.next()) {
+        (Some("key"), Some("tls"), _) => true,
+        (Some("key"), Some(index), Some("certificates")) => index.parse::<usize>().is_ok(),
+        _ => false,
+    };
+    let named = match path_of_key {
+        true => key.strip_suffix("key").unwrap_or(key),
+        false => key,
+    };
+    named.split('.').any(|segment| {
         let name = segment.to_ascii_lowercase();
         !name.ends_with("_file") && SUSPICIOUS.iter().any(|part| name.contains(part))
     })
@@ -59,6 +70,12 @@ mod tests {
             "secrets.alice",
             "tokens.0",
             "password_file.inline_password",
+            "key",
+            "tls.keys",
+            "tls.key.pem",
+            "secrets.tls.key",
+            "certificates.x.key",
+            "api.key",
         ] {
             assert!(is_secret(key), "{key}");
         }
@@ -66,6 +83,8 @@ mod tests {
             "broker.url",
             "keep_alive",
             "tls.key_file",
+            "broker.tls.key",
+            "listeners.1.tls.certificates.0.key",
             "users.password_file",
         ] {
             assert!(!is_secret(key), "{key}");

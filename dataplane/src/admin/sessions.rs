@@ -33,9 +33,7 @@ pub(super) fn page<B>(registry: &Registry, request: &Request<B>) -> Response<Str
     let Some(query) = parse(request.uri().query().unwrap_or_default()) else {
         return plain(StatusCode::BAD_REQUEST, HELP);
     };
-    let listed = registry.list(&query.selector, query.after, query.limit);
-    let is_full = listed.len() == query.limit;
-    let next = listed.last().filter(|_| is_full).map(|last| last.number);
+    let (listed, next) = registry.list(&query.selector, query.after, query.limit);
     let sessions: Vec<_> = listed.iter().map(session).collect();
     super::json(&json!({ "sessions": sessions, "next_after": next }))
 }

@@ -9,17 +9,22 @@ use crate::{
     },
     config::{self, AuthzTls, Config},
     events::{EventOptions, Events, Reporter},
+    metrics::TlsMetrics,
 };
 
 use super::StartError;
 
 /// The settings of the pipeline.
-pub(super) fn options(config: &Config) -> Result<AuthzOptions, StartError> {
+pub(super) fn options(config: &Config, metrics: &TlsMetrics) -> Result<AuthzOptions, StartError> {
     let authz = &config.authz;
     let defaults = AuthzOptions::default();
     let endpoints = authz.targets();
+    // One for all of them: the files are the same.
+    let companions = [&authz.control.endpoint, &authz.events.endpoint];
+    let all = endpoints.iter().chain(companions.into_iter().flatten());
+    let is_tls = all.into_iter().any(Target::is_tls);
     Ok(AuthzOptions {
-        tls: tls(&endpoints, &authz.tls)?,
+        tls: is_tls.then(|| tls(&authz.tls, metrics)).transpose()?,
         endpoints,
         connect_timeout: authz.connect_timeout,
         health_check: authz.health_check,
@@ -56,20 +61,12 @@ pub(super) fn options(config: &Config) -> Result<AuthzOptions, StartError> {
 }
 
 /// The settings for a companion of the service, which may be somewhere else.
-pub(super) fn companion(
-    config: &Config,
-    options: &AuthzOptions,
-    endpoint: Option<&Target>,
-) -> Result<AuthzOptions, StartError> {
-    let Some(endpoint) = endpoint else {
-        return Ok(options.clone());
-    };
-    let endpoints = vec![endpoint.clone()];
-    Ok(AuthzOptions {
-        tls: tls(&endpoints, &config.authz.tls)?,
-        endpoints,
-        ..options.clone()
-    })
+pub(super) fn companion(options: &AuthzOptions, endpoint: Option<&Target>) -> AuthzOptions {
+    let mut options = options.clone();
+    if let Some(endpoint) = endpoint {
+        options.endpoints = vec![endpoint.clone()];
+    }
+    options
 }
 
 /// Who hears of what happens, and the task that tells it. `None`: nobody does.
@@ -77,10 +74,10 @@ pub(super) fn reporter(
     config: &Config,
     options: &AuthzOptions,
     data_plane: &v1::DataPlane,
-) -> Result<Option<(Reporter, Events)>, StartError> {
+) -> Option<(Reporter, Events)> {
     let events = &config.authz.events;
     if !events.enabled {
-        return Ok(None);
+        return None;
     }
     let settings = EventOptions {
         kinds: events.kinds.iter().copied().map(Into::into).collect(),
@@ -89,10 +86,10 @@ pub(super) fn reporter(
         // What the service gave is for the service: another one may be somebody else's.
         with_state: events.endpoint.is_none(),
     };
-    let options = companion(config, options, events.endpoint.as_ref())?;
+    let options = companion(options, events.endpoint.as_ref());
     let contact = Contact::new(&options, data_plane.clone());
     let started = Reporter::start(&settings, contact, data_plane.clone());
-    Ok(Some(started))
+    Some(started)
 }
 
 /// What becomes of a hook's checks that nobody decided.
@@ -119,22 +116,15 @@ pub(super) fn failure(authz: &config::Authz, hook: HookKind) -> FailurePolicy {
     on_failure.policy(hold_max, deadline)
 }
 
-/// What connections over TLS need, if there are any.
-pub(super) fn tls(endpoints: &[Target], files: &AuthzTls) -> Result<Option<Tls>, StartError> {
-    if !endpoints.iter().any(Target::is_tls) {
-        return Ok(None);
-    }
+/// What connections over TLS need.
+fn tls(files: &AuthzTls, metrics: &TlsMetrics) -> Result<Tls, StartError> {
     let files = TlsFiles {
         ca: files.ca.clone(),
         cert: files.cert.clone(),
         key: files.key.clone(),
         server_name: files.server_name.clone(),
     };
-    let tls = Tls::load(&files).map_err(|error| StartError::Value {
-        key: error.key,
-        reason: error.reason,
-    })?;
-    Ok(Some(tls))
+    Tls::counted(&files, metrics).map_err(|error| StartError::value(error.key, error.reason))
 }
 
 /// How this instance introduces itself to the service.

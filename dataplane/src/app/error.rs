@@ -3,6 +3,7 @@
 use std::{io, net::SocketAddr};
 
 use thiserror::Error;
+use tidegate_settings::{Origin, Tree};
 
 use crate::{config::AdminAddress, systemd::SocketError};
 
@@ -35,15 +36,48 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// The manager has opened the administrator's listener where others reach it.
+    #[error(
+        "the socket \"admin\" that was handed over is at {address}, where others than this user of this machine \
+         reach it: expected 127.0.0.1, [::1] or a Unix socket for its owner alone (SocketMode=0600), or \
+         `admin.acknowledge_exposed`: it asks nobody who they are"
+    )]
+    AdminExposed {
+        /// Where it is.
+        address: String,
+    },
     /// A socket that the manager has opened is of no use.
     #[error(transparent)]
     Socket(#[from] SocketError),
-    /// A value that should have been refused with the configuration.
-    #[error("{key} is not usable: {reason}")]
+    /// A value that can't be used, most often because of the file that it names.
+    #[error("`{key}`: {reason}")]
     Value {
         /// The key.
-        key: &'static str,
+        key: String,
         /// What is wrong with it.
         reason: String,
     },
+    /// The same, and where the value stands.
+    #[error(transparent)]
+    Placed(#[from] tidegate_settings::Error),
+}
+
+impl StartError {
+    /// A value that can't be used.
+    pub(super) fn value(key: impl Into<String>, reason: impl Into<String>) -> Self {
+        let (key, reason) = (key.into(), reason.into());
+        Self::Value { key, reason }
+    }
+
+    /// Tells where the value stands, if it is about one.
+    pub(crate) fn placed(self, tree: &Tree) -> Self {
+        match self {
+            Self::Value { key, reason } => Self::Placed(tidegate_settings::Error::Refused {
+                origin: tree.place_of(&key).cloned().unwrap_or(Origin::Default),
+                key,
+                message: reason,
+            }),
+            other => other,
+        }
+    }
 }

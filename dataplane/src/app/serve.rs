@@ -14,13 +14,13 @@ use crate::{
     control::Control,
     drain::{Draining, Ending, Stop},
     events::Reporter,
+    in_force::InForce,
     listener::{Gate, Listener},
     live::Live,
     probes::{Probes, Readiness},
     reload::Reloader,
-    session::Shared,
     systemd::Notifier,
-    web::{self, Socket},
+    web::{self, LAST_ANSWERS, Socket},
 };
 
 /// For the last events to be reported.
@@ -34,7 +34,7 @@ pub struct Bound {
     pub(super) probes: Option<(Socket, Arc<Probes>)>,
     pub(super) admin: Option<(Socket, Arc<Admin>)>,
     pub(super) gate: Gate,
-    pub(super) shared: Live<Shared<BrokerLeg>>,
+    pub(super) in_force: Live<InForce<BrokerLeg>>,
     pub(super) drain: Live<config::Drain>,
     pub(super) stop: Stop,
     pub(super) readiness: Readiness,
@@ -64,6 +64,11 @@ impl Bound {
         self.reloader.clone()
     }
 
+    /// Where the end is asked for.
+    pub(crate) fn stop(&self) -> Stop {
+        self.stop.clone()
+    }
+
     /// Serves until `stop` is done or somebody asks for the end, then drains and returns.
     pub async fn serve(self, stop: impl Future<Output = ()>) {
         let accepting = TaskTracker::new();
@@ -73,7 +78,7 @@ impl Bound {
                 address = %listener.local_addr().map_or_else(|_| String::new(), |at| at.to_string()),
                 "listening"
             );
-            accepting.spawn(listener.serve(self.gate.clone(), self.shared.clone()));
+            accepting.spawn(listener.serve(self.gate.clone(), self.in_force.clone()));
         }
         // They answer as long as there is something to be seen, the drain included.
         let is_asked = self.probes.is_some() || self.admin.is_some();
@@ -104,7 +109,7 @@ impl Bound {
         }
 
         let times = (*self.drain.get()).clone();
-        let whole = times.delay + times.duration + times.timeout + LAST_REPORTS;
+        let whole = times.delay + times.duration + times.timeout + LAST_REPORTS + LAST_ANSWERS;
         self.notifier.stopping(whole);
         let draining = Draining {
             times,

@@ -113,7 +113,7 @@ impl Line {
     }
 
     /// An answer is one only if the service has said so: tonic takes an end without a status for OK.
-    fn judge<R>(&self, answer: Result<R, Status>) -> Result<R, Status> {
+    pub(crate) fn judge<R>(&self, answer: Result<R, Status>) -> Result<R, Status> {
         match (answer, self.0.heard()) {
             (Ok(answer), Heard::Status(Code::Ok)) => Ok(answer),
             (Ok(_), _) => Err(self.status(&Status::unavailable("no status"))),

@@ -24,7 +24,7 @@ const PREFIXES: [&str; 2] = ["MPROXY_", "MGATE_"];
 ///
 /// # Errors
 ///
-/// There is nothing to translate.
+/// There is nothing to translate, or mProxy would not have started with it.
 pub(super) fn translate(
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<String, String> {
@@ -32,9 +32,13 @@ pub(super) fn translate(
     if variables.values.is_empty() {
         return Err("no variable of the environment begins with MPROXY_ or MGATE_".to_owned());
     }
-    let mut entrances = Entrance::all_of_later(&mut variables);
+    let entrances = match Entrance::all_of_later(&mut variables)? {
+        Some(entrances) => entrances,
+        None => Entrance::all_of_first(&mut variables)?,
+    };
     if entrances.is_empty() {
-        entrances = Entrance::all_of_first(&mut variables);
+        // Without any, the defaults of Tidegate would open one.
+        return Err("none of the variables opens a listener for MQTT".to_owned());
     }
     let log = variables.take("LOG_LEVEL");
     Ok(write(&entrances, log.as_deref(), &variables))
@@ -163,6 +167,7 @@ fn write(entrances: &[Entrance], log: Option<&str>, variables: &Variables) -> St
             () if name.contains("OCSP") || name.contains("VERIFICATION") => {
                 "Tidegate asks no OCSP responder; listeners.tls.client_crl takes lists of revoked certificates"
             }
+            () if name.ends_with("_SERVER_CA_FILE") => "this target is not reached by TLS",
             () => "no equal",
         };
         line(&format!("# {name}: {why}"));

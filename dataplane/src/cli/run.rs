@@ -17,6 +17,7 @@ use super::{BAD_CONFIGURATION, load};
 use crate::{
     app::{self, Host},
     config::{Config, Source},
+    drain::{Ending, Stop},
     reload::{Reloader, Watch},
     systemd::{Notifier, Sockets},
 };
@@ -89,7 +90,14 @@ fn serve(
         let hang_up = signal(SignalKind::hangup()).context("cannot handle SIGHUP")?;
         let notifier = host.notifier.clone();
         let bound = app::bind_in(loaded, host).await?;
-        tokio::spawn(follow(source, bound.reloader(), notifier, hang_up, watch));
+        tokio::spawn(follow(Following {
+            source,
+            reloader: bound.reloader(),
+            stop: bound.stop(),
+            notifier,
+            hang_up,
+            watch,
+        }));
         bound.serve(stop).await;
         info!("stopped");
         Ok(())
@@ -99,14 +107,26 @@ fn serve(
     served
 }
 
-/// Takes a new configuration whenever somebody says so, or the file changes.
-async fn follow(
+/// What it takes to follow the configuration.
+struct Following {
     source: Source,
     reloader: Reloader,
+    stop: Stop,
     notifier: Notifier,
-    mut hang_up: Signal,
-    mut watch: Option<Watch>,
-) {
+    hang_up: Signal,
+    watch: Option<Watch>,
+}
+
+/// Takes a new configuration whenever somebody says so, or the file changes, until the end begins.
+async fn follow(following: Following) {
+    let Following {
+        source,
+        reloader,
+        stop,
+        notifier,
+        mut hang_up,
+        mut watch,
+    } = following;
     loop {
         let changed = async {
             match &mut watch {
@@ -115,7 +135,15 @@ async fn follow(
             }
         };
         select! {
-            _ = hang_up.recv() => info!("SIGHUP: reading the configuration again"),
+            biased;
+            () = stop.reached(Ending::Drain) => break,
+            _ = hang_up.recv() => {
+                info!("SIGHUP: reading the configuration again");
+                if let Some(watch) = &mut watch {
+                    // Else the same change would be read twice.
+                    watch.note().await;
+                }
+            }
             () = changed => info!("the configuration file has changed: reading it again"),
         }
         notifier.reloading();
@@ -128,6 +156,9 @@ async fn follow(
             Err(_) => "serving; the last configuration could not be read".to_owned(),
         };
         notifier.ready(&status);
+    }
+    while hang_up.recv().await.is_some() {
+        info!("SIGHUP: the gate is about to end, and reads nothing any more");
     }
 }
 

@@ -101,7 +101,8 @@ impl Authz {
     }
 }
 
-/// TLS towards the service. Files are PEM, and read at start.
+/// TLS towards the service. Files are PEM, and read again when they have changed: the next connection is made
+/// with the new ones.
 #[derive(schemars::JsonSchema, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuthzTls {

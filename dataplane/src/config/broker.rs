@@ -56,7 +56,8 @@ impl Default for Broker {
 #[derive(schemars::JsonSchema, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BrokerTls {
-    /// Certificates of the authorities to believe. Absent: those of the system, as they are at start.
+    /// Certificates of the authorities to believe. Absent: those of the system, as they are when the
+    /// files of this section are read: at start, and again when one of them has changed.
     pub ca: Option<PathBuf>,
     /// Our own certificate with those that lead to an authority, if the broker asks for one. Needs `key`.
     pub cert: Option<PathBuf>,

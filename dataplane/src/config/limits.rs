@@ -13,12 +13,18 @@ pub struct Limits {
     #[serde(with = "text::duration")]
     #[schemars(with = "super::schema::Duration")]
     pub handshake_deadline: Duration,
-    /// Connections at once, over all listeners.
+    /// Connections at once, over all listeners. Fewer if there are not two descriptors for each, and 128 more; the log
+    /// says so at start.
     pub max_connections: usize,
     /// Connections of one address at once; of IPv6, one /64. A whole fleet may live behind one address.
     pub max_connections_per_address: usize,
     /// Connections of one address whose CONNECT is not decided yet.
     pub max_undecided_per_address: usize,
+    /// Connections of one address per second; of IPv6, one /64. One more is closed at once, before TLS; behind the
+    /// PROXY protocol when its header is read. Absent: no bound.
+    pub connect_rate_per_address: Option<u32>,
+    /// Connections of one address that may come at once, after a pause. Absent: those of a second.
+    pub connect_burst_per_address: Option<u32>,
     /// Largest CONNECT.
     #[serde(with = "text::size")]
     #[schemars(with = "super::schema::Size")]
@@ -89,6 +95,14 @@ pub struct Limits {
     pub write_stall: Duration,
 }
 
+impl Limits {
+    /// How often one address may connect: per second, and at once. `None`: no bound.
+    pub(crate) fn connect_rate(&self) -> Option<(u32, u32)> {
+        let rate = self.connect_rate_per_address?;
+        Some((rate, self.connect_burst_per_address.unwrap_or(rate)))
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         let gate = gatekeeper::Limits::default();
@@ -97,6 +111,8 @@ impl Default for Limits {
             max_connections: 10_000,
             max_connections_per_address: 10_000,
             max_undecided_per_address: 256,
+            connect_rate_per_address: None,
+            connect_burst_per_address: None,
             max_connect_size: gate.max_connect_size,
             max_packet_size: gate.max_packet_size,
             max_downlink_packet_size: gate.max_downlink_packet_size,

@@ -11,6 +11,14 @@ use super::{ListenerTls, ProxyProtocol, WebSocket, address};
 #[serde(transparent)]
 pub struct Listeners(pub Vec<Listener>);
 
+impl Listeners {
+    /// Connections that all of them let in at once.
+    pub(crate) fn max_connections(&self) -> usize {
+        let each = self.0.iter().map(|listener| listener.max_connections);
+        each.fold(0, usize::saturating_add)
+    }
+}
+
 impl Default for Listeners {
     fn default() -> Self {
         Self(vec![Listener::default()])
@@ -37,9 +45,12 @@ pub struct Listener {
     pub websocket: Option<WebSocket>,
     /// Connections at once through this listener.
     pub max_connections: usize,
-    /// Connections that are accepted per second, and at once; others wait in the system's queue until it
-    /// is their turn. Absent: no bound.
+    /// Connections that are accepted per second, and at once; others wait in the system's queue (`backlog`),
+    /// first come, first served. Absent: no bound.
     pub accept_rate: Option<u32>,
+    /// Connections that may wait to be accepted. The kernel may allow fewer (`net.core.somaxconn`); who finds the
+    /// queue full tries again by itself, after a second or more. Not for sockets that were handed over.
+    pub backlog: u32,
     /// What becomes of a CONNECT that wants to resume a session: its subscriptions deliver without
     /// being asked about again.
     pub resume: Resume,
@@ -63,6 +74,7 @@ impl Default for Listener {
             websocket: None,
             max_connections: 10_000,
             accept_rate: None,
+            backlog: 1024,
             resume: Resume::Ask,
             mount: None,
             attributes: BTreeMap::new(),

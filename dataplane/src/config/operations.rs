@@ -25,8 +25,9 @@ pub struct Admin {
     /// Where: `"127.0.0.1:9901"`, `"[::1]:9901"` or `"unix:/path"` (a socket that only its owner may open).
     /// Absent: nothing is served.
     pub bind: Option<AdminAddress>,
-    /// Has to be `true` before it may listen on an address that others than this machine can reach: whoever
-    /// reaches it can read who is connected, and can stop the gate.
+    /// Has to be `true` before it may listen on an address that others than this machine can reach, or on a Unix
+    /// socket that was handed over and that others than its owner may open: whoever reaches it can read who is
+    /// connected, and can stop the gate.
     pub acknowledge_exposed: bool,
 }
 

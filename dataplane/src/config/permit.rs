@@ -4,12 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::authz::Mutations;
 
-/// What the service may change on the way: nothing by default. A change that is not permitted makes
-/// its allow a failure.
-#[derive(schemars::JsonSchema, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What the service may change on the way: by default, what keeps users apart or only narrows. A change that is not
+/// permitted makes its allow a failure.
+#[derive(schemars::JsonSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Permit {
-    /// The client identifier towards the broker. It keeps users out of each other's sessions.
+    /// The client identifier towards the broker. It keeps users out of each other's sessions. By default `true`.
     pub broker_client_id: bool,
     /// The user name towards the broker.
     pub broker_username: bool,
@@ -29,10 +29,29 @@ pub struct Permit {
     pub publish_retain: bool,
     /// The user properties of a message or will.
     pub publish_user_properties: bool,
-    /// A lower QoS of a subscription.
+    /// A lower QoS of a subscription, as any broker may grant. By default `true`.
     pub subscribe_qos: bool,
     /// The topic filter of a subscription, to the same filter below the listener's `mount`.
     pub subscribe_filter: bool,
+}
+
+impl Default for Permit {
+    fn default() -> Self {
+        Self {
+            broker_client_id: true,
+            broker_username: false,
+            broker_password: false,
+            drop_will: false,
+            force_clean_start: false,
+            session_expiry: false,
+            publish_topic: false,
+            publish_payload: false,
+            publish_retain: false,
+            publish_user_properties: false,
+            subscribe_qos: true,
+            subscribe_filter: false,
+        }
+    }
 }
 
 impl From<&Permit> for Mutations {

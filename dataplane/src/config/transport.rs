@@ -40,6 +40,9 @@ pub struct ListenerTls {
     pub certificates: Vec<Certificate>,
     /// Oldest version of TLS: `"1.2"` or `"1.3"`.
     pub min_version: TlsVersion,
+    /// What the gate takes of the protocols that a client offers by ALPN, the best first: a client that offers others only
+    /// is refused, one that offers none is not. Absent: `["mqtt"]`, on `wss` `["http/1.1"]`. Empty: ALPN is ignored.
+    pub alpn: Option<Vec<String>>,
     /// Whether clients show certificates. One that is shown must be good in any case but `none`.
     pub client_certificates: ClientCertificates,
     /// Certificates of the authorities whose client certificates are good.
@@ -55,6 +58,7 @@ impl Default for ListenerTls {
         Self {
             certificates: Vec::new(),
             min_version: TlsVersion::V12,
+            alpn: None,
             client_certificates: ClientCertificates::None,
             client_ca: None,
             client_crl: None,
@@ -102,8 +106,8 @@ pub enum ClientCertificates {
 pub struct WebSocket {
     /// The path that clients ask for; a query behind it is ignored.
     pub path: String,
-    /// Origins of web pages that may connect, such as `"https://app.example"`, beside those that have the
-    /// gate's own host and port. `"*"`: all. Clients that name no origin are no web pages, and may connect.
+    /// Origins of web pages that may connect, such as `"https://app.example"`; for `wss`, beside those that have
+    /// the gate's own host and port. `"*"`: all. Clients that name no origin are no web pages, and may connect.
     pub origins: Vec<String>,
     /// Headers of the request that the service gets with CONNECT, if they are there.
     pub headers: Vec<String>,

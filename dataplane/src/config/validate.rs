@@ -30,6 +30,7 @@ pub(super) fn check(config: &Config, tree: &Tree) -> Result<(), Error> {
     checks.failing()?;
     checks.times()?;
     checks.ranges()?;
+    checks.connect_rate()?;
     checks.operations()?;
     checks.sampling()
 }
@@ -58,11 +59,13 @@ impl Checks<'_> {
         let mut names = HashSet::new();
         for (index, listener) in listeners.iter().enumerate() {
             let key = |name: &str| format!("listeners.{index}.{name}");
-            if listener.name.is_empty() || !names.insert(&listener.name) {
+            // The names of the two other listeners, by which sockets are handed over, too.
+            let is_taken = matches!(&*listener.name, "" | "probes" | "admin");
+            if is_taken || !names.insert(&listener.name) {
                 return self.refuse(
                     &key("name"),
                     &format!("{:?}", listener.name),
-                    "a name that no other listener has",
+                    "a name that no other listener has (nor \"probes\" and \"admin\")",
                 );
             }
             self.listener(listener, &key)?;

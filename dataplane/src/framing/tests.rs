@@ -182,6 +182,13 @@ async fn what_waits_inside_the_stream_is_not_written() {
     advance(Duration::from_secs(1)).await;
     assert!(leg.poll_write(&mut cx).is_pending());
     assert_eq!(leg.stalled_since(), Some(since));
+    leg.push(Bytes::from_static(&[0xC0, 0]));
+    assert!(leg.poll_write(&mut cx).is_pending());
+    assert_eq!(
+        leg.stalled_since(),
+        Some(since),
+        "the peer has seen none of it"
+    );
     leg.stream.is_passing = true;
     assert!(leg.poll_write(&mut cx).is_pending());
     assert_eq!(leg.stalled_since(), None);

@@ -12,9 +12,8 @@ use tracing::{info, warn};
 use crate::{
     admission::Entry,
     config,
-    live::Live,
     log_limit::LogLimit,
-    metrics::{ListenerMetrics, Metrics, Refusal},
+    metrics::{ListenerMetrics, Metrics, Refusal, TlsReloads},
     session::{self, Origin, Shared},
     transport::{Doorway, HandshakeError, Opened, Presented, Route, Stream},
     upstream::Dial,
@@ -30,11 +29,11 @@ const COMPLAINTS_PER_SECOND: u32 = 5;
 #[derive(Debug)]
 pub(super) struct Entrance {
     pub(super) name: Arc<str>,
-    pub(super) terms: Live<Terms>,
     pub(super) doorway: Doorway,
     refusals: LogLimit,
     failures: LogLimit,
     pub(super) metrics: ListenerMetrics,
+    pub(super) tls_reloads: TlsReloads,
 }
 
 /// What is known of a connection that was accepted.
@@ -58,25 +57,29 @@ pub(super) struct Places {
 }
 
 impl Entrance {
-    pub(super) fn new(
-        config: &config::Listener,
-        terms: Terms,
-        doorway: Doorway,
-        metrics: &Metrics,
-    ) -> Self {
+    pub(super) fn new(config: &config::Listener, doorway: Doorway, metrics: &Metrics) -> Self {
         let name = config.name.as_str().into();
         Self {
+            tls_reloads: match doorway.tls() {
+                Some(_) => metrics.tls.reloads_of_listener(&name),
+                None => TlsReloads::default(),
+            },
             metrics: metrics.sessions.listener(&name),
             name,
-            terms: Live::new(terms),
             doorway,
             refusals: LogLimit::new(COMPLAINTS_PER_SECOND),
             failures: LogLimit::new(COMPLAINTS_PER_SECOND),
         }
     }
 
-    /// Takes the places of a connection among those of its address.
+    /// Takes the places of a connection among those of its address, if the address does not come too often.
     pub(super) fn enter(&self, peer: SocketAddr, gate: &Gate) -> Option<Places> {
+        if let Some(rate) = &gate.connect_rate
+            && !rate.admit(peer.ip(), Instant::now())
+        {
+            self.refuse(peer, Refusal::ConnectRatePerAddress);
+            return None;
+        }
         let Some(address) = gate.per_address.enter(peer.ip()) else {
             self.refuse(peer, Refusal::ConnectionsPerAddress);
             return None;

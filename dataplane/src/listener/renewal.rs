@@ -24,14 +24,15 @@ pub(super) async fn watch(tls: Arc<TlsServer>, entrance: Arc<Entrance>) {
         let tls = Arc::clone(&tls);
         let listener = &*entrance.name;
         match spawn_blocking(move || tls.reload()).await {
-            Ok(Reload::Unchanged) => {}
-            Ok(Reload::Done) => {
-                entrance.metrics.tls_reloaded(true);
-                info!(listener, "the files of TLS have changed");
-            }
-            Ok(Reload::Failed(error)) => {
-                entrance.metrics.tls_reloaded(false);
-                error!(listener, %error, "the files of TLS have changed and cannot be used: those before count on");
+            Ok(Reload { is_new, failures }) => {
+                for error in failures {
+                    entrance.tls_reloads.count(false);
+                    error!(listener, %error, "a file of TLS has changed and cannot be used: what was there before counts on");
+                }
+                if is_new {
+                    entrance.tls_reloads.count(true);
+                    info!(listener, "the files of TLS have changed");
+                }
             }
             Err(error) => error!(listener, %error, "the files of TLS cannot be looked at"),
         }

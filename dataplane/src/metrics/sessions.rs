@@ -25,9 +25,9 @@ pub(crate) struct Sessions {
     open: Family<OfListener, Gauge>,
     closed: Family<Labels<2>, Counter>,
     violations: Family<[(&'static str, String); 2], Counter>,
+    websocket_violations: Family<[(&'static str, u16); 1], Counter>,
     handshakes_failed: Family<OfRefusal, Counter>,
     accept_pauses: Family<OfListener, Counter>,
-    tls_reloads: Family<OfRefusal, Counter>,
 }
 
 /// The limit by which a connection was refused.
@@ -41,16 +41,19 @@ pub(crate) enum Refusal {
     UndecidedPerAddress,
     /// `limits.max_connections_per_address`.
     ConnectionsPerAddress,
+    /// `limits.connect_rate_per_address`.
+    ConnectRatePerAddress,
     /// `listeners[].proxy_protocol.trusted`.
     UntrustedProxy,
 }
 
 impl Refusal {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Connections,
         Self::ListenerConnections,
         Self::UndecidedPerAddress,
         Self::ConnectionsPerAddress,
+        Self::ConnectRatePerAddress,
         Self::UntrustedProxy,
     ];
 
@@ -61,6 +64,7 @@ impl Refusal {
             Self::ListenerConnections => "listener_max_connections",
             Self::UndecidedPerAddress => "max_undecided_per_address",
             Self::ConnectionsPerAddress => "max_connections_per_address",
+            Self::ConnectRatePerAddress => "connect_rate_per_address",
             Self::UntrustedProxy => "untrusted_proxy",
         }
     }
@@ -90,6 +94,11 @@ impl Sessions {
             self.violations.clone(),
         );
         registry.register(
+            "websocket_violations",
+            "Breaches of WebSocket that ended a client's connection, by the code of the Close",
+            self.websocket_violations.clone(),
+        );
+        registry.register(
             "handshakes_failed",
             "Connections that ended before MQTT began, by the part of the handshake that failed",
             self.handshakes_failed.clone(),
@@ -98,11 +107,6 @@ impl Sessions {
             "accept_pauses",
             "Times that a listener waited because of its accept_rate",
             self.accept_pauses.clone(),
-        );
-        registry.register(
-            "tls_reloads",
-            "Times that files of TLS had changed, by what came of reading them",
-            self.tls_reloads.clone(),
         );
     }
 
@@ -122,7 +126,6 @@ impl Sessions {
             handshakes_failed: HandshakeError::NAMES
                 .map(|reason| (reason, by(&self.handshakes_failed, "reason", reason))),
             accept_pauses: self.accept_pauses.get_or_create_owned(&labels),
-            tls_reloads: ["done", "failed"].map(|result| by(&self.tls_reloads, "result", result)),
             accepted: self.accepted.get_or_create_owned(&labels),
             refused,
             open: self.open.get_or_create_owned(&labels),
@@ -137,6 +140,11 @@ impl Sessions {
         let (side, violation) = match reason {
             CloseReason::ClientViolation(violation) => (Side::Client, violation),
             CloseReason::BrokerViolation(violation) => (Side::Broker, violation),
+            CloseReason::WebSocketViolation(code) => {
+                let labels = [("code", code)];
+                self.websocket_violations.get_or_create(&labels).inc();
+                return;
+            }
             _ => return,
         };
         let side = match side {
@@ -157,7 +165,6 @@ pub(crate) struct ListenerMetrics {
     open: Gauge,
     handshakes_failed: [(&'static str, Counter); HandshakeError::NAMES.len()],
     accept_pauses: Counter,
-    tls_reloads: [Counter; 2],
 }
 
 impl ListenerMetrics {
@@ -184,12 +191,6 @@ impl ListenerMetrics {
     /// No connection is accepted for a while.
     pub(crate) fn accept_paused(&self) {
         self.accept_pauses.inc();
-    }
-
-    /// The files of TLS had changed.
-    pub(crate) fn tls_reloaded(&self, is_done: bool) {
-        let [done, failed] = &self.tls_reloads;
-        if is_done { done } else { failed }.inc();
     }
 }
 

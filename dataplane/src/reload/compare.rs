@@ -89,14 +89,20 @@ pub(super) fn is_live(key: &str, new: &Config) -> bool {
     is_in(&LIVE) && !is_in(&FIXED) && !(has_companions && is_in(&SHARED_WITH_COMPANIONS))
 }
 
-/// Whether the way to the service has to be built anew. Files that it names may have changed by themselves.
+/// Whether the way to the service has to be built anew. Files that it names are read again by those who dial.
 pub(super) fn has_new_pipeline(old: &Config, new: &Config) -> bool {
-    let tls = &new.authz.tls;
-    let has_files = tls.ca.is_some() || tls.cert.is_some() || tls.key.is_some();
-    has_files
-        || old.authz != new.authz
+    old.authz != new.authz
         || old.log.allows != new.log.allows
         || old.telemetry.retroactive_spans_per_second != new.telemetry.retroactive_spans_per_second
+}
+
+/// Whether the way to the broker has to be built anew.
+pub(super) fn has_new_way(old: &Config, new: &Config) -> bool {
+    old.broker.url != new.broker.url
+        || old.broker.tls != new.broker.tls
+        || old.broker.proxy_protocol != new.broker.proxy_protocol
+        || old.broker.connect_timeout != new.broker.connect_timeout
+        || old.limits.max_downlink_packet_size != new.limits.max_downlink_packet_size
 }
 
 fn matches(pattern: &str, key: &str) -> bool {
@@ -223,5 +229,16 @@ mod tests {
         assert!(!has_new_pipeline(&old, &new));
         new.authz.publish.deadline = Duration::from_secs(9);
         assert!(has_new_pipeline(&old, &new));
+    }
+
+    #[test]
+    fn the_way_to_the_broker_is_kept_if_nothing_of_it_changes() {
+        let old = Config::default();
+        let mut new = Config::default();
+        new.log.filter = "debug".to_owned();
+        new.broker.reserved_topics.clear();
+        assert!(!has_new_way(&old, &new));
+        new.broker.tls.ca = Some("other.pem".into());
+        assert!(has_new_way(&old, &new));
     }
 }

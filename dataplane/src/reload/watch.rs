@@ -42,6 +42,11 @@ impl Watch {
         }
     }
 
+    /// Whatever has changed until now is about to be read anyway.
+    pub(crate) async fn note(&mut self) {
+        self.known = self.look().await;
+    }
+
     /// Done when the file is another one than before, and was the same at two looks: who writes it may need a
     /// moment.
     pub(crate) async fn changed(&mut self) {
@@ -98,6 +103,19 @@ mod tests {
         fs::write(&path, "ab").unwrap();
         timeout(LONG, watch.changed()).await.unwrap();
         assert!(timeout(LONG, watch.changed()).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_noted_is_no_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tidegate.toml");
+        fs::write(&path, "a").unwrap();
+        let mut watch = Watch::new(&path);
+        fs::write(&path, "ab").unwrap();
+        watch.note().await;
+        assert!(timeout(LONG, watch.changed()).await.is_err());
+        fs::write(&path, "abc").unwrap();
+        timeout(LONG, watch.changed()).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]

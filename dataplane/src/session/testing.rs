@@ -8,9 +8,13 @@ use std::{
 use crate::{
     authz::{Seat, Who},
     control::Carrying,
+    upstream::Dial,
 };
 
-use super::registry::{Farewell, Orders, Registration, Registry};
+use super::{
+    driver::Driver,
+    registry::{Farewell, Orders, Registration, Registry},
+};
 
 pub(crate) struct Session {
     registration: Registration,
@@ -47,4 +51,9 @@ impl Session {
             Poll::Pending => Orders::default(),
         }
     }
+}
+
+/// Bytes of what the future of a session keeps behind a pointer.
+pub(crate) const fn driver_size<S, D: Dial, U>() -> usize {
+    size_of::<Driver<S, D, U>>()
 }

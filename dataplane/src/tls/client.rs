@@ -1,5 +1,7 @@
 //! TLS as the side that connects: whom to believe, and who we are.
 
+mod reloading;
+
 use std::{
     fmt::Display,
     path::{Path, PathBuf},
@@ -9,7 +11,12 @@ use std::{
 use thiserror::Error;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, pki_types::ServerName};
 
-use super::pem;
+#[cfg(test)]
+pub(crate) use self::reloading::LOOK_EVERY;
+pub(crate) use self::reloading::Reloading;
+
+use super::{expiry, pem};
+use crate::metrics::TlsSide;
 
 /// Settings of TLS towards a server. All files are PEM.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,11 +45,21 @@ pub struct TlsError {
 /// The keys of the configuration that settings come from, for errors.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Keys {
+    /// Who is at the other side.
+    pub(crate) side: TlsSide,
     pub(crate) section: &'static str,
     pub(crate) ca: &'static str,
     pub(crate) cert: &'static str,
     pub(crate) key: &'static str,
     pub(crate) server_name: &'static str,
+}
+
+/// What the files say.
+#[derive(Debug)]
+struct Loaded {
+    config: Arc<ClientConfig>,
+    /// When our own certificate expires, in Unix time.
+    not_after: Option<u64>,
 }
 
 /// Reads the files.
@@ -51,17 +68,20 @@ pub(crate) struct Keys {
 ///
 /// A file that can't be read or holds something else, a key that isn't the certificate's, a system
 /// without root certificates.
-pub(crate) fn load(keys: Keys, files: &TlsFiles, alpn: &[u8]) -> Result<ClientConfig, TlsError> {
+fn load(keys: Keys, files: &TlsFiles, alpn: &[u8]) -> Result<Loaded, TlsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| refuse(keys.section, error))?
         .with_root_certificates(roots(keys, files.ca.as_deref())?);
+    let mut not_after = None;
     let mut config = match (&files.cert, &files.key) {
         (None, None) => builder.with_no_client_auth(),
         (Some(cert), Some(key)) => {
             let chain = pem::certificates(cert).map_err(|error| refuse(keys.cert, error))?;
             let private = pem::private_key(key).map_err(|error| refuse(keys.key, error))?;
+            not_after = expiry::not_after(&chain);
+            expiry::tell(keys.cert, cert, not_after);
             builder
                 .with_client_auth_cert(chain, private)
                 .map_err(|error| {
@@ -76,7 +96,10 @@ pub(crate) fn load(keys: Keys, files: &TlsFiles, alpn: &[u8]) -> Result<ClientCo
         (None, Some(_)) => return Err(refuse(keys.cert, "expected one beside key")),
     };
     config.alpn_protocols = vec![alpn.to_vec()];
-    Ok(config)
+    Ok(Loaded {
+        config: Arc::new(config),
+        not_after,
+    })
 }
 
 /// The name that a server's certificate has to bear.

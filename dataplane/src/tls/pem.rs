@@ -30,6 +30,16 @@ impl PemError {
             reason: reason.to_string(),
         }
     }
+
+    /// The file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether a private key was expected in it.
+    pub(crate) fn is_about_a_key(&self) -> bool {
+        self.expected.contains(" key ")
+    }
 }
 
 /// The certificates in a file, in its order; at least one.

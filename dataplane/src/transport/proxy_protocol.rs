@@ -41,7 +41,11 @@ pub(super) async fn read_v1(stream: &mut TcpStream) -> Result<Header, HandshakeE
         // What is looked at is taken only as far as it is the line.
         let seen = stream.peek(&mut line[length..]).await?;
         if seen == 0 {
-            return Err(refuse("the connection ended"));
+            // Balancers look whether somebody listens, and say nothing.
+            return Err(match length {
+                0 => HandshakeError::Gone(std::io::ErrorKind::UnexpectedEof.into()),
+                _ => refuse("the connection ended"),
+            });
         }
         let end = line[length..length + seen]
             .iter()

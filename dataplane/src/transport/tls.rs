@@ -11,10 +11,15 @@ use std::{
 };
 
 use tokio::net::TcpStream;
-use tokio_rustls::{TlsAcceptor, rustls::ServerConfig, server::TlsStream};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{ServerConfig, ServerConnection},
+    server::TlsStream,
+};
 
-use crate::{config::ListenerTls, tls::pem::PemError};
+use crate::{config::ListenerTls, framing::TLS_BUFFER, tls::pem::PemError};
 
+use self::files::Parts;
 use super::{HandshakeError, Presented, facts};
 
 /// TLS of a listener: what its files say, and keep saying.
@@ -22,51 +27,58 @@ use super::{HandshakeError, Presented, facts};
 pub(crate) struct TlsServer {
     settings: ListenerTls,
     alpn: Vec<u8>,
+    parts: Mutex<Parts>,
     /// For handshakes to come. Those who are connected keep what they have.
     current: RwLock<Arc<ServerConfig>>,
-    /// The state of the files when they were last looked at.
-    seen: Mutex<files::State>,
 }
 
 /// What came of looking at the files.
-#[derive(Debug)]
-pub(crate) enum Reload {
-    /// They are as they were.
-    Unchanged,
-    /// They have changed, and count.
-    Done,
-    /// They have changed, and can't be used: what was read before counts.
-    Failed(PemError),
+#[derive(Debug, Default)]
+pub(crate) struct Reload {
+    /// Something has changed, and counts.
+    pub(crate) is_new: bool,
+    /// What has changed and can't be used: what was read before counts in its place. Each is told once.
+    pub(crate) failures: Vec<PemError>,
 }
 
 impl TlsServer {
     pub(super) fn load(settings: ListenerTls, alpn: &[u8]) -> Result<Self, PemError> {
-        // Looked at before they are read: what changes meanwhile is seen the next time.
-        let seen = files::State::of(&settings);
+        let parts = Parts::read(&settings)?;
         Ok(Self {
-            current: RwLock::new(Arc::new(files::read(&settings, alpn)?)),
+            current: RwLock::new(Arc::new(parts.config(&settings, alpn)?)),
             alpn: alpn.to_vec(),
             settings,
-            seen: Mutex::new(seen),
+            parts: Mutex::new(parts),
         })
     }
 
-    /// Reads the files again if they have changed. Blocks.
+    /// Reads again what has changed. Blocks.
     pub(crate) fn reload(&self) -> Reload {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = files::State::of(&self.settings);
-        if *seen == state {
-            return Reload::Unchanged;
-        }
-        *seen = state;
-        match files::read(&self.settings, &self.alpn) {
-            Ok(config) => {
-                let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-                *current = Arc::new(config);
-                Reload::Done
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut is_new, mut failures) = parts.look(&self.settings);
+        if is_new {
+            match parts.config(&self.settings, &self.alpn) {
+                Ok(config) => {
+                    let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+                    *current = Arc::new(config);
+                }
+                Err(error) => {
+                    is_new = false;
+                    failures.push(error);
+                }
             }
-            Err(error) => Reload::Failed(error),
         }
+        Reload { is_new, failures }
+    }
+
+    fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// When each certificate expires, in Unix time and in the order of the configuration. `None`: it can't be read.
+    pub(crate) fn not_after(&self) -> Vec<Option<u64>> {
+        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        parts.not_after()
     }
 
     /// The handshake.
@@ -75,8 +87,10 @@ impl TlsServer {
         stream: TcpStream,
         presented: &mut Presented,
     ) -> Result<TlsStream<TcpStream>, HandshakeError> {
-        let config = Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner));
-        let accepted = TlsAcceptor::from(config).accept(stream).await;
+        let limited = |tls: &mut ServerConnection| tls.set_buffer_limit(Some(TLS_BUFFER));
+        let accepted = TlsAcceptor::from(self.config())
+            .accept_with(stream, limited)
+            .await;
         let stream = accepted.map_err(|error| match error.kind() {
             io::ErrorKind::InvalidData => HandshakeError::Tls(error),
             _ => HandshakeError::Gone(error),

@@ -22,11 +22,14 @@ use tungstenite::protocol::frame::{
 
 use self::decode::{Decoder, Received};
 
-pub(super) use self::upgrade::Upgrade;
 pub(crate) use self::upgrade::is_origin;
+pub(super) use self::{decode::Violation, upgrade::Upgrade};
 
 /// Slices that are written at once, beside the header.
 const MAX_SLICES: usize = 32;
+
+/// Bytes that one read takes at most: room is cleared before it is read into, however little comes.
+const READ_SIZE: usize = 16 * 1024;
 
 /// Codes of Close frames (RFC 6455, 7.4.1).
 mod code {
@@ -53,6 +56,8 @@ pub(crate) struct WebSocket<S> {
     close_sent: bool,
     /// The peer has sent Close, or broken the protocol.
     ended: bool,
+    /// What the peer has broken means that nothing it still sends is looked at.
+    violated: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
@@ -66,6 +71,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             close: None,
             close_sent: false,
             ended: false,
+            violated: false,
         }
     }
 
@@ -105,6 +111,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
     }
 
+    /// Takes from the peer what it still sends, until it has closed too: a socket that is closed with unread
+    /// input resets the connection, and the peer may never see the code of the Close.
+    fn poll_discard(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            self.poll_goodbye(cx);
+            let room = buf.remaining().min(READ_SIZE);
+            let mut raw = ReadBuf::new(buf.initialize_unfilled_to(room));
+            ready!(Pin::new(&mut self.inner).poll_read(cx, &mut raw))?;
+            if raw.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
     /// Says goodbye, as far as it can be said at once. Whoever shuts down says the rest.
     fn poll_goodbye(&mut self, cx: &mut Context<'_>) {
         if let Poll::Ready(Ok(())) = self.poll_ahead(cx) {
@@ -123,8 +147,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocket<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.violated {
+            return this.poll_discard(cx, buf);
+        }
         while !this.ended && buf.remaining() > 0 {
-            let mut raw = ReadBuf::new(buf.initialize_unfilled());
+            let room = buf.remaining().min(READ_SIZE);
+            let mut raw = ReadBuf::new(buf.initialize_unfilled_to(room));
             ready!(Pin::new(&mut this.inner).poll_read(cx, &mut raw))?;
             if raw.filled().is_empty() {
                 this.ended = true;
@@ -144,6 +172,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocket<S> {
                     tracing::debug!(%violation, "a WebSocket is closed");
                     this.close = Some(violation.code());
                     this.ended = true;
+                    this.violated = true;
                     this.poll_goodbye(cx);
                     let error = io::Error::new(io::ErrorKind::InvalidData, violation);
                     return Poll::Ready(Err(error));

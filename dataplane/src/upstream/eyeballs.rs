@@ -1,42 +1,41 @@
 //! All addresses of a name, one after the other and soon side by side: happy eyeballs (RFC 8305).
 
-use std::{
-    io,
-    net::{IpAddr, SocketAddr},
-    pin::pin,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, pin::pin, time::Duration};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::{
-    net::{TcpStream, lookup_host},
+    net::TcpStream,
     select,
     time::{Instant, sleep},
 };
 
+use super::resolver::Resolver;
+
 /// The wait for one address before the next is tried beside it ("Connection Attempt Delay").
 const STAGGER: Duration = Duration::from_millis(250);
 
-/// Most addresses of one name that are tried.
-const MAX_ADDRESSES: usize = 64;
-
-/// Connects to whichever address of the host answers first. To be bounded in time by the caller.
+/// Connects to whichever of the addresses answers first. To be bounded in time by the caller.
 ///
 /// # Errors
 ///
-/// The name can't be looked up, or no address could be connected to: the first failure is told.
-pub(super) async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
-    if let Ok(ip) = host.parse::<IpAddr>() {
-        return attempt((ip, port).into()).await;
+/// No address could be connected to: the first failure is told.
+pub(super) async fn connect(
+    addresses: Vec<SocketAddr>,
+    resolver: &Resolver,
+) -> io::Result<TcpStream> {
+    if let [only] = addresses[..] {
+        return attempt(only).await;
     }
-    let found = lookup_host((host, port))
-        .await
-        .map_err(|error| io::Error::new(error.kind(), format!("cannot look up {host}: {error}")))?;
-    let addresses: Vec<_> = found.take(MAX_ADDRESSES).collect();
-    match addresses[..] {
-        [only] => attempt(only).await,
-        _ => race(interleaved(addresses), attempt).await,
+    let addresses = resolver.in_turn(interleaved(addresses));
+    let first = addresses.first().copied();
+    let (stream, winner) = race(addresses, |address| async move {
+        attempt(address).await.map(|stream| (stream, address))
+    })
+    .await?;
+    if first != Some(winner) {
+        resolver.prefer(winner);
     }
+    Ok(stream)
 }
 
 async fn attempt(address: SocketAddr) -> io::Result<TcpStream> {

@@ -6,7 +6,7 @@ use http::{Uri, uri::Authority};
 use thiserror::Error;
 
 /// Longest path of a Unix domain socket, in bytes: `sun_path` of Linux without the final NUL.
-const MAX_SOCKET_PATH: usize = 107;
+pub(crate) const MAX_SOCKET_PATH: usize = 107;
 
 /// Where the broker is: `broker.url`.
 ///
@@ -29,7 +29,7 @@ pub struct Target {
 /// What kind of place it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Place {
-    /// A name or an address without brackets, and a port. The name is looked up at every dial.
+    /// A name or an address without brackets, and a port. What looks the name up is made of it.
     Host(String, u16),
     /// A Unix domain socket.
     Unix(PathBuf),

@@ -15,8 +15,14 @@ fn upstream(url: &str, proxy_header: bool, tls: TlsFiles) -> Upstream {
         tls,
         proxy_header,
         max_packet: 1024,
+        metrics: DialMetrics::default(),
     })
     .unwrap()
+}
+
+/// Later than any of these tests takes.
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(60)
 }
 
 fn ends() -> Option<Ends> {
@@ -45,7 +51,7 @@ async fn the_broker_hears_of_the_client_before_anything_else() {
             b"GET /mqtt HTTP/1.1\r\n",
         ),
     ] {
-        let dial = upstream(&url, true, tls.clone()).dial(ends());
+        let dial = upstream(&url, true, tls.clone()).dial(ends(), soon());
         let gate = tokio::spawn(async move {
             let mut stream = dial.await.unwrap();
             stream.write_all(b"CONNECT").await.unwrap();
@@ -70,7 +76,7 @@ async fn the_broker_hears_nothing_of_it_by_default() {
     ] {
         let url = format!("unix:{}", path.display());
         let upstream = upstream(&url, proxy_header, TlsFiles::default());
-        let mut stream = upstream.dial(ends).await.unwrap();
+        let mut stream = upstream.dial(ends, soon()).await.unwrap();
         stream.write_all(b"CONNECT").await.unwrap();
         drop(stream);
         let mut heard = Vec::new();
@@ -91,7 +97,7 @@ async fn who_finds_the_queue_of_a_socket_full_tries_again() {
     let _first = StdUnixStream::connect(&path).unwrap();
 
     let url = format!("unix:{}", path.display());
-    let dial = upstream(&url, false, TlsFiles::default()).dial(ends());
+    let dial = upstream(&url, false, TlsFiles::default()).dial(ends(), soon());
     let mut dial = tokio::spawn(dial);
     tokio::time::timeout(Duration::from_millis(50), &mut dial)
         .await
@@ -116,7 +122,7 @@ async fn an_error_names_the_broker_and_what_was_tried() {
         ),
     ] {
         let error = upstream(&url, false, TlsFiles::default())
-            .dial(None)
+            .dial(None, soon())
             .await
             .unwrap_err();
         assert!(error.to_string().starts_with(&said), "{error}");
@@ -133,8 +139,52 @@ async fn an_error_names_the_broker_and_what_was_tried() {
     });
     let url = format!("ws://{address}/mqtt");
     let error = upstream(&url, false, TlsFiles::default())
-        .dial(None)
+        .dial(None, soon())
         .await
         .unwrap_err();
     assert!(error.to_string().contains("404 Not Found"), "{error}");
+}
+
+#[tokio::test]
+async fn what_comes_of_dials_is_counted() {
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let closed = free.local_addr().unwrap();
+    drop(free);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let dial = |url: String, within: Duration| async move {
+        let upstream = upstream(&url, false, TlsFiles::default());
+        let dial = upstream.dial(None, Instant::now() + within);
+        let _ = tokio::time::timeout(Duration::from_millis(200), dial).await;
+        upstream.0.metrics.clone()
+    };
+    let long = Duration::from_secs(60);
+    let counted = dial(format!("mqtt://{address}"), long).await;
+    assert_eq!((counted.count("ok"), counted.count("dropped")), (1, 0));
+    let counted = dial(format!("mqtt://{closed}"), long).await;
+    assert_eq!(counted.count("connect"), 1);
+    // Nobody answers the request for an upgrade: the client leaves, or it is too late.
+    let counted = dial(format!("ws://{address}/"), long).await;
+    assert_eq!(counted.count("dropped"), 1);
+    let counted = dial(format!("ws://{address}/"), Duration::ZERO).await;
+    assert_eq!(counted.count("timeout"), 1);
+    let counted = dial("mqtt://no-such-name.invalid:1883".to_owned(), long).await;
+    assert_eq!(counted.count("ok"), 0);
+}
+
+#[tokio::test]
+async fn a_dead_address_of_a_name_is_tried_first_once() {
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let dead = free.local_addr().unwrap();
+    drop(free);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let alive = listener.local_addr().unwrap();
+    let resolver = resolver::tests::fixed(vec![dead, alive]);
+    let addresses = resolver.addresses().await.unwrap();
+    assert_eq!(resolver.in_turn(addresses.clone()), [dead, alive]);
+    let stream = eyeballs::connect(addresses.clone(), &resolver)
+        .await
+        .unwrap();
+    assert_eq!(stream.peer_addr().unwrap(), alive);
+    assert_eq!(resolver.in_turn(addresses), [alive, dead]);
 }

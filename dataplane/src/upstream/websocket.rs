@@ -8,12 +8,18 @@ use std::{
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Sink, Stream};
-use http::{HeaderValue, Uri, header::SEC_WEBSOCKET_PROTOCOL};
+use http::{
+    HeaderValue, Uri,
+    header::{SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL},
+};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::{
     WebSocketStream, client_async_with_config,
     tungstenite::{
-        Error, Message, client::IntoClientRequest, error::ProtocolError, protocol::WebSocketConfig,
+        Error, Message,
+        client::IntoClientRequest,
+        error::ProtocolError,
+        protocol::{CloseFrame, WebSocketConfig, frame::coding::CloseCode},
     },
 };
 
@@ -35,6 +41,8 @@ pub struct WebSocket<S> {
     inner: WebSocketStream<S>,
     /// The rest of the last message.
     unread: Bytes,
+    /// Whether we have said Close.
+    has_closed: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
@@ -55,12 +63,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             .write_buffer_size(0)
             .max_message_size(largest)
             .max_frame_size(largest);
-        let (inner, _) = client_async_with_config(request, stream, Some(config))
+        let (inner, response) = client_async_with_config(request, stream, Some(config))
             .await
             .map_err(to_io)?;
+        // None was asked for, so none may be in force (RFC 6455, 4.1).
+        if response.headers().contains_key(SEC_WEBSOCKET_EXTENSIONS) {
+            return Err(broken(
+                "the broker chose an extension of WebSocket that was not offered",
+            ));
+        }
         Ok(Self {
             inner,
             unread: Bytes::new(),
+            has_closed: false,
         })
     }
 
@@ -79,11 +94,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocket<S> {
     ) -> Poll<io::Result<()>> {
         while self.unread.is_empty() {
             match ready!(Pin::new(&mut self.inner).poll_next(cx)) {
+                None => return Poll::Ready(Ok(())),
+                // It answers ours. It has closed when the connection ends.
+                Some(Ok(Message::Close(_))) if self.has_closed => {}
                 // Nothing follows a close, and the connection need not be waited for. It is answered by
                 // the shutdown.
-                None | Some(Ok(Message::Close(_))) => return Poll::Ready(Ok(())),
+                Some(Ok(Message::Close(frame))) => return Poll::Ready(farewell(frame)),
                 Some(Ok(Message::Binary(message))) => self.unread = message,
-                Some(Ok(Message::Text(_))) => return Poll::Ready(Err(text())),
+                Some(Ok(Message::Text(_))) => {
+                    return Poll::Ready(Err(broken(
+                        "the broker sent a text message over WebSocket",
+                    )));
+                }
                 // Pings are answered below us.
                 Some(Ok(_)) => {}
                 // The end without a closing handshake is one all the same.
@@ -143,15 +165,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WebSocket<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_close(cx).map_err(to_io)
+        if !self.has_closed {
+            ready!(Pin::new(&mut self.inner).poll_close(cx)).map_err(to_io)?;
+            self.has_closed = true;
+        }
+        // TLS has a last word, too.
+        Pin::new(self.inner.get_mut()).poll_shutdown(cx)
     }
 }
 
-fn text() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidData,
-        "the broker sent a text message over WebSocket",
-    )
+/// What a broker that closes says: nothing, or that something is wrong.
+fn farewell(frame: Option<CloseFrame>) -> io::Result<()> {
+    match frame {
+        Some(CloseFrame { code, reason })
+            if !matches!(code, CloseCode::Normal | CloseCode::Away) =>
+        {
+            let code = u16::from(code);
+            let text = format!(
+                "the broker closed the WebSocket with {code} {:?}",
+                reason.as_str()
+            );
+            Err(io::Error::new(io::ErrorKind::ConnectionAborted, text))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn broken(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
 fn to_io(error: Error) -> io::Error {

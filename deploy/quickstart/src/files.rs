@@ -67,7 +67,6 @@ url = {broker}
 
 [authz]
 endpoint = "http://{authz}"
-permit = {{ broker_client_id = true }}
 
 [telemetry]
 trace_sample_ratio = {{ connect = 1.0, subscribe = 1.0, publish = 1.0 }}

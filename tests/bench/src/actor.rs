@@ -1,7 +1,8 @@
-//! The processes that the benchmark starts of itself: sink, service and load. Each says one line when it
+//! The processes that the benchmark starts of itself: sink, service and loads. Each says one line when it
 //! is ready, answers each line of its standard input with one, and ends with it.
 
 mod control;
+mod handshakes;
 mod load;
 mod service;
 mod sink;
@@ -9,6 +10,7 @@ mod sink;
 use std::process::ExitCode;
 
 pub(crate) use self::{
+    handshakes::{Report as HandshakesReport, Spec as HandshakesSpec},
     load::{Mode, Ready as LoadReady, Report as LoadReport, Spec as LoadSpec},
     service::{Report as ServiceReport, Spec as ServiceSpec},
     sink::Report as SinkReport,
@@ -24,12 +26,14 @@ pub(crate) const POISON: &str = "poison";
 pub(crate) const SINK: &str = "__sink";
 pub(crate) const SERVICE: &str = "__service";
 pub(crate) const LOAD: &str = "__load";
+pub(crate) const HANDSHAKES: &str = "__handshakes";
 
 /// Runs one of them, if the first argument is its verb.
 pub(crate) fn run(verb: &str, spec: &str) -> Option<ExitCode> {
     let ran = match verb {
         SINK => sink::run(),
         SERVICE => control::spec(spec).and_then(service::run),
+        HANDSHAKES => control::spec(spec).and_then(handshakes::run),
         LOAD => control::spec(spec).and_then(load::run),
         _ => return None,
     };

@@ -10,7 +10,10 @@ use std::{
 
 use anyhow::ensure;
 
-pub(crate) use self::{figures::Figures, way::Way};
+pub(crate) use self::{
+    figures::{Figures, middle},
+    way::Way,
+};
 use crate::{
     actor::{LoadSpec, ServiceReport, SinkReport},
     histogram::{Histogram, Sparse},

@@ -119,6 +119,14 @@ impl Report {
         self.rows.push(row);
     }
 
+    /// Cores that others kept busy during a measurement that is no row.
+    pub(crate) fn strangers(&mut self, cores: f64) {
+        if cores > NOISE {
+            println!("    others kept {cores:.1} cores busy meanwhile");
+        }
+        self.noise = self.noise.max(cores);
+    }
+
     /// A figure that is no row.
     pub(crate) fn figure(&mut self, scenario: &str, what: &str, value: f64, unit: &'static str) {
         println!("  {what}: {value:.1} {unit}");

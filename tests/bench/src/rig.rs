@@ -1,6 +1,7 @@
 //! What a measurement runs on: the processes, and what the operating system says about them.
 
 mod binaries;
+mod certificate;
 mod child;
 mod gate;
 mod haproxy;
@@ -13,13 +14,17 @@ use std::{net::SocketAddr, path::Path};
 
 pub(crate) use self::{
     binaries::Binaries,
+    certificate::{Certificate, Kind as KeyKind},
     child::Child,
     gate::{Settings, knows},
     machine::{Busy, Machine},
     reference::Reference,
     usage::{Cpu, cpu, resident_bytes},
 };
-use crate::actor::{self, LoadReport, LoadSpec, ServiceReport, ServiceSpec, SinkReport};
+use crate::actor::{
+    self, HandshakesReport, HandshakesSpec, LoadReport, LoadSpec, ServiceReport, ServiceSpec,
+    SinkReport,
+};
 
 /// The sink broker.
 #[derive(Debug)]
@@ -79,6 +84,23 @@ impl Load {
     }
 }
 
+/// Clients that make TLS handshakes, until they are dropped.
+#[derive(Debug)]
+pub(crate) struct Handshakes {
+    pub(crate) child: Child,
+}
+
+impl Handshakes {
+    pub(crate) fn start(spec: &HandshakesSpec) -> anyhow::Result<Self> {
+        let (child, ()) = Child::start_actor(actor::HANDSHAKES, spec)?;
+        Ok(Self { child })
+    }
+
+    pub(crate) fn report(&mut self) -> anyhow::Result<HandshakesReport> {
+        self.child.ask("report")
+    }
+}
+
 /// What a counting allocator has counted so far.
 #[derive(Debug, Clone, Copy, serde::Deserialize)]
 pub(crate) struct Allocations {
@@ -95,22 +117,27 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// HAProxy in TCP mode. `None`: it is not installed.
-    pub(crate) fn haproxy(binaries: &Binaries, sink: &Sink) -> anyhow::Result<Option<Self>> {
+    /// HAProxy in TCP mode, over TLS with a certificate. `None`: it is not installed.
+    pub(crate) fn haproxy(
+        binaries: &Binaries,
+        sink: &Sink,
+        certificate: Option<&Certificate>,
+    ) -> anyhow::Result<Option<Self>> {
         let Some(program) = &binaries.haproxy else {
             return Ok(None);
         };
-        haproxy::start(program, sink.address).map(Some)
+        haproxy::start(program, sink.address, certificate).map(Some)
     }
 
-    /// Tidegate, or a program that acts as it.
+    /// Tidegate, or a program that acts as it; over TLS with a certificate.
     pub(crate) fn gate(
         program: &Path,
         sink: &Sink,
         service: SocketAddr,
         settings: &Settings,
+        certificate: Option<&Certificate>,
     ) -> anyhow::Result<Self> {
-        gate::start(program, sink.address, service, settings)
+        gate::start(program, sink.address, service, settings, certificate)
     }
 
     /// What has been allocated so far, if the program counts it.

@@ -2,6 +2,7 @@
 
 mod allocations;
 mod connects;
+mod handshakes;
 mod idle;
 mod isolation;
 mod memory;
@@ -36,6 +37,8 @@ pub(crate) enum Scenario {
     Memory,
     /// New clients per second.
     Connect,
+    /// TLS handshakes: CPU of each, beside HAProxy with the same certificate.
+    Handshakes,
     /// Calls of the allocator per publish; needs the feature `count-allocations`.
     Allocations,
     /// The reference service instead of the trivial one.
@@ -49,7 +52,7 @@ pub(crate) enum Scenario {
 }
 
 /// What runs unless something is named: all but the matrix.
-const DEFAULT: [Scenario; 14] = [
+const DEFAULT: [Scenario; 15] = [
     Scenario::Flat,
     Scenario::Qos1,
     Scenario::Qos1Blocks,
@@ -60,6 +63,7 @@ const DEFAULT: [Scenario; 14] = [
     Scenario::Poison,
     Scenario::Memory,
     Scenario::Connect,
+    Scenario::Handshakes,
     Scenario::Allocations,
     Scenario::Reference,
     Scenario::Batches,
@@ -135,6 +139,7 @@ fn one(
         Scenario::Poison => isolation::poison(options, binaries, report),
         Scenario::Memory => memory::run(options, binaries, report),
         Scenario::Connect => connects::run(options, binaries, report),
+        Scenario::Handshakes => handshakes::run(options, binaries, report),
         Scenario::Allocations => {
             let plans = [flat, qos1, paced].map(|mode| plan("allocations", mode));
             allocations::run(plans, options, binaries, report)

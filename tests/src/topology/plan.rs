@@ -150,8 +150,6 @@ impl Plan {
                 .set("authz.endpoints", endpoints),
         };
         let settings = sample_all(send_traces(settings, traces.as_deref()), traces.is_some());
-        // Both the reference and `Answer::AllowAs` keep users out of each other's sessions by it.
-        let settings = settings.set("authz.permit.broker_client_id", true);
         let settings = self
             .settings
             .into_iter()

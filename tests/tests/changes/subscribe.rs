@@ -124,6 +124,7 @@ all_versions!(another_filter_is_a_failure, |version| {
 fn a_failure_can_be_told_filter_by_filter() {
     let topology = Topology::scripted()
         .set("authz.subscribe.on_failure", "reject")
+        .set("authz.permit.subscribe_qos", false)
         .start();
     topology
         .service()

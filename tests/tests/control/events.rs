@@ -134,3 +134,27 @@ fn the_end_of_the_gate_is_told() {
     let events = topology.service().wait_for_events(1);
     assert_eq!(events[0].cause, "drain");
 }
+
+#[test]
+fn directives_and_events_outlive_a_reload_of_the_service() {
+    let topology = told(&["connected", "disconnected"]);
+    let metrics = topology.gate().metrics();
+    metrics.wait_for("tidegate_control_watch_connected", &[], 1);
+    let mut old = topology.join(Version::V5, &Connect::new("old"));
+    let path = topology.gate().configuration();
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text + "\n[authz.publish]\ndeadline = '3s'\n").unwrap();
+    topology.gate().signal(Signal::HUP);
+    let applied = [("outcome", "applied")];
+    metrics.wait_for("tidegate_config_reloads_total", &applied, 1);
+    let mut new = topology.join(Version::V5, &Connect::new("new"));
+    let everybody = choosing(Selector::SelectAll(true));
+    topology.service().push(&terminate("1", everybody));
+    for client in [&mut old, &mut new] {
+        client.expect_end(0x98);
+    }
+    let events = topology.service().wait_for_events(4);
+    let count = |kind: EventKind| events.iter().filter(|event| event.kind() == kind).count();
+    assert_eq!(count(EventKind::Connected), 2);
+    assert_eq!(count(EventKind::Disconnected), 2);
+}

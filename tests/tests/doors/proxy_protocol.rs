@@ -48,8 +48,21 @@ fn the_real_address_is_the_one_that_counts() {
         if header != LOCAL {
             assert_eq!(peer.port, 4711);
         }
-        // Limits for each address are about the client's.
+        // Limits for each address are about the client's, and not about the balancer's.
         Client::over(come(header), Version::V5).expect_closed();
+        let limit = [("limit", "max_connections_per_address")];
+        let metrics = topology.gate().metrics();
+        metrics.wait_for("tidegate_connections_refused_total", &limit, 1);
+        let other = match version {
+            "v1" => b"PROXY TCP4 192.0.2.9 198.51.100.1 4712 8883\r\n".to_vec(),
+            _ => V2
+                .iter()
+                .map(|&byte| if byte == 0x08 { 0x0A } else { byte })
+                .collect(),
+        };
+        let mut other = door.open_on(come(&other), Version::V5);
+        other.send(&Connect::new("another"));
+        other.expect_connack(0);
         drop(client);
     }
 }
@@ -89,7 +102,10 @@ fn who_may_not_say_so_or_says_nothing_is_not_let_in() {
 /// Where nobody is behind a balancer, the header is no MQTT.
 #[test]
 fn a_client_can_not_name_an_address() {
-    let topology = Topology::scripted().start();
+    let topology = Topology::scripted()
+        // The one of version 1 could be the beginning of a longer packet.
+        .set("limits.handshake_deadline", "1s")
+        .start();
     for header in [V1, V2] {
         let mut client = topology.open(Version::V5);
         client.send_in_vain(header);

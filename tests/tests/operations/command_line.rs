@@ -62,6 +62,18 @@ fn the_schema_that_is_committed_is_that_of_the_program() {
 }
 
 #[test]
+fn show_needs_none_of_the_files_and_tells_where_they_are() {
+    let config = "[[listeners]]\nname = 'mqtts'\ntransport = 'tls'\n\
+                  tls.certificates = [{ cert = '/nowhere/a.crt', key = '/nowhere/a.key' }]\n";
+    let output = run_to_end(&["config", "show"], config, &[]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let line = "listeners.0.tls.certificates.0.key = \"/nowhere/a.key\"";
+    assert!(text.contains(line), "{text}");
+    assert_eq!(run_to_end(&["check"], config, &[]).status.code(), Some(78));
+}
+
+#[test]
 fn show_tells_where_each_value_comes_from_and_no_secrets() {
     let config = "[broker]\nurl = 'mqtt://a:1'\n[telemetry]\notlp_endpoint = 'http://127.0.0.1:4317'\n\
                   [[listeners]]\nname = 'mqtt'\nattributes = { api_key = 'hush-hush' }";

@@ -85,7 +85,9 @@ pub(crate) fn close_unheard(reason: CloseReason, cx: &mut Context<'_>) -> Phase 
 /// Ends a session whose CONNECT is known, for a cause that is not the service's.
 pub(super) fn abort_heard(hello: &Hello, reason: CloseReason, cx: &mut Context<'_>) -> Phase {
     let code = match reason {
-        CloseReason::ClientGone => return close_unheard(reason, cx),
+        CloseReason::ClientGone | CloseReason::WebSocketViolation(_) => {
+            return close_unheard(reason, cx);
+        }
         CloseReason::ClientViolation(violation) => violation.code,
         _ => ReasonCode::SERVER_UNAVAILABLE,
     };

@@ -11,11 +11,11 @@ use std::{
 
 use tidegate_proto::v1::{self, authorization_service_client::AuthorizationServiceClient};
 use tokio::time::timeout;
-use tonic::Code;
+use tonic::{Code, Request};
 use tracing::{debug, info, warn};
 
 use super::connection::Connection;
-use crate::authz::failure::shortened;
+use crate::authz::{classify::Classify, contact::Line, failure::shortened};
 
 /// Time for the answer; without one, the configuration stands.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -153,18 +153,22 @@ impl Capabilities {
         connection: Connection,
         data_plane: v1::DataPlane,
     ) -> bool {
-        let mut client =
-            AuthorizationServiceClient::new(connection).max_decoding_message_size(MAX_ANSWER);
-        let request = v1::GetCapabilitiesRequest {
+        let mut client = AuthorizationServiceClient::new(Classify::new(connection))
+            .max_decoding_message_size(MAX_ANSWER);
+        let line = Line::default();
+        let mut request = Request::new(v1::GetCapabilitiesRequest {
             data_plane: Some(data_plane),
             api_revision: tidegate_proto::API_REVISION,
-        };
-        let answer = match timeout(PATIENCE, client.get_capabilities(request)).await {
+        });
+        line.listen(&mut request);
+        let asking = async { line.judge(client.get_capabilities(request).await) };
+        let answer = match timeout(PATIENCE, asking).await {
             Ok(Ok(answer)) => answer.into_inner(),
             Ok(Err(status)) => {
-                debug!(address, code = ?status.code(), "the service tells no capabilities");
+                debug!(address, %status, "the service tells no capabilities");
                 self.note(address, None);
-                return is_said(status.code());
+                // Its own word, not that of a proxy on the way. Who refuses to tell may refuse to decide.
+                return status.code() == Code::Unimplemented;
             }
             Err(_) => {
                 self.note(address, None);
@@ -191,18 +195,6 @@ impl Capabilities {
         self.note(address, Some(wish));
         true
     }
-}
-
-/// Whether a service says so, and not only something on the way to it.
-fn is_said(code: Code) -> bool {
-    !matches!(
-        code,
-        Code::Cancelled
-            | Code::Unknown
-            | Code::DeadlineExceeded
-            | Code::Internal
-            | Code::Unavailable
-    )
 }
 
 impl From<&v1::GetCapabilitiesResponse> for Wish {

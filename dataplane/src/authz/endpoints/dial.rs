@@ -132,7 +132,7 @@ impl Dialer {
             Some(name) => name.clone(),
             None => ServerName::try_from(address.name.clone())?,
         };
-        let connector = TlsConnector::from(std::sync::Arc::clone(&tls.config));
+        let connector = TlsConnector::from(tls.config().await);
         let stream = connector.connect(name, stream).await?;
         if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
             return Err("the peer's TLS does not offer HTTP/2 (ALPN h2)".into());

@@ -4,7 +4,7 @@
 use std::{convert::Infallible, future::pending, time::Duration};
 
 use tokio::time::sleep;
-use tonic::{Code, Status};
+use tonic::{Code, Request, Status};
 use tonic_health::pb::{
     HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus,
     health_client::HealthClient,
@@ -12,6 +12,7 @@ use tonic_health::pb::{
 use tracing::debug;
 
 use super::{backoff::Backoff, connection::Connection};
+use crate::authz::{classify::Classify, contact::Line};
 
 /// Pauses between attempts to watch.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -22,7 +23,8 @@ const MAX_MESSAGE: usize = 1024;
 /// Watches for as long as the connection lives, and tells whether the endpoint wants calls. One that
 /// does not implement the protocol, or says nothing, does.
 pub(super) async fn watch(connection: Connection, mut tell: impl FnMut(bool)) -> Infallible {
-    let client = HealthClient::new(connection).max_decoding_message_size(MAX_MESSAGE);
+    let client =
+        HealthClient::new(Classify::new(connection)).max_decoding_message_size(MAX_MESSAGE);
     let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
     loop {
         let ended = follow(client.clone(), &mut backoff, &mut tell).await;
@@ -37,15 +39,17 @@ pub(super) async fn watch(connection: Connection, mut tell: impl FnMut(bool)) ->
 
 /// Follows one stream to its end.
 async fn follow(
-    mut client: HealthClient<Connection>,
+    mut client: HealthClient<Classify<Connection>>,
     backoff: &mut Backoff,
     tell: &mut impl FnMut(bool),
 ) -> Status {
     // The empty name: the server as a whole.
-    let stream = client.watch(HealthCheckRequest::default()).await;
-    let mut stream = match stream {
+    let line = Line::default();
+    let mut request = Request::new(HealthCheckRequest::default());
+    line.listen(&mut request);
+    let mut stream = match client.watch(request).await {
         Ok(stream) => stream.into_inner(),
-        Err(status) => return status,
+        Err(status) => return line.status(&status),
     };
     loop {
         match stream.message().await {
@@ -54,7 +58,7 @@ async fn follow(
                 tell(is_serving(&message));
             }
             Ok(None) => return Status::ok(""),
-            Err(status) => return status,
+            Err(status) => return line.status(&status),
         }
     }
 }

@@ -3,6 +3,7 @@
 mod certificates;
 mod names;
 mod open;
+mod ready;
 mod tls;
 
 use std::sync::atomic::AtomicUsize;

@@ -4,6 +4,15 @@ use std::net::IpAddr;
 
 use super::Variables;
 
+/// Parts of names that only variables of the later kind have.
+const LATER: [&str; 5] = [
+    "_WITHOUT_TLS_",
+    "_WITH_TLS_",
+    "_WITH_MTLS_",
+    "_WITHOUT_DTLS_",
+    "_WITH_DTLS_",
+];
+
 /// A place where clients came in.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Entrance {
@@ -30,28 +39,43 @@ pub(super) struct Tls {
 }
 
 impl Entrance {
-    /// One for each set of variables of the later kind.
-    pub(super) fn all_of_later(variables: &mut Variables) -> Vec<Self> {
+    /// One for each set of variables of the later kind. `None`: the variables are not of that kind.
+    ///
+    /// # Errors
+    ///
+    /// An address that is none: mGate did not listen there, either.
+    pub(super) fn all_of_later(variables: &mut Variables) -> Result<Option<Vec<Self>>, String> {
+        let is_later = |name: &str| LATER.iter().any(|mark| name.contains(mark));
+        if !variables.values.keys().any(|name| is_later(name)) {
+            return Ok(None);
+        }
         let mut all = Vec::new();
         for (protocol, is_ws) in [("MQTT", false), ("MQTT_WS", true)] {
-            for security in ["WITHOUT_TLS", "WITH_TLS", "WITH_MTLS"] {
-                let prefix = format!("{protocol}_{security}_");
+            for security in [Security::None, Security::Tls, Security::Mutual] {
+                let prefix = format!("{protocol}_{}_", security.as_str());
                 if variables.has(&prefix) {
-                    let has_tls = security != "WITHOUT_TLS";
-                    all.extend(Self::later(variables, &prefix, is_ws, has_tls));
+                    all.extend(Self::later(variables, &prefix, is_ws, security)?);
                 }
             }
         }
-        all
+        Ok(Some(all))
     }
 
     /// None: it names no port, and was not opened.
-    fn later(variables: &mut Variables, prefix: &str, is_ws: bool, has_tls: bool) -> Option<Self> {
+    fn later(
+        variables: &mut Variables,
+        prefix: &str,
+        is_ws: bool,
+        security: Security,
+    ) -> Result<Option<Self>, String> {
         let mut take = |name: &str| variables.take(&format!("{prefix}{name}"));
         let mut notes = Vec::new();
         let (host, port) = match (take("ADDRESS"), take("HOST"), take("PORT")) {
-            (Some(address), _, _) => split(&address)?,
-            (None, host, port) => (host.unwrap_or_default(), port?),
+            (Some(address), _, _) => split(&address).ok_or_else(|| {
+                format!("{prefix}ADDRESS: expected host:port or :port, found {address:?}")
+            })?,
+            (None, host, Some(port)) => (host.unwrap_or_default(), port),
+            (None, _, None) => return Ok(None),
         };
         let path = [take("PATH_PREFIX"), take("PREFIX_PATH")];
         let path = path.into_iter().flatten().next().filter(|_| is_ws);
@@ -80,80 +104,132 @@ impl Entrance {
                 )
             }
         };
-        let server_ca = take("SERVER_CA_FILE");
         let reaches_tls = target.starts_with("mqtts:") || target.starts_with("wss:");
-        let tls = [take("CERT_FILE"), take("KEY_FILE"), take("CLIENT_CA_FILE")];
-        let [cert, key, client_ca] = tls;
-        let tls = has_tls.then(|| tls_of(cert, key, client_ca, &mut notes));
-        Some(Self {
+        let target_ca = reaches_tls.then(|| take("SERVER_CA_FILE")).flatten();
+        let files = [take("CERT_FILE"), take("KEY_FILE"), take("CLIENT_CA_FILE")];
+        let tls = security.tls(files, &mut notes);
+        Ok(Some(Self {
             name: prefix.trim_end_matches('_').to_ascii_lowercase(),
             bind: bind(&host, &port, &mut notes),
-            transport: transport(is_ws, has_tls),
+            transport: transport(is_ws, tls.is_some()),
             tls,
             path,
             target,
-            target_ca: server_ca.filter(|_| reaches_tls),
+            target_ca,
             notes,
-        })
+        }))
     }
 
-    /// Those of the first kind of variables, which had defaults.
-    pub(super) fn all_of_first(variables: &mut Variables) -> Vec<Self> {
+    /// Those of the first kind of variables, which had defaults: with TLS all listeners, or without it.
+    ///
+    /// # Errors
+    ///
+    /// A word that is neither yes nor no: mProxy did not start with it.
+    pub(super) fn all_of_first(variables: &mut Variables) -> Result<Vec<Self>, String> {
+        // For a while, WS_* was a proxy of plain WebSockets beside this one.
+        let ws = match variables.has("MQTT_WS_") || variables.has("MQTT_WSS_") {
+            true => "MQTT_WS",
+            false => "WS",
+        };
+        let has_ws = variables.has(&format!("{ws}_")) || variables.has(&format!("{ws}S_"));
         let mut take =
             |name: &str, default: &str| variables.take(name).unwrap_or_else(|| default.to_owned());
-        let has_tls = matches!(
-            take("CLIENT_TLS", "false").as_str(),
-            "true" | "1" | "TRUE" | "t"
-        );
+        let is_tls = boolean("CLIENT_TLS", &take("CLIENT_TLS", "false"))?;
         let files = ["SERVER_CERT", "SERVER_KEY", "CA_CERTS"].map(|name| take(name, ""));
-        let target = url(
-            "mqtt",
-            &take("MQTT_TARGET_HOST", "0.0.0.0"),
-            &take("MQTT_TARGET_PORT", "1884"),
-            "",
-        );
+        let files = files.map(|file| Some(file).filter(|file| !file.is_empty()));
+        let broker = [
+            take("MQTT_TARGET_HOST", "0.0.0.0"),
+            take("MQTT_TARGET_PORT", "1884"),
+        ];
+        let (port, ws_port, ws_path) = match is_tls {
+            false => (
+                take("MQTT_PORT", "1883"),
+                take(&format!("{ws}_PORT"), "8080"),
+                take(&format!("{ws}_PATH"), "/mqtt"),
+            ),
+            true => (
+                take("MQTTS_PORT", "8883"),
+                take(&format!("{ws}S_PORT"), "8081"),
+                take(&format!("{ws}S_PATH"), "/mqtt"),
+            ),
+        };
         let host = take("MQTT_HOST", "0.0.0.0");
-        let ports = [take("MQTT_PORT", "1883"), take("MQTTS_PORT", "8883")];
-        let ws_host = take("WS_HOST", "0.0.0.0");
-        let ws_ports = [take("WS_PORT", "8080"), take("WSS_PORT", "8081")];
-        let ws_paths = [take("WS_PATH", "/mqtt"), take("WSS_PATH", "/mqtt")];
-        let ws_target = url(
-            &take("WS_TARGET_SCHEME", "ws"),
-            &take("WS_TARGET_HOST", "localhost"),
-            &take("WS_TARGET_PORT", "8888"),
-            &rooted(&take("WS_TARGET_PATH", "/mqtt")),
-        );
-        let has_ws = variables.has("WS_") || variables.has("WSS_");
-        let mut all = Vec::new();
-        for (is_ws, host, ports, target) in [
-            (false, &host, &ports, &target),
-            (true, &ws_host, &ws_ports, &ws_target),
-        ] {
-            for (is_tls, port) in [false, true].into_iter().zip(ports) {
-                if (is_ws && !has_ws) || (is_tls && !has_tls) {
-                    continue;
-                }
-                let mut notes = Vec::new();
-                let file =
-                    |index: usize| Some(files[index].clone()).filter(|file| !file.is_empty());
-                let transport = transport(is_ws, is_tls);
-                all.push(Self {
-                    name: transport.replace("tcp", "mqtt").replace("tls", "mqtts"),
-                    bind: bind(host, port, &mut notes),
-                    transport,
-                    tls: is_tls.then(|| tls_of(file(0), file(1), file(2), &mut notes)),
-                    path: is_ws.then(|| rooted(&ws_paths[usize::from(is_tls)])),
-                    target: target.clone(),
-                    target_ca: None,
-                    notes,
-                });
+        let mut doors = vec![(false, host, port, url("mqtt", &broker[0], &broker[1], ""))];
+        let mut notes = Vec::new();
+        if has_ws {
+            let mut of_ws = |name: &str, default| take(&format!("{ws}_{name}"), default);
+            let host = of_ws("HOST", "0.0.0.0");
+            let target = url(
+                &of_ws("TARGET_SCHEME", "ws"),
+                &of_ws("TARGET_HOST", "localhost"),
+                &of_ws("TARGET_PORT", "8888"),
+                &rooted(&of_ws("TARGET_PATH", "/mqtt")),
+            );
+            doors.push((true, host, ws_port, target));
+        } else {
+            notes.push(format!(
+                "mProxy opened a WebSocket listener on {ws_port}, too, if nobody said anything"
+            ));
+        }
+        let door = |(is_ws, host, port, target): (bool, String, String, String)| {
+            let mut notes = std::mem::take(&mut notes);
+            let transport = transport(is_ws, is_tls);
+            Self {
+                name: transport.replace("tcp", "mqtt").replace("tls", "mqtts"),
+                bind: bind(&host, &port, &mut notes),
+                transport,
+                tls: is_tls.then(|| tls_of(files.clone(), &mut notes)),
+                path: is_ws.then(|| rooted(&ws_path)),
+                target,
+                target_ca: None,
+                notes,
             }
+        };
+        Ok(doors.into_iter().map(door).collect())
+    }
+}
+
+/// What the name of a set of variables says of its TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Security {
+    None,
+    Tls,
+    Mutual,
+}
+
+impl Security {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "WITHOUT_TLS",
+            Self::Tls => "WITH_TLS",
+            Self::Mutual => "WITH_MTLS",
         }
-        if !has_ws && let Some(first) = all.first_mut() {
-            let note = "mProxy opened a WebSocket listener on 8080, too, if nobody said anything";
-            first.notes.push(note.to_owned());
+    }
+
+    /// mGate did TLS if both files were named, whatever the name says. Where the name says TLS and a file is
+    /// missing it did none, which nobody can have meant: then it is for the operator to say.
+    fn tls(self, files: [Option<String>; 3], notes: &mut Vec<String>) -> Option<Tls> {
+        let has_files = files[0].is_some() && files[1].is_some();
+        if self == Self::None {
+            if !has_files {
+                return None;
+            }
+            notes.push("its name says otherwise, but it had a certificate: it was TLS".to_owned());
         }
-        all
+        if self == Self::Mutual && files[2].is_none() {
+            let note = "no CLIENT_CA_FILE: clients needed no certificate, and need none here";
+            notes.push(note.to_owned());
+        }
+        Some(tls_of(files, notes))
+    }
+}
+
+/// As Go reads it.
+fn boolean(name: &str, text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err(format!("{name}: expected true or false, found {text:?}")),
     }
 }
 
@@ -166,14 +242,10 @@ fn transport(is_ws: bool, is_tls: bool) -> &'static str {
     }
 }
 
-fn tls_of(
-    cert: Option<String>,
-    key: Option<String>,
-    client_ca: Option<String>,
-    notes: &mut Vec<String>,
-) -> Tls {
+fn tls_of(files: [Option<String>; 3], notes: &mut Vec<String>) -> Tls {
+    let [cert, key, client_ca] = files;
     if cert.is_none() || key.is_none() {
-        notes.push("the certificate or its key was not named".to_owned());
+        notes.push("the certificate or its key was not named: it has to be, here".to_owned());
     }
     Tls {
         cert: cert.unwrap_or_default(),

@@ -1,16 +1,20 @@
 //! Rules for one listener.
 
+use ipnet::IpNet;
 use tidegate_settings::Error;
 
 use super::{Checks, MAX_CONNECTIONS};
 use crate::{
-    config::{ClientCertificates, Listener, ListenerTls, ProxyVersion, WebSocket},
+    config::{ClientCertificates, Listener, ListenerTls, ProxyVersion, Transport, WebSocket},
     mount::Template,
     transport,
 };
 
 /// The key of a setting of the listener, by its name there.
 type Key<'a> = &'a dyn Fn(&str) -> String;
+
+/// More than any kernel keeps waiting.
+const MAX_BACKLOG: u32 = 65_535;
 
 /// Largest message of WebSocket that may be allowed: one packet of MQTT.
 const MAX_MESSAGE: usize = 268_435_460;
@@ -29,6 +33,10 @@ impl Checks<'_> {
         {
             return self.refuse(&key("accept_rate"), &rate, "1 to 1000000");
         }
+        if !(1..=MAX_BACKLOG).contains(&listener.backlog) {
+            let expected = format!("1 to {MAX_BACKLOG}");
+            return self.refuse(&key("backlog"), &listener.backlog, &expected);
+        }
         if let Some(mount) = &listener.mount
             && let Err(error) = mount.parse::<Template>()
         {
@@ -43,11 +51,11 @@ impl Checks<'_> {
     fn proxy_protocol(&self, listener: &Listener, key: Key<'_>) -> Result<(), Error> {
         let proxy = &listener.proxy_protocol;
         for (index, text) in proxy.trusted.iter().enumerate() {
-            if transport::network(text).is_none() {
+            if !transport::network(text).is_some_and(can_match) {
                 return self.refuse(
                     &key(&format!("proxy_protocol.trusted.{index}")),
                     &format!("{text:?}"),
-                    "an address or a network, such as \"10.0.0.0/8\"",
+                    "an address or a network, such as \"10.0.0.0/8\"; IPv4 as such, not within IPv6",
                 );
             }
         }
@@ -81,7 +89,27 @@ impl Checks<'_> {
         if tls.certificates.is_empty() {
             return self.no_certificate(key);
         }
+        self.alpn(listener.transport, tls, key)?;
         self.client_certificates(tls, key)
+    }
+
+    /// Protocols of ALPN (RFC 7301): 1 to 255 bytes. HTTP/2 would be taken, and not spoken.
+    fn alpn(&self, transport: Transport, tls: &ListenerTls, key: Key<'_>) -> Result<(), Error> {
+        for (index, word) in tls.alpn.iter().flatten().enumerate() {
+            let key = key(&format!("tls.alpn.{index}"));
+            let found = format!("{word:?}");
+            if !(1..=255).contains(&word.len()) {
+                return self.refuse(&key, &found, "1 to 255 bytes");
+            }
+            if transport.is_websocket() && word == "h2" {
+                return self.refuse(
+                    &key,
+                    &found,
+                    "\"http/1.1\": WebSocket is not spoken over HTTP/2 here",
+                );
+            }
+        }
+        Ok(())
     }
 
     /// Never plain text instead.
@@ -114,10 +142,13 @@ impl Checks<'_> {
     }
 
     fn websocket(&self, listener: &Listener, key: Key<'_>) -> Result<(), Error> {
-        let Some(websocket) = &listener.websocket else {
-            return Ok(());
-        };
+        let default = WebSocket::default();
+        let is_set = listener.websocket.is_some();
+        let websocket = listener.websocket.as_ref().unwrap_or(&default);
         if !listener.transport.is_websocket() {
+            if !is_set {
+                return Ok(());
+            }
             let expected = "a `transport` with WebSocket (\"ws\" or \"wss\") to use it";
             return self.refuse(&key("websocket"), &"another", expected);
         }
@@ -132,11 +163,11 @@ impl Checks<'_> {
             return self.refuse(&key("websocket.path"), &found, "a path, such as \"/mqtt\"");
         }
         for (index, origin) in origins.iter().enumerate() {
-            if origin != "*" && !transport::is_origin(origin) {
+            if origin != "*" && (origin.contains('*') || !transport::is_origin(origin)) {
                 return self.refuse(
                     &key(&format!("websocket.origins.{index}")),
                     &format!("{origin:?}"),
-                    "\"*\", or scheme and host, such as \"https://app.example\"",
+                    "\"*\" alone, or scheme and host, such as \"https://app.example\"",
                 );
             }
         }
@@ -156,7 +187,26 @@ impl Checks<'_> {
                 &format!("1024 to {MAX_MESSAGE}"),
             );
         }
+        // Many clients send each packet as one message, and are told that they may send packets of that size.
+        let packet = self.config.limits.max_packet_size;
+        if *max_message_size < packet {
+            return self.refuse(
+                &key("websocket.max_message_size"),
+                max_message_size,
+                &format!("at least `limits.max_packet_size`, {packet}"),
+            );
+        }
         Ok(())
+    }
+}
+
+/// Peers are compared as IPv4 if they are, however the socket calls them.
+fn can_match(network: IpNet) -> bool {
+    match network {
+        IpNet::V4(_) => true,
+        IpNet::V6(network) => {
+            network.prefix_len() < 96 || network.network().to_ipv4_mapped().is_none()
+        }
     }
 }
 

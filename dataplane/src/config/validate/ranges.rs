@@ -68,6 +68,30 @@ impl Checks<'_> {
         Ok(())
     }
 
+    /// How often an address may come.
+    pub(super) fn connect_rate(&self) -> Result<(), Error> {
+        let limits = &self.config.limits;
+        let (rate, burst) = (
+            limits.connect_rate_per_address,
+            limits.connect_burst_per_address,
+        );
+        for (key, value) in [
+            ("connect_rate_per_address", rate),
+            ("connect_burst_per_address", burst),
+        ] {
+            if let Some(value) = value
+                && !(1..=1_000_000).contains(&value)
+            {
+                return self.refuse(&format!("limits.{key}"), &value, "1 to 1000000");
+            }
+        }
+        if rate.is_none() && burst.is_some() {
+            let expected = "`limits.connect_rate_per_address`, too";
+            return self.refuse("limits.connect_burst_per_address", &"it alone", expected);
+        }
+        Ok(())
+    }
+
     /// Numbers.
     #[rustfmt::skip]
     pub(super) fn ranges(&self) -> Result<(), Error> {

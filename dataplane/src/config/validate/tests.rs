@@ -212,3 +212,46 @@ fn bounds_may_be_absent() {
     assert_eq!(config.will.suppress_on, ["drain"]);
     assert!(config.metrics.bind.is_some());
 }
+
+#[test]
+fn nothing_is_bound_twice() {
+    let listeners = |one: &str, other: &str| {
+        format!(
+            "[[listeners]]\nname = 'a'\nbind = '{one}'\n[[listeners]]\nname = 'b'\nbind = '{other}'\n"
+        )
+    };
+    for (one, other) in [
+        ("127.0.0.1:1883", "127.0.0.1:1884"),
+        ("127.0.0.1:1883", "[::1]:1883"),
+        ("0.0.0.0:1883", "[::]:1883"),
+        ("127.0.0.1:0", "127.0.0.1:0"),
+    ] {
+        load(&listeners(one, other)).unwrap();
+    }
+    for (one, other) in [
+        ("127.0.0.1:1883", "127.0.0.1:1883"),
+        ("0.0.0.0:1883", "127.0.0.1:1883"),
+        ("[::1]:1883", "[::]:1883"),
+    ] {
+        let error = load(&listeners(one, other)).unwrap_err();
+        assert!(
+            error.starts_with("t.toml:6: `listeners.1.bind`: expected another address than that of `listeners.0.bind`"),
+            "{error}"
+        );
+    }
+    let mut both = "[probes]\nbind = '127.0.0.1:9'\n[admin]\nbind = '127.0.0.1:9'\n".to_owned();
+    assert!(load(&both).unwrap_err().contains("`admin.bind`"));
+    both = both.replace("[admin]", "[[listeners]]");
+    assert!(load(&both).unwrap_err().contains("`probes.bind`"));
+}
+
+#[test]
+fn a_socket_has_a_path_that_the_system_can_take() {
+    let path = |length: usize| format!("[admin]\nbind = 'unix:/{}'\n", "x".repeat(length - 1));
+    load(&path(107)).unwrap();
+    let error = load(&path(108)).unwrap_err();
+    assert!(
+        error.contains("at most 107 bytes, found 108 bytes"),
+        "{error}"
+    );
+}

@@ -97,6 +97,7 @@ where
         let session_id = self.client.who().session_id.clone();
         let client = self.origin.peer;
         let ends = self.origin.local.map(|gate| Ends { client, gate });
+        let until = Instant::now() + self.origin.rules.deadlines.broker_connect;
         self.dialling = Some(Box::pin(async move {
             if let Some(turn) = turn
                 && timeout(patience, turn).await.is_err()
@@ -107,7 +108,7 @@ where
                 );
             }
             let span = dial_span(&setup);
-            shared.upstream.dial(ends).instrument(span).await
+            shared.upstream.dial(ends, until).instrument(span).await
         }));
     }
 

@@ -90,7 +90,10 @@ where
     fn tell_ends(&mut self) {
         let wanted = self.gate.wants_read(Side::Client);
         if self.client_leg.take_end(wanted) {
-            self.gate.handle_eof(Side::Client, now());
+            match self.client_leg.close_code() {
+                Some(code) => self.gate.handle_websocket_violation(code, now()),
+                None => self.gate.handle_eof(Side::Client, now()),
+            }
         }
         let wanted = self.gate.wants_read(Side::Broker);
         if let Some(broker_leg) = &mut self.broker_leg

@@ -94,3 +94,24 @@ fn a_session_takes_little() {
     let bytes = size_of::<Slot>() + size_of::<Entry>() + size_of::<Registration>();
     assert!(bytes <= 400, "{bytes}");
 }
+
+#[tokio::test]
+async fn a_page_that_lost_sessions_is_not_the_last() {
+    let epochs = Arc::new(Epochs::unwatched());
+    let registry = Arc::new(Registry::new(epochs).listing());
+    let enter = |name: &str| {
+        let seat = Arc::new(Seat::new(Ipv4Addr::LOCALHOST.into()));
+        registry.enter(&seat, &who(name, "", None, ""), Some(Arrival::testing()))
+    };
+    let mut all: Vec<_> = (0..5).map(|number| enter(&format!("s{number}"))).collect();
+    let numbers = registry.numbers(&Selector::All, None, 3);
+    assert_eq!(numbers.len(), 3);
+    // It ends after the page was picked, and before it is written.
+    drop(all.remove(2));
+    let (page, next) = registry.listed(&numbers, 3);
+    assert_eq!((page.len(), next), (2, Some(numbers[2])));
+    let (page, next) = registry.list(&Selector::All, next, 3);
+    assert_eq!((page.len(), next), (2, None));
+    let names: Vec<_> = page.iter().map(|one| &*one.who.session_id).collect();
+    assert_eq!(names, ["s3", "s4"]);
+}

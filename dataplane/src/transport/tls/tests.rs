@@ -210,6 +210,31 @@ async fn an_offer_of_other_protocols_is_refused() {
 }
 
 #[tokio::test]
+async fn the_protocols_can_be_others_or_none() {
+    let authority = Authority::new();
+    let named = |words: &[&str]| ListenerTls {
+        alpn: Some(words.iter().map(|&word| word.to_owned()).collect()),
+        ..authority.server(vec![authority.issue("gate", "gate.example")])
+    };
+    for (settings, alpn, is_accepted) in [
+        (named(&["mqtt", "x-mqtt-ca"]), &b"x-mqtt-ca"[..], true),
+        (named(&["mqtt", "x-mqtt-ca"]), b"mqtt", true),
+        (named(&["mqtt", "x-mqtt-ca"]), b"h2", false),
+        (named(&["x-mqtt-ca"]), b"mqtt", false),
+        (named(&[]), b"mqtt", true),
+        (named(&[]), b"h2", true),
+    ] {
+        let server = TlsServer::load(settings, b"mqtt").unwrap();
+        let hello = Hello {
+            alpn: &[alpn],
+            ..Hello::new(&authority)
+        };
+        let (facts, _) = hello.says(&server).await;
+        assert_eq!(facts.is_ok(), is_accepted, "{alpn:?}");
+    }
+}
+
+#[tokio::test]
 async fn versions() {
     let authority = Authority::new();
     let settings = authority.server(vec![authority.issue("gate", "gate.example")]);
@@ -279,11 +304,10 @@ async fn a_revoked_certificate_is_none() {
     let authority = Authority::new();
     let settings = authority.mutual(ClientCertificates::Required);
     let device = authority.issue("device", "device.example");
-    let list = |revoked: Vec<rcgen::RevokedCertParams>| {
-        let day = |month| rcgen::date_time_ymd(2026, month, 1);
+    let list_until = |year, revoked: Vec<rcgen::RevokedCertParams>| {
         let params = rcgen::CertificateRevocationListParams {
-            this_update: day(1),
-            next_update: day(2),
+            this_update: rcgen::date_time_ymd(2026, 1, 1),
+            next_update: rcgen::date_time_ymd(year, 2, 1),
             crl_number: 1.into(),
             issuing_distribution_point: None,
             revoked_certs: revoked,
@@ -298,15 +322,20 @@ async fn a_revoked_certificate_is_none() {
             ..settings.clone()
         }
     };
-    let says = async |settings| {
-        let server = TlsServer::load(settings, b"mqtt").unwrap();
+    let list = |revoked| list_until(2999, revoked);
+    let asks = async |server: &TlsServer| {
         let shows = Some(&device);
         let hello = Hello {
             shows,
             ..Hello::new(&authority)
         };
-        hello.says(&server).await.0
+        hello.says(server).await.0
     };
+    let says = async |settings| asks(&TlsServer::load(settings, b"mqtt").unwrap()).await;
+    assert!(
+        says(list_until(2026, Vec::new())).await.is_err(),
+        "who was revoked since is not in it"
+    );
     let facts = says(list(Vec::new())).await.unwrap();
     assert_eq!(facts.peer_certificate_der, in_file(&device.cert));
 
@@ -323,7 +352,25 @@ async fn a_revoked_certificate_is_none() {
         reason_code: None,
         invalidity_date: None,
     };
-    assert!(says(list(vec![revoked])).await.is_err());
+    // A list that comes while the gate runs, and a certificate is broken.
+    let settings = list(Vec::new());
+    let key = settings.certificates[0].key.clone();
+    let server = TlsServer::load(settings, b"mqtt").unwrap();
+    assert!(asks(&server).await.is_ok());
+    fs::write(&key, "").unwrap();
+    list(vec![revoked]);
+    assert!(server.reload().is_new);
+    assert!(asks(&server).await.is_err());
+    assert!(is_told_once(&server, &key));
+}
+
+/// Whether the broken file is told, and only once.
+fn is_told_once(server: &TlsServer, path: &Path) -> bool {
+    let failures = server.reload().failures;
+    let name = path.display().to_string();
+    failures.len() == 1
+        && failures[0].to_string().contains(&name)
+        && server.reload().failures.is_empty()
 }
 
 #[tokio::test]
@@ -336,7 +383,13 @@ async fn files_that_change_count_for_handshakes_to_come() {
         leaf(&connected.unwrap())
     };
     let old = in_file(&certificate.cert);
-    assert!(matches!(server.reload(), Reload::Unchanged));
+    let reload = || {
+        let Reload { is_new, failures } = server.reload();
+        let failures: Vec<_> = failures.iter().map(ToString::to_string).collect();
+        (is_new, failures)
+    };
+    let nothing = (false, vec![]);
+    assert_eq!(reload(), nothing);
     assert_eq!(shown().await, old);
 
     // Half of a renewal: the certificate is of another key than the file beside it.
@@ -344,20 +397,17 @@ async fn files_that_change_count_for_handshakes_to_come() {
     authority.issue("gate", "gate.example");
     let new_key = fs::read(&certificate.key).unwrap();
     fs::write(&certificate.key, key).unwrap();
-    let Reload::Failed(error) = server.reload() else {
-        panic!("a key that is not the certificate's");
-    };
-    assert!(error.to_string().contains("gate.key"), "{error}");
+    assert_eq!(reload(), nothing, "the other half may come yet");
+    let (is_new, failures) = reload();
+    assert!(!is_new && failures.len() == 1, "{failures:?}");
+    assert!(failures[0].contains("gate.key"), "{failures:?}");
     assert_eq!(shown().await, old);
-    assert!(
-        matches!(server.reload(), Reload::Unchanged),
-        "it is told once"
-    );
+    assert_eq!(reload(), nothing, "it is told once");
 
     fs::remove_file(&certificate.key).unwrap();
-    assert!(matches!(server.reload(), Reload::Failed(_)));
+    assert_eq!(reload(), nothing);
     fs::write(&certificate.key, new_key).unwrap();
-    assert!(matches!(server.reload(), Reload::Done));
+    assert_eq!(reload(), (true, vec![]));
     assert_eq!(shown().await, in_file(&certificate.cert));
     assert_ne!(shown().await, old);
 }

@@ -54,7 +54,7 @@ pub(super) struct Received {
 
 /// What ends a WebSocket at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub(super) enum Violation {
+pub(in crate::transport) enum Violation {
     /// A breach of RFC 6455.
     #[error("protocol error: {0}")]
     Protocol(&'static str),
@@ -68,7 +68,7 @@ pub(super) enum Violation {
 
 impl Violation {
     /// The code of the Close that says so.
-    pub(super) fn code(self) -> u16 {
+    pub(in crate::transport) fn code(self) -> u16 {
         match self {
             Self::Protocol(_) => code::PROTOCOL_ERROR,
             Self::Text => code::UNSUPPORTED,

@@ -311,3 +311,37 @@ async fn the_closing_handshake() {
     };
     assert_eq!(client.read().unwrap(), Message::Close(Some(expected)));
 }
+
+/// The gate's socket has unread input when it gives up: closed like that, it would reset the connection.
+#[tokio::test]
+async fn who_is_still_sending_sees_the_code() {
+    use crate::framing::Leg;
+    use std::{pin::pin, task::Poll};
+    use tokio::net::{TcpListener, TcpStream};
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let client = tokio::spawn(async move {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let (mut read, mut write) = stream.into_split();
+        let sending = tokio::spawn(async move {
+            let sent = write.write_all(&frame(0x82, &vec![0; 5 * LIMIT])).await;
+            drop(write);
+            sent
+        });
+        let mut answer = Vec::new();
+        read.read_to_end(&mut answer).await.unwrap();
+        sending.await.unwrap().unwrap();
+        answer
+    });
+    let (stream, _) = listener.accept().await.unwrap();
+    let mut leg = Leg::new(gatekeeper::Side::Client, WebSocket::new(stream, LIMIT));
+    let ended = std::future::poll_fn(|cx| match leg.poll_read(cx) {
+        Poll::Ready(Ok(1..)) => Poll::Ready(None),
+        other => other.map(Some),
+    });
+    assert!(matches!(pin!(ended).await, Some(Err(_))));
+    leg.finish().await;
+    let [high, low] = code::TOO_BIG.to_be_bytes();
+    assert_eq!(client.await.unwrap(), [0x88, 2, high, low]);
+}

@@ -26,6 +26,13 @@ const MAX_HEAD: usize = 8 * 1024;
 /// For the whole head to come. It counts within the listener's own deadline.
 const HEAD_DEADLINE: Duration = Duration::from_secs(5);
 
+/// For a refusal to be read. A socket that is closed with unread input resets the connection, and the peer may
+/// never see what it was told.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// What a client that speaks something else, or another version, is told (RFC 6455, 4.4).
+const UPGRADE_REQUIRED: &str = "426 Upgrade Required";
+
 /// The subprotocol of MQTT [MQTT-6.0.0-3].
 const MQTT: &str = "mqtt";
 
@@ -72,7 +79,7 @@ impl Upgrade {
             }
             Err(Refusal(status, reason)) => {
                 let version = match status {
-                    "426 Upgrade Required" => "Sec-WebSocket-Version: 13\r\nUpgrade: websocket\r\n",
+                    UPGRADE_REQUIRED => "Sec-WebSocket-Version: 13\r\nUpgrade: websocket\r\n",
                     _ => "",
                 };
                 let response = format!(
@@ -80,6 +87,7 @@ impl Upgrade {
                 );
                 stream.write_all(response.as_bytes()).await?;
                 stream.shutdown().await?;
+                let _ = timeout(FAREWELL, discard(&mut stream)).await;
                 Err(HandshakeError::WebSocket(reason))
             }
         }
@@ -99,13 +107,20 @@ impl Upgrade {
             return Err(Refusal("404 Not Found", "another path"));
         }
         if !headers.contains_key(header::UPGRADE) {
-            return Err(Refusal("426 Upgrade Required", "no upgrade"));
+            return Err(Refusal(UPGRADE_REQUIRED, "no upgrade"));
         }
         if !self.is_welcome(headers) {
             return Err(Refusal("403 Forbidden", "an origin that is not allowed"));
         }
+        if headers.get_all(header::HOST).iter().count() != 1 {
+            return Err(Refusal(BAD, "not exactly one host"));
+        }
+        let version = headers.get(header::SEC_WEBSOCKET_VERSION);
+        if version.is_none_or(|version| version != "13") {
+            return Err(Refusal(UPGRADE_REQUIRED, "no WebSocket of version 13"));
+        }
         let mut response =
-            create_response(&request).map_err(|_| Refusal(BAD, "no WebSocket of version 13"))?;
+            create_response(&request).map_err(|_| Refusal(BAD, "no request for a WebSocket"))?;
         if !offers_mqtt(headers) {
             return Err(Refusal(BAD, "no subprotocol mqtt"));
         }
@@ -119,6 +134,9 @@ impl Upgrade {
     }
 
     /// Whether the page that asks may. Who names no origin is no page, and could name any.
+    ///
+    /// A page of the gate's own host may where the certificate says that it is: without TLS, whoever owns a name
+    /// can lead it to the gate's address, and their page would then have the gate's own host (DNS rebinding).
     fn is_welcome(&self, headers: &HeaderMap) -> bool {
         let mut origins = headers.get_all(header::ORIGIN).iter();
         let origin = match (origins.next(), origins.next()) {
@@ -133,11 +151,9 @@ impl Upgrade {
         let Some(origin) = Origin::parse(origin) else {
             return false;
         };
-        let host = headers
-            .get(header::HOST)
-            .and_then(|host| host.to_str().ok());
-        let scheme = if self.is_tls { "https" } else { "http" };
-        let own = host.and_then(|host| Origin::parse(&format!("{scheme}://{host}")));
+        let host = headers.get(header::HOST).filter(|_| self.is_tls);
+        let host = host.and_then(|host| host.to_str().ok());
+        let own = host.and_then(|host| Origin::parse(&format!("https://{host}")));
         let mut allowed = allowed.iter().filter_map(|allowed| Origin::parse(allowed));
         own.is_some_and(|own| own == origin) || allowed.any(|allowed| allowed == origin)
     }
@@ -176,6 +192,14 @@ async fn read_head<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Result<Ve
     }
 }
 
+async fn discard<S: AsyncRead + Unpin>(stream: &mut S) {
+    // Not in the future, of which there is one for each handshake.
+    let mut nowhere = Vec::with_capacity(1024);
+    while let Ok(1..) = stream.read_buf(&mut nowhere).await {
+        nowhere.clear();
+    }
+}
+
 fn offers_mqtt(headers: &HeaderMap) -> bool {
     let lists = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
     lists
@@ -197,8 +221,10 @@ impl Origin {
         let uri: Uri = text.parse().ok()?;
         let scheme = uri.scheme_str()?.to_ascii_lowercase();
         let authority = uri.authority()?;
+        let is_said = authority.as_str().len() > authority.host().len();
         let port = match (scheme.as_str(), authority.port_u16()) {
             (_, Some(port)) => port,
+            (_, None) if is_said => return None,
             ("https", None) => 443,
             ("http", None) => 80,
             _ => 0,

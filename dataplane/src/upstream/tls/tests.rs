@@ -1,4 +1,4 @@
-use std::{fs, net::SocketAddr, path::PathBuf};
+use std::{fs, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use tempfile::TempDir;
 use tidegate_tests::pki::{Authority, Identity, replace};
@@ -13,7 +13,7 @@ use tokio_rustls::{
 };
 
 use super::*;
-use crate::tls::pem;
+use crate::tls::{client::LOOK_EVERY, pem};
 
 /// A broker that shows this identity, and tells nothing else.
 async fn broker(identity: &Identity, client_authority: Option<&Authority>) -> SocketAddr {
@@ -54,6 +54,10 @@ async fn broker(identity: &Identity, client_authority: Option<&Authority>) -> So
         }
     });
     address
+}
+
+fn load(files: TlsFiles, host: &str) -> Result<Tls, TlsError> {
+    Tls::load(files, host, b"mqtt", &TlsMetrics::default())
 }
 
 fn believing(ca: PathBuf) -> TlsFiles {
@@ -106,14 +110,14 @@ async fn an_error_says_what_is_wrong_with_a_certificate() {
         ),
     ] {
         let address = broker_of(identity).await;
-        let tls = Tls::load(believing(ca.file()), host, b"mqtt").unwrap();
+        let tls = load(believing(ca.file()), host).unwrap();
         let error = dial(&tls, address).await.unwrap_err();
         assert!(error.contains(said), "{said}: {error}");
     }
     let mut files = believing(authority.file());
     files.server_name = Some("other.example".to_owned());
     let address = broker_of(authority.issue("other.example")).await;
-    let tls = Tls::load(files, "localhost", b"mqtt").unwrap();
+    let tls = load(files, "localhost").unwrap();
     assert_eq!(dial(&tls, address).await, Ok(()));
 }
 
@@ -124,7 +128,7 @@ async fn files_that_have_changed_are_used_by_the_next_connection() {
     let folder = TempDir::new().unwrap();
     let ca = folder.path().join("ca.pem");
     fs::copy(other.file(), &ca).unwrap();
-    let tls = Tls::load(believing(ca.clone()), "localhost", b"mqtt").unwrap();
+    let tls = load(believing(ca.clone()), "localhost").unwrap();
     dial(&tls, address).await.unwrap_err();
 
     replace(&ca, &authority.file());
@@ -154,19 +158,19 @@ async fn files_that_do_not_fit_each_other_change_nothing() {
         key: Some(own.key.clone()),
         ..believing(authority.file())
     };
-    let tls = Tls::load(files, "localhost", b"mqtt").unwrap();
+    let tls = load(files, "localhost").unwrap();
     assert_eq!(dial(&tls, address).await, Ok(()));
-    let before = tls.source.current();
+    let before = tls.settings.current();
 
     replace(&own.cert, &second.cert);
     advance(LOOK_EVERY).await;
     assert_eq!(dial(&tls, address).await, Ok(()));
-    assert!(Arc::ptr_eq(&before, &tls.source.current()));
+    assert!(Arc::ptr_eq(&before, &tls.settings.current()));
 
     replace(&own.key, &second.key);
     advance(LOOK_EVERY).await;
     assert_eq!(dial(&tls, address).await, Ok(()));
-    assert!(!Arc::ptr_eq(&before, &tls.source.current()));
+    assert!(!Arc::ptr_eq(&before, &tls.settings.current()));
 
     fs::remove_file(&own.key).unwrap();
     advance(LOOK_EVERY).await;
@@ -177,7 +181,7 @@ async fn files_that_do_not_fit_each_other_change_nothing() {
 async fn a_broker_that_wants_a_certificate_of_ours_says_so() {
     let authority = Authority::new();
     let address = broker(&authority.issue("localhost"), Some(&authority)).await;
-    let tls = Tls::load(believing(authority.file()), "localhost", b"mqtt").unwrap();
+    let tls = load(believing(authority.file()), "localhost").unwrap();
     let error = dial(&tls, address).await.unwrap_err();
     assert!(error.contains("CertificateRequired"), "{error}");
 }

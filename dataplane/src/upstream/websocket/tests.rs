@@ -113,7 +113,7 @@ async fn what_is_written_arrives_masked_and_in_order() {
         gate.shutdown().await.unwrap();
         assert_eq!(gate.read(&mut [0]).await.unwrap(), 0);
     };
-    let reading = async {
+    let reading = async move {
         let mut heard = Vec::new();
         while let Some(Ok(message)) = broker.next().await {
             if let Message::Binary(message) = message {
@@ -144,4 +144,61 @@ async fn a_broker_that_just_goes_is_at_its_end() {
     let (mut gate, broker) = connected().await;
     drop(broker);
     assert_eq!(gate.read(&mut [0]).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_broker_that_says_what_is_wrong_is_heard() {
+    let close = |code, reason: &'static str| {
+        let reason = reason.into();
+        async move {
+            let (mut gate, mut broker) = connected().await;
+            broker
+                .close(Some(CloseFrame { code, reason }))
+                .await
+                .unwrap();
+            gate.read(&mut [0]).await
+        }
+    };
+    assert_eq!(close(CloseCode::Normal, "").await.unwrap(), 0);
+    assert_eq!(close(CloseCode::Away, "").await.unwrap(), 0);
+    let error = close(CloseCode::Size, "too large").await.unwrap_err();
+    assert!(error.to_string().contains("1009 \"too large\""), "{error}");
+}
+
+#[tokio::test]
+async fn the_end_is_that_of_the_connection_and_not_its_announcement() {
+    let (mut gate, mut broker) = connected().await;
+    gate.shutdown().await.unwrap();
+    assert!(matches!(broker.next().await, Some(Ok(Message::Close(_)))));
+    // The reply is sent, and the connection stays.
+    assert!(broker.next().await.is_none());
+    let mut byte = [0];
+    let mut end = Box::pin(gate.read(&mut byte));
+    let early = tokio::time::timeout(std::time::Duration::from_millis(50), &mut end);
+    early.await.unwrap_err();
+    drop(broker);
+    assert_eq!(end.await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn an_extension_that_nobody_offered_is_refused() {
+    let (ours, theirs) = duplex(1000);
+    let url = Uri::from_static("ws://broker.example:8080/mqtt");
+    #[allow(
+        clippy::result_large_err,
+        reason = "the shape of the library's callback"
+    )]
+    let choose = |_: &Request, mut response: Response| {
+        let headers = response.headers_mut();
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL);
+        let chosen = HeaderValue::from_static("permessage-deflate");
+        headers.insert(SEC_WEBSOCKET_EXTENSIONS, chosen);
+        Ok(response)
+    };
+    let (gate, _broker) = tokio::join!(
+        WebSocket::connect(url, ours, LIMIT),
+        accept_hdr_async(theirs, choose)
+    );
+    let error = gate.unwrap_err().to_string();
+    assert!(error.contains("extension"), "{error}");
 }

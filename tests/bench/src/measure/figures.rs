@@ -63,7 +63,8 @@ impl Figures {
     }
 }
 
-fn middle(mut of: Vec<f64>) -> Option<f64> {
+/// The middle of some figures; `None` of none.
+pub(crate) fn middle(mut of: Vec<f64>) -> Option<f64> {
     of.sort_by(f64::total_cmp);
     let upper = *of.get(of.len() / 2)?;
     let lower = *of.get(of.len().saturating_sub(1) / 2)?;

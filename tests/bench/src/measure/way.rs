@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::Path};
 
 use crate::{
     actor::{ServiceReport, ServiceSpec},
-    rig::{Binaries, Proxy, Reference, Settings, Sink, Trivial},
+    rig::{Binaries, Certificate, Proxy, Reference, Settings, Sink, Trivial},
 };
 
 /// A way to the sink, with processes of its own.
@@ -34,7 +34,16 @@ impl Way {
 
     /// HAProxy, if it is installed.
     pub(crate) fn haproxy(binaries: &Binaries, sink: &Sink) -> anyhow::Result<Option<Self>> {
-        let proxy = Proxy::haproxy(binaries, sink)?;
+        Self::haproxy_by(binaries, sink, None)
+    }
+
+    /// HAProxy that ends TLS, if it is installed.
+    pub(crate) fn haproxy_by(
+        binaries: &Binaries,
+        sink: &Sink,
+        certificate: Option<&Certificate>,
+    ) -> anyhow::Result<Option<Self>> {
+        let proxy = Proxy::haproxy(binaries, sink, certificate)?;
         Ok(proxy.map(|proxy| Self {
             label: "haproxy".to_owned(),
             proxy: Some(proxy),
@@ -50,7 +59,19 @@ impl Way {
         settings: &Settings,
     ) -> anyhow::Result<Self> {
         let asked = Asked::Trivial(Trivial::start(service)?);
-        Self::asking("tidegate", &binaries.tidegate, sink, asked, settings)
+        Self::asking("tidegate", &binaries.tidegate, sink, asked, settings, None)
+    }
+
+    /// The same with a listener for TLS.
+    pub(crate) fn gate_by(
+        binaries: &Binaries,
+        sink: &Sink,
+        settings: &Settings,
+        certificate: &Certificate,
+    ) -> anyhow::Result<Self> {
+        let (program, by) = (&binaries.tidegate, Some(certificate));
+        let asked = Asked::Trivial(Trivial::start(ServiceSpec::default())?);
+        Self::asking("tidegate", program, sink, asked, settings, by)
     }
 
     /// Tidegate with an allocator that counts, and a trivial service. `None`: it is not built.
@@ -63,7 +84,7 @@ impl Way {
             return Ok(None);
         };
         let asked = Asked::Trivial(Trivial::start(ServiceSpec::default())?);
-        Self::asking("counted", program, sink, asked, settings).map(Some)
+        Self::asking("counted", program, sink, asked, settings, None).map(Some)
     }
 
     /// Tidegate and the reference service.
@@ -73,7 +94,7 @@ impl Way {
         settings: &Settings,
     ) -> anyhow::Result<Self> {
         let asked = Asked::Reference(Reference::start(binaries)?);
-        Self::asking("reference", &binaries.tidegate, sink, asked, settings)
+        Self::asking("reference", &binaries.tidegate, sink, asked, settings, None)
     }
 
     /// This build of tidegate, and whom it asks.
@@ -83,6 +104,7 @@ impl Way {
         sink: &Sink,
         asked: Asked,
         settings: &Settings,
+        certificate: Option<&Certificate>,
     ) -> anyhow::Result<Self> {
         let address = match &asked {
             Asked::Trivial(service) => service.address,
@@ -90,7 +112,7 @@ impl Way {
         };
         Ok(Self {
             label: label.to_owned(),
-            proxy: Some(Proxy::gate(tidegate, sink, address, settings)?),
+            proxy: Some(Proxy::gate(tidegate, sink, address, settings, certificate)?),
             asked: Some(asked),
         })
     }
@@ -117,7 +139,7 @@ impl Way {
         self.proxy.as_ref().map(|proxy| proxy.child.id())
     }
 
-    pub(super) fn service_id(&self) -> Option<u32> {
+    pub(crate) fn service_id(&self) -> Option<u32> {
         self.asked.as_ref().map(|asked| match asked {
             Asked::Trivial(service) => service.child.id(),
             Asked::Reference(service) => service.child.id(),

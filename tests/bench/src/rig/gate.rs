@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context as _;
 use serde_json::Value;
 
-use super::{Binaries, Proxy, child::Child};
+use super::{Binaries, Certificate, Proxy, child::Child};
 
 /// Settings beyond the base, as `key = value`: `authz.publish.max_batch` = `128`.
 pub(crate) type Settings = Vec<(String, String)>;
@@ -21,10 +21,11 @@ pub(super) fn start(
     sink: SocketAddr,
     service: SocketAddr,
     settings: &Settings,
+    certificate: Option<&Certificate>,
 ) -> anyhow::Result<Proxy> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("tidegate.toml");
-    fs::write(&file, configuration(sink, service))?;
+    fs::write(&file, configuration(sink, service, certificate))?;
     let command = command(program, "run", &file, settings);
     let child = Child::start("tidegate", &command, Some(folder))?;
     let address = child.wait_for(listening)?;
@@ -36,7 +37,7 @@ pub(crate) fn knows(binaries: &Binaries, settings: &Settings) -> anyhow::Result<
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("tidegate.toml");
     let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
-    fs::write(&file, configuration(nobody, nobody))?;
+    fs::write(&file, configuration(nobody, nobody, None))?;
     let status = command(&binaries.tidegate, "check", &file, settings)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -61,12 +62,22 @@ fn command(program: &Path, verb: &str, file: &Path, settings: &Settings) -> Comm
     command
 }
 
-fn configuration(sink: SocketAddr, service: SocketAddr) -> String {
+fn configuration(
+    sink: SocketAddr,
+    service: SocketAddr,
+    certificate: Option<&Certificate>,
+) -> String {
+    let tls = certificate.map_or_else(String::new, |certificate| {
+        format!(
+            "transport = \"tls\"\n\n[[listeners.tls.certificates]]\ncert = {:?}\nkey = {:?}\n",
+            certificate.cert, certificate.key
+        )
+    });
     format!(
         r#"[[listeners]]
 name = "mqtt"
 bind = "127.0.0.1:0"
-
+{tls}
 [broker]
 url = "mqtt://{sink}"
 

@@ -153,7 +153,7 @@ impl Shadow {
             CloseReason::Drain => self.told.drain && self.has_lingered(),
             CloseReason::ClientStalled => matches!(input, Input::Stall(Side::Client)),
             // The driver says so, and these stories do not.
-            CloseReason::PacketTimeout => false,
+            CloseReason::PacketTimeout | CloseReason::WebSocketViolation(_) => false,
             CloseReason::Revoked => match input {
                 Input::Terminate(_) => true,
                 Input::Permit => self.waits_for_permit == Some(reason),

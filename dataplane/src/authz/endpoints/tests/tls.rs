@@ -113,6 +113,37 @@ async fn every_address_of_a_name_has_to_bear_the_name() {
     assert_eq!(ask(&bad).await, FAILED);
 }
 
+/// As whoever renews certificates does it, in one step.
+fn replace(target: &std::path::Path, source: &std::path::Path) {
+    let beside = target.with_extension("new");
+    std::fs::copy(source, &beside).unwrap();
+    std::fs::rename(beside, target).unwrap();
+}
+
+#[tokio::test]
+async fn files_that_have_changed_are_used_by_the_next_connection() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let service = service(&authority, "localhost").await;
+    let files = authority.client(&other);
+    let (cert, key) = (files.cert.clone().unwrap(), files.key.clone().unwrap());
+    let endpoint = format!("https://localhost:{}", service.address.port());
+    let options = AuthzOptions {
+        endpoints: vec![endpoint.parse().unwrap()],
+        tls: Some(load(&files)),
+        ..AuthzOptions::default()
+    };
+    let authz = Authz::start(&options, v1::DataPlane::default());
+    assert_eq!(ask(&authz).await, FAILED);
+    let (new_cert, new_key) = authority.issue("gate");
+    replace(&cert, &new_cert);
+    replace(&key, &new_key);
+    settle(&authz, 3).await;
+    // What is no certificate changes nothing.
+    std::fs::write(&cert, "no certificate").unwrap();
+    let again = Authz::start(&options, v1::DataPlane::default());
+    settle(&again, 3).await;
+}
+
 #[test]
 fn a_bad_file_is_told_by_key_path_and_expectation() {
     let authority = Authority::new();

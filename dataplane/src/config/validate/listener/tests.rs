@@ -12,6 +12,7 @@ fn a_listener_with_everything() {
          [listeners.tls]
          {CERTIFICATE}
          min_version = '1.3'
+         alpn = ['http/1.1']
          client_certificates = 'optional'
          client_ca = 'ca.crt'
          client_crl = 'crl.pem'
@@ -55,6 +56,34 @@ fn an_error_names_key_value_and_expectation() {
             "`listeners.0.tls.certificates.0.key` is missing",
         ),
         (
+            "transport = 'ws'\nwebsocket = { origins = ['https://*.example'] }",
+            "`listeners.0.websocket.origins.0`: expected \"*\" alone, or scheme and host, such as \"https://app.example\", found \"https://*.example\"",
+        ),
+        (
+            "transport = 'ws'\nwebsocket = { max_message_size = '64KiB' }",
+            "`listeners.0.websocket.max_message_size`: expected at least `limits.max_packet_size`, 1048576, found 65536",
+        ),
+        (
+            "proxy_protocol = { version = 'v1', trusted = ['::ffff:10.0.0.0/104'] }",
+            "`listeners.0.proxy_protocol.trusted.0`: expected an address or a network, such as \"10.0.0.0/8\"; IPv4 as such, not within IPv6, found \"::ffff:10.0.0.0/104\"",
+        ),
+        (
+            "name = 'admin'",
+            "`listeners.0.name`: expected a name that no other listener has (nor \"probes\" and \"admin\"), found \"admin\"",
+        ),
+        (
+            "backlog = 0",
+            "`listeners.0.backlog`: expected 1 to 65535, found 0",
+        ),
+        (
+            &format!("transport = 'tls'\ntls = {{ {CERTIFICATE}, alpn = ['mqtt', ''] }}"),
+            "`listeners.0.tls.alpn.1`: expected 1 to 255 bytes, found \"\"",
+        ),
+        (
+            &format!("transport = 'wss'\ntls = {{ {CERTIFICATE}, alpn = ['h2'] }}"),
+            "`listeners.0.tls.alpn.0`: expected \"http/1.1\": WebSocket is not spoken over HTTP/2 here, found \"h2\"",
+        ),
+        (
             "transport = 'quic'",
             "`listeners.0.transport`: expected one of `tcp`, `tls`, `ws`, `wss`, found \"quic\"",
         ),
@@ -68,7 +97,7 @@ fn an_error_names_key_value_and_expectation() {
         ),
         (
             "transport = 'ws'\nwebsocket = { origins = ['app.example'] }",
-            "`listeners.0.websocket.origins.0`: expected \"*\", or scheme and host, such as \"https://app.example\", found \"app.example\"",
+            "`listeners.0.websocket.origins.0`: expected \"*\" alone, or scheme and host, such as \"https://app.example\", found \"app.example\"",
         ),
         (
             "transport = 'ws'\nwebsocket = { headers = ['x tenant'] }",
@@ -84,7 +113,7 @@ fn an_error_names_key_value_and_expectation() {
         ),
         (
             "proxy_protocol = { version = 'v1', trusted = ['10.0.0.0/33'] }",
-            "`listeners.0.proxy_protocol.trusted.0`: expected an address or a network, such as \"10.0.0.0/8\", found \"10.0.0.0/33\"",
+            "`listeners.0.proxy_protocol.trusted.0`: expected an address or a network, such as \"10.0.0.0/8\"; IPv4 as such, not within IPv6, found \"10.0.0.0/33\"",
         ),
         (
             "accept_rate = 0",

@@ -13,13 +13,22 @@ const MQTT_OFFERED: &str = "Sec-WebSocket-Protocol: chat, mqtt\r\n";
 
 /// What is answered, and what the service is told, if it is granted.
 async fn answer(settings: &config::WebSocket, request: &str) -> (String, Option<Presented>) {
+    let upgrade = Upgrade::new(settings.clone(), false);
+    answer_by(&upgrade, request).await
+}
+
+async fn answer_by(upgrade: &Upgrade, request: &str) -> (String, Option<Presented>) {
     let (server, mut client) = duplex(64 * 1024);
     client.write_all(request.as_bytes()).await.unwrap();
-    let upgrade = Upgrade::new(settings.clone(), false);
     let mut presented = Presented::default();
-    let granted = upgrade.accept(server, &mut presented).await.is_ok();
-    let mut text = String::new();
-    client.read_to_string(&mut text).await.unwrap();
+    let asked = async {
+        let mut text = String::new();
+        client.read_to_string(&mut text).await.unwrap();
+        drop(client);
+        text
+    };
+    let granted = async { upgrade.accept(server, &mut presented).await.is_ok() };
+    let (granted, text) = tokio::join!(granted, asked);
     (text, granted.then_some(presented))
 }
 
@@ -57,7 +66,9 @@ async fn refusals() {
         (404, good.replace("/mqtt ", "/ ")),
         (400, good.replace("GET", "POST")),
         (400, good.replace("HTTP/1.1", "HTTP/1.0")),
-        (400, good.replace("Version: 13", "Version: 8")),
+        (426, good.replace("Version: 13", "Version: 8")),
+        (400, good.replace("Host: gate.example:9001\r\n", "")),
+        (400, good.replace("Host: ", "Host: other.example\r\nHost: ")),
         (400, good.replace("dGhlIHNhbXBsZSBub25jZQ==", "short")),
         (426, good.replace("Upgrade: websocket\r\n", "")),
         (400, good.replace("keep-alive, Upgrade", "close")),
@@ -90,22 +101,25 @@ async fn pages_of_allowed_origins_may() {
         origins: vec!["*".to_owned()],
         ..config::WebSocket::default()
     };
-    for (settings, origin, is_welcome) in [
-        (&own, "http://gate.example:9001", true),
-        (&own, "HTTP://GATE.example:9001", true),
-        (&own, "https://gate.example:9001", false),
-        (&own, "http://gate.example", false),
-        (&own, "https://app.example", false),
-        (&listed, "https://app.example", true),
-        (&listed, "https://app.example:443", true),
-        (&listed, "https://app.example.evil", false),
-        (&listed, "http://app.example", false),
-        (&listed, "http://gate.example:9001", true),
-        (&all, "null", true),
+    for (settings, is_tls, origin, is_welcome) in [
+        (&own, true, "https://gate.example:9001", true),
+        (&own, true, "HTTPS://GATE.example:9001", true),
+        (&own, true, "http://gate.example:9001", false),
+        (&own, true, "https://gate.example", false),
+        (&own, true, "https://app.example", false),
+        // Without a certificate, whoever owns a name may lead it here.
+        (&own, false, "http://gate.example:9001", false),
+        (&listed, false, "https://app.example", true),
+        (&listed, false, "https://app.example:443", true),
+        (&listed, false, "https://app.example:84430", false),
+        (&listed, false, "https://app.example.evil", false),
+        (&listed, false, "http://app.example", false),
+        (&listed, true, "https://gate.example:9001", true),
+        (&all, false, "null", true),
     ] {
         let request = request(&format!("{MQTT_OFFERED}Origin: {origin}\r\n"));
-        let (text, granted) = answer(settings, &request).await;
-        assert_eq!(granted.is_some(), is_welcome, "{origin}: {text}");
+        let (text, granted) = answer_by(&Upgrade::new(settings.clone(), is_tls), &request).await;
+        assert_eq!(granted.is_some(), is_welcome, "{origin}, {is_tls}: {text}");
     }
 }
 
@@ -147,6 +161,6 @@ async fn a_head_that_does_not_end_is_not_waited_for() {
             .await
             .is_err()
     );
-    assert_eq!(begun.elapsed(), HEAD_DEADLINE);
+    assert_eq!(begun.elapsed(), HEAD_DEADLINE + FAREWELL);
     dribble.await.unwrap();
 }
