@@ -154,7 +154,7 @@ fn service() -> Service {
     };
     let roles: BTreeMap<_, _> = [0, 1, 2].iter().map(role).collect();
     let rules = Rules::new(&PolicyConfig::default(), &roles);
-    Service::new(rules, sealer, recent, logins, 1)
+    Service::new(rules, sealer, recent, logins, None, 1)
 }
 
 fn requests(sessions: usize, size: usize, kind: Kind) -> Vec<AuthorizePublishRequest> {
@@ -185,6 +185,7 @@ fn check(sealer: &Sealer, number: usize, size: usize, kind: Kind) -> PublishChec
             grants: Vec::new(),
         },
         stored: true,
+        oracle: false,
     };
     let binding = Binding {
         session_id: &session_id,

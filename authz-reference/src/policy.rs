@@ -35,6 +35,8 @@ pub enum Grant {
     Role(Arc<str>),
     /// Superusers may do anything.
     Superuser,
+    /// Whoever is asked in place of these rules says so; this is the rule's name.
+    Oracle(&'static str),
 }
 
 impl Grant {
@@ -48,6 +50,7 @@ impl Grant {
             Self::User => "grant:user",
             Self::Role(rule) => rule,
             Self::Superuser => "superuser",
+            Self::Oracle(rule) => rule,
         }
     }
 }
@@ -84,6 +87,8 @@ pub enum Refusal {
     AuthMethod,
     /// PUBLISH, SUBSCRIBE: the user has been removed since.
     Gone,
+    /// Whoever is asked in place of these rules says no; this is the rule's name.
+    Oracle(&'static str),
     /// The topics are not all below the principal's own prefix, and no one grant covers them.
     OwnPrefix,
     /// A topic of the broker's own (`$…`).
@@ -109,6 +114,7 @@ impl Refusal {
             Self::ClientId | Self::ClientIdNotOwn | Self::ClientIdNoLevel => "client-id",
             Self::AuthMethod => "auth-method",
             Self::Gone => "user-gone",
+            Self::Oracle(rule) => rule,
             Self::OwnPrefix => "own-prefix",
             Self::DollarTopic => "dollar-topic",
             Self::ResponseTopic => "response-topic",
@@ -136,6 +142,7 @@ impl Refusal {
             Self::Qos(Origin::Will) => ReasonCode::QosNotSupported,
             Self::Anonymous
             | Self::Gone
+            | Self::Oracle(_)
             | Self::OwnPrefix
             | Self::DollarTopic
             | Self::ResponseTopic
@@ -169,6 +176,7 @@ impl Refusal {
             Self::ClientIdNoLevel => "this client identifier is not permitted",
             Self::AuthMethod => "enhanced authentication is not supported",
             Self::Gone => "this user does not exist any more",
+            Self::Oracle(_) => "this topic is not permitted",
             Self::OwnPrefix => "only topics below your own user name are permitted",
             Self::DollarTopic => "topics that begin with $ are not permitted",
             Self::ResponseTopic => "the response topic must be below your own user name",

@@ -24,14 +24,20 @@ use tidegate_proto::v1::{
 use tonic::{Request, Response, Status};
 use tracing::Instrument;
 
-use self::{result::Check, sessions::Sessions, topics::Topics, verdict::Verdict};
+use self::{
+    result::Check,
+    sessions::Sessions,
+    topics::Topics,
+    verdict::{Allowed, Decided, Fault, Question, Verdict},
+};
 use crate::{
     deadline::Deadline,
     login::Logins,
-    policy::Rules,
+    policy::{Grant, Refusal, Rules},
     recent::Recent,
     session_state::Sealer,
     telemetry::{Call, Hook},
+    users::topic_oracle::{self, TopicAction, TopicAnswer, TopicOracle, TopicQuestion},
 };
 
 mod connect;
@@ -57,6 +63,8 @@ struct Inner {
     sessions: RwLock<Arc<Sessions>>,
     recent: Arc<Recent>,
     logins: Logins,
+    /// Who decides about the topics of some users in place of the rules.
+    oracle: Option<Arc<dyn TopicOracle>>,
     /// Sets the decision ids of this process apart from those of others.
     process: u32,
     decisions: AtomicU64,
@@ -71,12 +79,14 @@ impl Service {
         sealer: Sealer,
         recent: Arc<Recent>,
         logins: Logins,
+        oracle: Option<Arc<dyn TopicOracle>>,
         process: u32,
     ) -> Self {
         Self(Arc::new(Inner {
             sessions: RwLock::new(Arc::new(Sessions::new(rules, sealer))),
             recent,
             logins,
+            oracle,
             process,
             decisions: AtomicU64::default(),
         }))
@@ -122,12 +132,13 @@ impl AuthorizationService for Service {
         &self,
         request: Request<AuthorizePublishRequest>,
     ) -> Result<Response<AuthorizePublishResponse>, Status> {
+        let deadline = Deadline::of_call(request.metadata());
         let checks = &request.get_ref().checks;
         let call = Call::begin(Hook::Publish, request.metadata(), checks.len());
         let sessions = self.0.sessions();
         let topics = self.0.topics(&sessions);
-        let answer = |check| self.0.answer(&call, check, |check| topics.publish(check));
-        let results = call.span().in_scope(|| checks.iter().map(answer).collect());
+        let decide = |check: &_| topics.publish(check);
+        let results = self.0.answer(&call, checks, deadline, decide).await;
 
         call.answered();
         let policy_revision = sessions.rules.revision().to_owned();
@@ -141,12 +152,13 @@ impl AuthorizationService for Service {
         &self,
         request: Request<AuthorizeSubscribeRequest>,
     ) -> Result<Response<AuthorizeSubscribeResponse>, Status> {
+        let deadline = Deadline::of_call(request.metadata());
         let checks = &request.get_ref().checks;
         let call = Call::begin(Hook::Subscribe, request.metadata(), checks.len());
         let sessions = self.0.sessions();
         let topics = self.0.topics(&sessions);
-        let answer = |check| self.0.answer(&call, check, |check| topics.subscribe(check));
-        let results = call.span().in_scope(|| checks.iter().map(answer).collect());
+        let decide = |check: &_| topics.subscribe(check);
+        let results = self.0.answer(&call, checks, deadline, decide).await;
 
         call.answered();
         let policy_revision = sessions.rules.revision().to_owned();
@@ -198,15 +210,68 @@ impl Inner {
         result::conclude(call, &span, &check, verdict, self.decision_id())
     }
 
-    fn answer<C: Check>(
+    /// Answers all checks of a call, those that the rules decide first.
+    async fn answer<C: Check>(
         &self,
         call: &Call,
-        check: &C,
-        decide: impl FnOnce(&C) -> Verdict<C::Allow>,
-    ) -> C::Result {
-        let span = call.check_span(check.metadata());
-        let verdict = span.in_scope(|| decide(check));
-        result::conclude(call, &span, check, verdict, self.decision_id())
+        checks: &[C],
+        deadline: Deadline,
+        decide: impl Fn(&C) -> Decided<C::Allow>,
+    ) -> Vec<C::Result> {
+        let mut asked = Vec::new();
+        let mut results = Vec::with_capacity(checks.len());
+        call.span().in_scope(|| {
+            for check in checks {
+                let span = call.check_span(check.metadata());
+                match span.in_scope(|| decide(check)) {
+                    Decided::Now(verdict) => {
+                        let id = self.decision_id();
+                        results.push(result::conclude(call, &span, check, verdict, id));
+                    }
+                    Decided::Ask(question) => asked.push((check, span, question)),
+                }
+            }
+        });
+        if !asked.is_empty() {
+            let asked = asked.into_iter().map(async |(check, span, question)| {
+                let answer = self.ask(question, deadline).instrument(span.clone());
+                let verdict = answer.await;
+                result::conclude(call, &span, check, verdict, self.decision_id())
+            });
+            let asked = join_all(asked).instrument(call.span().clone());
+            results.extend(asked.await);
+        }
+        results
+    }
+
+    /// Asks who decides in place of the rules of this service.
+    async fn ask<A: Default>(&self, question: Question, deadline: Deadline) -> Verdict<A> {
+        let oracle = self.oracle.as_deref();
+        let rule = oracle.map_or("", TopicOracle::name);
+        let ask = |topic, action| {
+            let asked = TopicQuestion {
+                user: &question.user,
+                client_id: &question.client_id,
+                topic,
+                action,
+            };
+            topic_oracle::ask(oracle, asked, deadline)
+        };
+        let answer = ask(&question.topic, question.action).await;
+        if answer.map_err(Fault::from)? == TopicAnswer::Refused {
+            return Err(Refusal::Oracle(rule).into());
+        }
+        // Whoever answers a request publishes with their own rights.
+        if !question.response_topic.is_empty() {
+            let answer = ask(&question.response_topic, TopicAction::Publish).await;
+            if answer.map_err(Fault::from)? == TopicAnswer::Refused {
+                return Err(Refusal::ResponseTopic.into());
+            }
+        }
+        Ok(Allowed {
+            grant: Grant::Oracle(rule),
+            allow: A::default(),
+        })
     }
 
     /// Unique for ever as far as 32 random bits per process go, and free of cost.
@@ -215,3 +280,6 @@ impl Inner {
         format!("{:08x}-{number}", self.process)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,6 +42,9 @@ pub struct Claims {
     pub principal: Principal,
     /// Whether the account is kept in a store that tells its changes: then [`crate::recent`] may know better.
     pub stored: bool,
+    /// Whether somebody else is asked about the topics
+    /// ([`TopicOracle`](crate::users::topic_oracle::TopicOracle)), in place of the rules of this service.
+    pub oracle: bool,
 }
 
 /// What a state is bound to.

@@ -9,6 +9,7 @@ use std::{fs, path::Path};
 use support::{program::run, *};
 
 const CONFIG: &str = r#"
+    users.file = "users.toml"
     [roles.readers]
     grants = [{ topic = "news/#", subscribe = true, qos = 1 }]
     [roles.writers]

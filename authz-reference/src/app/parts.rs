@@ -15,7 +15,7 @@ use crate::{
     recent::Recent,
     service::Service,
     session_state::{Keys, Sealer},
-    users::{changes::Changes, open, source::UserSource},
+    users::{changes::Changes, open, source::UserSource, topic_oracle},
 };
 
 /// Changes of users that nobody has listened to yet.
@@ -37,7 +37,9 @@ impl Parts {
     pub(super) fn load(config: &Config, metrics: &Metrics) -> Result<(Self, Changes), AppError> {
         let (sender, changes) = mpsc::channel(CHANGES);
         let pool = HashingPool::new(config.hashing.limits());
-        let sources: Vec<_> = open::open(config, sender)?
+        let sources = open::open(config, sender)?;
+        let oracle = topic_oracle::among(&sources);
+        let sources: Vec<_> = sources
             .into_iter()
             .map(|source| Metered::new(source, metrics.sources.clone()))
             .collect();
@@ -51,6 +53,7 @@ impl Parts {
             sealer(&config.session, &own_keys)?,
             Arc::clone(&recent),
             Logins::new(asked.collect(), pool.clone(), believed),
+            oracle,
             getrandom::u32()?,
         );
         let parts = Self {

@@ -255,6 +255,16 @@ impl<'a> Listed<'a> {
 
 /// Everybody whom the first source that stores users has. A store that can't be read is no answer.
 pub(super) fn everybody(config: &Config) -> Result<Vec<(UserName, User)>, Failed> {
+    let mut stores = config.users.sources().into_iter();
+    let place = match stores.find(|kind| kind.stores_users()) {
+        Some(SourceKind::File) => Some(config.users.file()),
+        Some(SourceKind::Sqlite) => Some(config.users.sqlite.path.clone()),
+        _ => None,
+    };
+    if let Some(place) = place.filter(|place| !place.exists()) {
+        let missing = anyhow::anyhow!("{} is not there", place.display());
+        return Err(Failed::Unavailable(missing));
+    }
     with_store(config, None, async |store| store.list().await).map_err(|failed| match failed {
         Failed::Runtime(error) => Failed::Unavailable(error),
         failed => failed,

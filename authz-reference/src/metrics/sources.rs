@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use prometheus_client::{
@@ -19,6 +19,7 @@ use crate::{
     users::{
         Credential,
         source::{Found, Login, SourceError, UserSource},
+        topic_oracle::TopicOracle,
     },
 };
 
@@ -98,6 +99,14 @@ impl UserSource for Metered {
         let is_up = is_ready && !self.is_down.load(Ordering::Relaxed);
         self.metrics.is_up(self.name(), is_up);
         is_ready
+    }
+
+    fn cache_ttl(&self) -> Option<Duration> {
+        self.source.cache_ttl()
+    }
+
+    fn topic_oracle(&self) -> Option<Arc<dyn TopicOracle>> {
+        self.source.topic_oracle()
     }
 
     async fn find(&self, login: &Login<'_>, deadline: Deadline) -> Result<Found, SourceError> {

@@ -61,7 +61,11 @@ impl Inner {
                     roles: account.roles,
                     grants: account.grants,
                 };
-                let claims = Claims { principal, stored };
+                let claims = Claims {
+                    principal,
+                    stored,
+                    oracle: account.oracle && !account.superuser,
+                };
                 (claims, Grant::Login(rule), expires_at)
             }
             None => (anonymous(&login, &sessions.rules)?, Grant::Anonymous, None),
@@ -107,5 +111,6 @@ fn anonymous(login: &Login<'_>, rules: &Rules) -> Result<Claims, Refusal> {
     Ok(Claims {
         principal: Principal::Anonymous,
         stored: false,
+        oracle: false,
     })
 }

@@ -78,7 +78,8 @@ impl<A> From<Verdict<A>> for Answer<A> {
 
 /// The same fields and the same answer under three names.
 pub(super) trait Check {
-    type Allow;
+    /// By default as it was asked for.
+    type Allow: Default;
     type Result;
 
     fn metadata(&self) -> Option<&CheckMetadata>;

@@ -38,7 +38,16 @@ struct Known {
     state: Box<[u8]>,
     sealed_at: SystemTime,
     stored: bool,
+    oracle: bool,
     permissions: Arc<Permissions>,
+}
+
+/// What a session may do, and who says so.
+#[derive(Debug)]
+pub(super) struct Judged {
+    pub(super) permissions: Arc<Permissions>,
+    /// Somebody else is asked about the topics, in place of the permissions.
+    pub(super) oracle: bool,
 }
 
 impl Sessions {
@@ -62,10 +71,15 @@ impl Sessions {
         session: Option<&Session>,
         recent: &Recent,
         now: SystemTime,
-    ) -> Result<Arc<Permissions>, NotAllowed> {
+    ) -> Result<Judged, NotAllowed> {
         let session = verdict::session(session)?;
         let known = self.known(session, now)?;
-        let sealed = || Ok(Arc::clone(&known.permissions));
+        let sealed = || {
+            Ok(Judged {
+                permissions: Arc::clone(&known.permissions),
+                oracle: known.oracle,
+            })
+        };
         let Principal::User { name, .. } = known.permissions.principal() else {
             // The rules may be others than at CONNECT.
             return if self.rules.admits_anonymous() {
@@ -88,7 +102,10 @@ impl Sessions {
                     grants: account.grants.clone(),
                 };
                 let permissions = self.rules.permissions(principal, &session.client_id);
-                Ok(Arc::new(permissions))
+                Ok(Judged {
+                    permissions: Arc::new(permissions),
+                    oracle: account.oracle && !account.superuser,
+                })
             }
             Standing::Gone => Err(Refusal::Gone.into()),
             Standing::Ask => Err(InvalidState::Overtaken.into()),
@@ -119,6 +136,7 @@ impl Sessions {
             state: state.into(),
             sealed_at,
             stored: claims.stored,
+            oracle: claims.oracle,
             permissions: Arc::new(permissions),
         });
         self.opened.insert(key, Arc::clone(&known));

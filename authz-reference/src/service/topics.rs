@@ -3,17 +3,20 @@
 use std::time::SystemTime;
 
 use tidegate_proto::v1::{
-    PublishAllow, PublishCheck, PublishOrigin, SubscribeAllow, SubscribeCheck,
+    PublishAllow, PublishCheck, PublishOrigin, Session, SubscribeAllow, SubscribeCheck,
 };
 
 use super::{
-    sessions::Sessions,
-    verdict::{Allowed, Fault, Verdict},
+    sessions::{Judged, Sessions},
+    verdict::{self, Allowed, Decided, Fault, NotAllowed, Question},
 };
 use crate::{
-    policy::{Origin, Publication, Subscription},
+    identity::Principal,
+    policy::{Origin, Permissions, Publication, Subscription},
     recent::Recent,
+    session_state::InvalidState,
     topics::{is_topic_filter, is_topic_name},
+    users::topic_oracle::TopicAction,
 };
 
 /// The highest QoS there is.
@@ -29,10 +32,25 @@ pub(super) struct Topics<'a> {
 
 impl Topics<'_> {
     /// Decides on one publication, be it a PUBLISH or a will.
-    pub(super) fn publish(&self, check: &PublishCheck) -> Verdict<PublishAllow> {
-        let permissions =
-            self.sessions
-                .permissions(check.session.as_ref(), self.recent, self.now)?;
+    pub(super) fn publish(&self, check: &PublishCheck) -> Decided<PublishAllow> {
+        decided(self.publication(check))
+    }
+
+    /// Decides on one subscription. The data plane has split `$share/<name>/` off already.
+    pub(super) fn subscribe(&self, check: &SubscribeCheck) -> Decided<SubscribeAllow> {
+        decided(self.subscription(check))
+    }
+
+    fn publication(
+        &self,
+        check: &PublishCheck,
+    ) -> Result<Result<Allowed<PublishAllow>, Question>, NotAllowed> {
+        let Judged {
+            permissions,
+            oracle,
+        } = self
+            .sessions
+            .permissions(check.session.as_ref(), self.recent, self.now)?;
         if !is_topic_name(&check.topic) {
             return Err(Fault::Topic.into());
         }
@@ -41,6 +59,14 @@ impl Topics<'_> {
         }
         if check.qos > MAX_QOS {
             return Err(Fault::Qos.into());
+        }
+        if oracle {
+            return Ok(Err(Question {
+                topic: check.topic.clone(),
+                action: TopicAction::Publish,
+                response_topic: check.response_topic.clone(),
+                ..whose(&permissions, check.session.as_ref())?
+            }));
         }
         let grant = permissions.publish(&Publication {
             topic: &check.topic,
@@ -52,17 +78,22 @@ impl Topics<'_> {
                 PublishOrigin::Client | PublishOrigin::Unspecified => Origin::Client,
             },
         })?;
-        Ok(Allowed {
+        Ok(Ok(Allowed {
             grant,
             allow: PublishAllow::default(),
-        })
+        }))
     }
 
-    /// Decides on one subscription. The data plane has split `$share/<name>/` off already.
-    pub(super) fn subscribe(&self, check: &SubscribeCheck) -> Verdict<SubscribeAllow> {
-        let permissions =
-            self.sessions
-                .permissions(check.session.as_ref(), self.recent, self.now)?;
+    fn subscription(
+        &self,
+        check: &SubscribeCheck,
+    ) -> Result<Result<Allowed<SubscribeAllow>, Question>, NotAllowed> {
+        let Judged {
+            permissions,
+            oracle,
+        } = self
+            .sessions
+            .permissions(check.session.as_ref(), self.recent, self.now)?;
         if !is_topic_filter(&check.topic_filter) {
             return Err(Fault::TopicFilter.into());
         }
@@ -72,16 +103,46 @@ impl Topics<'_> {
         if check.qos > MAX_QOS {
             return Err(Fault::Qos.into());
         }
+        if oracle {
+            return Ok(Err(Question {
+                topic: check.topic_filter.clone(),
+                action: TopicAction::Subscribe,
+                ..whose(&permissions, check.session.as_ref())?
+            }));
+        }
         let granted = permissions.subscribe(&Subscription {
             filter: &check.topic_filter,
             qos: check.qos,
         })?;
-        Ok(Allowed {
+        Ok(Ok(Allowed {
             grant: granted.grant,
             allow: SubscribeAllow {
                 max_qos: granted.max_qos,
                 ..SubscribeAllow::default()
             },
-        })
+        }))
     }
+}
+
+fn decided<A>(made: Result<Result<Allowed<A>, Question>, NotAllowed>) -> Decided<A> {
+    match made {
+        Ok(Ok(allowed)) => Decided::Now(Ok(allowed)),
+        Ok(Err(question)) => Decided::Ask(question),
+        Err(not_allowed) => Decided::Now(Err(not_allowed)),
+    }
+}
+
+/// A question about nothing yet. Only users are asked about elsewhere.
+fn whose(permissions: &Permissions, session: Option<&Session>) -> Result<Question, NotAllowed> {
+    let session = verdict::session(session)?;
+    let Principal::User { name, .. } = permissions.principal() else {
+        return Err(Fault::from(InvalidState::Foreign).into());
+    };
+    Ok(Question {
+        user: name.clone(),
+        client_id: session.client_id.clone(),
+        topic: String::new(),
+        action: TopicAction::Subscribe,
+        response_topic: String::new(),
+    })
 }

@@ -7,14 +7,35 @@ use tidegate_proto::v1::{FailureCode, Session};
 
 use crate::{
     hashing::Busy,
+    identity::UserName,
     login::NotIn,
     policy::{Grant, Refusal},
     session_state::{InvalidState, TooLarge},
-    users::source::SourceError,
+    users::{source::SourceError, topic_oracle::TopicAction},
 };
 
 /// What a decision function returns; `?` leaves it at the first "no" or "cannot tell".
 pub(super) type Verdict<A> = Result<Allowed<A>, NotAllowed>;
+
+/// What the rules of this service make of a check of a topic.
+#[derive(Debug)]
+pub(super) enum Decided<A> {
+    /// It is decided.
+    Now(Verdict<A>),
+    /// Somebody else is to be asked.
+    Ask(Question),
+}
+
+/// What somebody else is asked about a check.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) user: UserName,
+    pub(super) client_id: String,
+    pub(super) topic: String,
+    pub(super) action: TopicAction,
+    /// To publish to, too; empty if there is none.
+    pub(super) response_topic: String,
+}
 
 /// Yes, by this rule, and with this to go with it.
 #[derive(Debug)]

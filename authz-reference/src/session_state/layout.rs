@@ -14,9 +14,10 @@ use crate::{
     identity::{Principal, UserName},
 };
 
-const SUPERUSER: u8 = 0b001;
-const ANONYMOUS: u8 = 0b010;
-const STORED: u8 = 0b100;
+const SUPERUSER: u8 = 0b0001;
+const ANONYMOUS: u8 = 0b0010;
+const STORED: u8 = 0b0100;
+const ORACLE: u8 = 0b1000;
 
 const PUBLISH: u8 = 0b0_0001;
 const SUBSCRIBE: u8 = 0b0_0010;
@@ -33,16 +34,16 @@ pub(super) fn write(claims: &Claims, now: SystemTime, to: &mut Vec<u8>) {
             u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
         });
     to.extend_from_slice(&millis.to_be_bytes());
-    let stored = flag(claims.stored, STORED);
+    let how = flag(claims.stored, STORED) | flag(claims.oracle, ORACLE);
     match &claims.principal {
-        Principal::Anonymous => to.push(ANONYMOUS | stored),
+        Principal::Anonymous => to.push(ANONYMOUS | how),
         Principal::User {
             name,
             superuser,
             roles,
             grants,
         } => {
-            to.push(flag(*superuser, SUPERUSER) | stored);
+            to.push(flag(*superuser, SUPERUSER) | how);
             short(name.as_str(), to);
             count(roles.len(), to);
             for role in roles {
@@ -88,7 +89,7 @@ pub(super) fn read(content: &[u8]) -> Option<Opened> {
     let millis = u64::from_be_bytes(from.array()?);
     let sealed_at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis))?;
     let flags = from.byte()?;
-    let principal = match flags & !STORED {
+    let principal = match flags & !(STORED | ORACLE) {
         ANONYMOUS => Principal::Anonymous,
         flags @ (0 | SUPERUSER) => Principal::User {
             superuser: flags == SUPERUSER,
@@ -101,6 +102,7 @@ pub(super) fn read(content: &[u8]) -> Option<Opened> {
     let claims = Claims {
         principal,
         stored: flags & STORED != 0,
+        oracle: flags & ORACLE != 0,
     };
     from.0.is_empty().then_some(Opened { claims, sealed_at })
 }

@@ -33,6 +33,7 @@ fn user(name: &str, superuser: bool, roles: Vec<RoleName>, grants: Vec<Access>) 
             grants,
         },
         stored: true,
+        oracle: false,
     }
 }
 
@@ -149,7 +150,7 @@ fn a_future_layout_is_not_misread() {
     assert!(opens(&reseal(sealed), S1).is_ok());
 
     let flags = HEADER_BYTES + 8;
-    for (index, value) in [(0, 1), (0, 3), (flags, 8), (flags, 0b011), (flags, 0b010)] {
+    for (index, value) in [(0, 1), (0, 3), (flags, 16), (flags, 0b011), (flags, 0b010)] {
         let mut other = sealed.to_vec();
         other[index] = value;
         assert_eq!(opens(&reseal(&other), S1), FOREIGN, "{index} is {value}");
@@ -203,7 +204,11 @@ fn any_claims() -> impl Strategy<Value = Claims> {
             })
         });
     let principal = prop_oneof![1 => Just(Principal::Anonymous), 9 => user];
-    (principal, any::<bool>()).prop_map(|(principal, stored)| Claims { principal, stored })
+    (principal, any::<bool>()).prop_map(|(principal, stored)| Claims {
+        principal,
+        stored,
+        oracle: stored,
+    })
 }
 
 proptest! {

@@ -8,7 +8,7 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use sqlx::{Connection as _, PgConnection};
@@ -79,7 +79,14 @@ impl Postgres {
             let pid = server.id().to_string();
             let told = Command::new("kill").args(["-QUIT", &pid]).status();
             assert!(told.unwrap().success());
-            server.wait().unwrap();
+            // A login that is half open may keep it from ending.
+            let begun = Instant::now();
+            while server.try_wait().unwrap().is_none() {
+                if begun.elapsed() > Duration::from_secs(5) {
+                    server.kill().unwrap();
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
         }
     }
 

@@ -17,13 +17,16 @@ fn load(text: &str) -> Result<UsersConfig, String> {
 
 #[test]
 fn a_section_with_what_is_needed() {
-    let users = load("[users.http]\nurl = \"https://users.example/api\"").unwrap();
+    let users =
+        load("users.sources = [\"http\"]\n[users.http]\nurl = \"https://users.example/api\"")
+            .unwrap();
     let http = users.http.unwrap();
     assert_eq!(http.mode, HttpMode::UserManager);
     assert_eq!(http.manager, ManagerConfig::default());
     assert_eq!((users.jwt, users.certificate), (None, None));
 
     let text = r#"
+        users.sources = ["http", "jwt", "certificate"]
         [users.http]
         url = "http://gateway:8080"
         mode = "go-auth"

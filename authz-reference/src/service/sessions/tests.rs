@@ -32,7 +32,11 @@ fn session(superuser: bool, stored: bool, sealed_at: SystemTime) -> Session {
         session_id: "s1",
         client_id: "c1",
     };
-    let claims = Claims { principal, stored };
+    let claims = Claims {
+        principal,
+        stored,
+        oracle: false,
+    };
     Session {
         session_id: "s1".to_owned(),
         client_id: "c1".to_owned(),
@@ -46,7 +50,7 @@ fn publishes(sessions: &Sessions, session: &Session, recent: &Recent, now: Syste
     let fault = |fault: &Fault| fault.rule().to_owned();
     match sessions.permissions(Some(session), recent, now) {
         Ok(permissions) => {
-            let decided = permissions.publish(&Publication {
+            let decided = permissions.permissions.publish(&Publication {
                 topic: "bob/x",
                 response_topic: "",
                 qos: 0,
