@@ -51,7 +51,8 @@ async fn a_key_file_with_another_key_is_taken_and_one_without_a_key_is_not() {
     let key = folder.path().join("session.key");
     fs::write(&key, "0123456789abcdef0123456789abcdef").unwrap();
     fs::write(folder.path().join("users.toml"), users(&["alice"])).unwrap();
-    let serving = Serving::start(folder.path(), "[session]\nkey_file = \"session.key\"\n");
+    let config = "[session]\nkey_file = \"session.key\"\n[users]\nfile = \"users.toml\"\n";
+    let serving = Serving::start(folder.path(), config);
     let mut client = Client::new(channel(serving.addr).await);
     let alice = logged_in(&mut client, "alice").await;
     let checks = || vec![publish(&alice, "alice/x")];
