@@ -34,7 +34,7 @@ use tidegate_authz::{
     policy::Rules,
     recent::Recent,
     service::Service,
-    session_state::{Binding, Claims, Keys, Sealer},
+    session_state::{Binding, Claims, Keys, Sealer, Stored},
     users::{
         file::FileFormat,
         live::LiveUsers,
@@ -131,12 +131,13 @@ fn latency(name: &str, source: &dyn UserSource) {
 }
 
 fn service() -> Service {
-    let recent = Arc::new(Recent::new(DAY));
+    let recent = Arc::new(Recent::new(DAY, &["file"]));
+    recent.heard("file", None);
     let pool = HashingPool::new(HashingLimits {
         workers: NonZeroUsize::MIN,
         queue: 1,
     });
-    let believed = Believed::new(Duration::ZERO, Arc::clone(&recent)).unwrap();
+    let believed = Believed::new(Duration::ZERO).unwrap();
     let sealer = Sealer::new(Keys::sealing_with(&KEY).unwrap(), DAY);
     let logins = Logins::new(Vec::new(), pool, believed);
     let role = |name: &usize| {
@@ -184,7 +185,10 @@ fn check(sealer: &Sealer, number: usize, size: usize, kind: Kind) -> PublishChec
                 .collect(),
             grants: Vec::new(),
         },
-        stored: true,
+        stored: Some(Stored {
+            source: "file".into(),
+            credential: PasswordHash::default().id(),
+        }),
         oracle: false,
     };
     let binding = Binding {

@@ -122,7 +122,7 @@ impl TopicTemplate {
         let fill = |level| match level {
             USERNAME => &names.username,
             // No level of a filter is a slash.
-            CLIENT_ID => names.client_id.as_deref().unwrap_or("/"),
+            CLIENT_ID => names.client_id(self).unwrap_or("/"),
             level => level,
         };
         covers_by(&self.0, filter, fill)
@@ -134,16 +134,26 @@ impl TopicTemplate {
 pub struct Names {
     username: Box<str>,
     client_id: Option<Box<str>>,
+    client_id_is_own: bool,
 }
 
 impl Names {
     /// A client id that can't be one level stands for nothing: a template that holds it covers nothing then.
+    ///
+    /// Nor does one that anybody may choose, unless the user name is in the template, too: they would choose whose
+    /// topics they get. `client_id_is_own` says that nobody else may have it.
     #[must_use]
-    pub fn new(principal: &Principal, client_id: &str) -> Self {
+    pub fn new(principal: &Principal, client_id: &str, client_id_is_own: bool) -> Self {
         Self {
             username: principal.name().into(),
             client_id: is_level(client_id).then(|| client_id.into()),
+            client_id_is_own,
         }
+    }
+
+    fn client_id(&self, template: &TopicTemplate) -> Option<&str> {
+        let client_id = self.client_id.as_deref();
+        client_id.filter(|_| self.client_id_is_own || template.uses_username())
     }
 }
 
@@ -262,7 +272,7 @@ mod tests {
                 roles: Vec::new(),
                 grants: Vec::new(),
             };
-            let names = Names::new(&principal, client_id);
+            let names = Names::new(&principal, client_id, true);
             assert_eq!(
                 TopicTemplate::new(template).unwrap().covers(filter, &names),
                 expected,

@@ -12,7 +12,7 @@ use tidegate_proto::v1::{
     authorization_service_server::AuthorizationServiceServer,
     control_service_server::ControlServiceServer,
 };
-use tokio::time::sleep;
+use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
@@ -20,7 +20,7 @@ use tracing::{info, warn};
 
 use crate::{
     config::{Address, Config, ShutdownConfig},
-    control::{Control, feed::feed, hub::Hub},
+    control::{Control, feed::Feed, hub::Hub},
     front::Front,
     health::{Health, Standing},
     metrics::{Metrics, Observed},
@@ -47,7 +47,7 @@ pub struct Bound {
     server: Server,
     probes: Option<Probes>,
     health: Health,
-    hub: Hub,
+    feed: Feed,
     changes: Changes,
     upkeep: Upkeep,
     reloader: Reloader,
@@ -99,14 +99,16 @@ pub async fn build(config: &Config) -> Result<Bound, AppError> {
         routes: routes(&front, &hub, &health)?,
         settings: config.server.clone(),
     };
-    let reloader = Reloader::new(config.clone(), parts, hub.clone(), metrics.reload);
+    let rules = Arc::new(Notify::new());
+    let feed = Feed::new(hub, config.users.stores().len(), Arc::clone(&rules));
+    let reloader = Reloader::new(config.clone(), parts, rules, metrics.reload);
     Ok(Bound {
         address,
         probes_address,
         server,
         probes,
         health,
-        hub,
+        feed,
         changes,
         upkeep,
         reloader,
@@ -157,7 +159,7 @@ impl Bound {
         let note = self.reloader.note();
         let company = async {
             tokio::join!(
-                feed(self.changes, self.hub, note),
+                self.feed.run(self.changes, note),
                 self.upkeep.keep(),
                 serve_probes(self.probes),
             );

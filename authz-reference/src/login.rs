@@ -6,7 +6,7 @@
 //! What has been found right lately is not verified again ([`Believed`]). What a store says is always asked for, so
 //! that a changed password, a disabled and a removed user count at once; only the hashing is spared.
 
-use std::{sync::Arc, time::SystemTime};
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use thiserror::Error;
@@ -19,6 +19,7 @@ use crate::{
     identity::UserName,
     password::Password,
     policy::Refusal,
+    session_state::Stored,
     telemetry::verification_span,
     users::{
         Credential, User,
@@ -68,8 +69,8 @@ pub struct Logins {
 pub(crate) struct LoggedIn {
     /// Who.
     pub(crate) verified: Verified,
-    /// Whether a store has them, which tells when they change.
-    pub(crate) stored: bool,
+    /// The store that has them, if one has, and tells when they change.
+    pub(crate) stored: Option<Stored>,
 }
 
 impl Logins {
@@ -97,14 +98,6 @@ impl Logins {
         // What an unknown user's password is verified against, so that it costs what a known user's does.
         let mut decoy: Option<(&str, UserName, Credential)> = None;
         for source in &self.sources {
-            let asked = self.believed.asking(&**source, login);
-            if let Some(verified) = asked
-                .as_ref()
-                .and_then(|asked| self.believed.verified(asked))
-            {
-                return admit(verified, false).map(Some);
-            }
-            let begun = SystemTime::now();
             let found = deadline
                 .bound(source.find(login, deadline))
                 .instrument(span.clone())
@@ -117,11 +110,7 @@ impl Logins {
                 Found::NotMine => {}
                 Found::Refused(refusal) => return Err(refusal.into()),
                 Found::Verified(verified) => {
-                    let logged_in = admit(verified, false)?;
-                    if let Some(asked) = asked {
-                        self.believed.keep(&asked, &logged_in.verified, begun);
-                    }
-                    return Ok(Some(logged_in));
+                    return admit(verified, None).map(Some);
                 }
                 Found::Stored(name, known @ Credential::Known(_)) => {
                     return self
@@ -155,33 +144,35 @@ impl Logins {
     ) -> Result<LoggedIn, NotIn> {
         // No password is never the right one. Answering at once tells nothing about the user.
         let password = password.ok_or(Refusal::UnknownUserOrPassword)?;
-        let account = match credential {
-            Credential::Known(user) => {
-                let question = self
-                    .believed
-                    .question(source, &name, &user.password, password);
-                if question.is_none_or(|question| !self.believed.is_right(question)) {
-                    self.verify_known(&user, question, password, deadline, span)
-                        .await?;
-                }
-                user.account.clone()
-            }
+        let user = match credential {
+            Credential::Known(user) => user,
             unknown @ Credential::Unknown(_) => {
                 let password = password.clone();
                 self.pool
                     .run(deadline, move || unknown.verify(&password))
                     .instrument(verification_span(span))
-                    .await?
-                    .ok_or(Refusal::UnknownUserOrPassword)?
+                    .await?;
+                return Err(Refusal::UnknownUserOrPassword.into());
             }
         };
+        let question = self
+            .believed
+            .question(source, &name, &user.password, password);
+        if question.is_none_or(|question| !self.believed.is_right(question)) {
+            self.verify_known(&user, question, password, deadline, span)
+                .await?;
+        }
         let verified = Verified {
             name,
-            account,
+            account: user.account.clone(),
             expires_at: None,
             rule: PASSWORD_RULE,
         };
-        admit(verified, true)
+        let stored = Stored {
+            source: source.into(),
+            credential: user.password.id(),
+        };
+        admit(verified, Some(stored))
     }
 
     /// Verifies a password, or waits for somebody who is verifying the same one against the same hash.
@@ -215,7 +206,7 @@ impl Logins {
 }
 
 /// Only who has shown to be somebody hears that they are disabled.
-fn admit(verified: Verified, stored: bool) -> Result<LoggedIn, NotIn> {
+fn admit(verified: Verified, stored: Option<Stored>) -> Result<LoggedIn, NotIn> {
     if verified.account.disabled {
         return Err(Refusal::Disabled.into());
     }

@@ -21,6 +21,7 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 use clap::ValueEnum;
+use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -116,6 +117,10 @@ impl fmt::Debug for Password {
     }
 }
 
+/// Tells one stored hash from another, and helps nobody to attack it: a part of a digest of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HashId(pub(crate) u64);
+
 /// A stored hash that is known to be complete and of bearable cost. Not printed by `Debug` either: a hash can
 /// be attacked offline. Two are equal if they are the same text but for its spelling.
 #[derive(Clone, PartialEq, Eq)]
@@ -175,6 +180,18 @@ impl PasswordHash {
             }
             HashFormat::MosquittoSha512 => return Err(PasswordError::Unknown),
         }))
+    }
+
+    /// What sets it apart from other hashes, also from others of the same password.
+    #[must_use]
+    pub fn id(&self) -> HashId {
+        let text = Zeroizing::new(self.to_string());
+        let digest: [u8; 32] = Sha256::digest(text.as_bytes()).into();
+        HashId(
+            digest
+                .first_chunk()
+                .map_or(0, |first| u64::from_be_bytes(*first)),
+        )
     }
 
     /// Which format it is.

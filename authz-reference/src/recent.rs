@@ -3,13 +3,16 @@
 //! Checks of PUBLISH and SUBSCRIBE touch no store. So whoever hears of a change ([`crate::users::changes`]) notes it
 //! here, *before* the data planes are told to ask again: what they ask then is judged by what the user is now.
 //!
+//! Each store is kept apart: what one of them says about a name does not concern the user of another by that name.
+//! Until a store has told what changed before this process listened, sessions of its users can't be judged at all.
+//!
 //! Entries are kept as long as a session state can be older than they are. There is room for [`MAX_NAMES`]; where that
 //! does not suffice, and where changes may have been missed, sessions from before are told to log in again.
 
 use std::{
     collections::HashMap,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, PoisonError, RwLock, RwLockWriteGuard,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, SystemTime},
@@ -17,15 +20,15 @@ use std::{
 
 use crate::{
     identity::UserName,
-    users::{Account, changes::Changed},
+    session_state::{CLOCKS_APART, Stored},
+    users::{
+        Account,
+        changes::{Changed, Current},
+    },
 };
 
-/// Changed users that are remembered.
+/// Changed users that are remembered, of each store.
 pub const MAX_NAMES: usize = 100_000;
-
-/// How far the clocks of replicas and stores may be apart. A state that was sealed this much *after* a change is still
-/// judged by what was heard last, which does no harm; the other way round a removed grant would live on.
-const SKEW: Duration = Duration::from_secs(5);
 
 /// How what a session state says about somebody stands to what is known by now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,21 +41,30 @@ pub enum Standing {
     Gone,
     /// They log in with something else now, or it is not known what has changed: the session has to begin again.
     Ask,
+    /// This store has not told yet what has changed: nobody can say now.
+    NotYet(&'static str),
 }
 
 /// Changed users. Cheap to ask, above all while nothing has changed.
 #[derive(Debug)]
 pub struct Recent {
-    /// Whether there is anything to look up.
-    any: AtomicBool,
-    noted: RwLock<Noted>,
+    stores: Vec<Store>,
     /// How old a session state may be: what has been noted longer ago concerns none.
     max_age: Duration,
     max_names: usize,
 }
 
+#[derive(Debug)]
+struct Store {
+    name: &'static str,
+    /// It has been heard from, and there is nothing to look up.
+    quiet: AtomicBool,
+    noted: RwLock<Noted>,
+}
+
 #[derive(Debug, Default)]
 struct Noted {
+    heard: bool,
     users: HashMap<UserName, Entry>,
     /// States sealed up to then, of users without an entry, may be out of date.
     horizon: Option<SystemTime>,
@@ -60,63 +72,97 @@ struct Noted {
 
 #[derive(Debug, Clone)]
 struct Entry {
-    user: Option<Arc<Account>>,
-    /// The later one of when it was stored and when it was heard of.
+    now: Current,
     at: SystemTime,
     /// Sessions from up to then were opened with what is no longer valid.
     log_in_again: Option<SystemTime>,
 }
 
 impl Recent {
-    /// Nothing has changed yet. `max_age` is how old session states may get.
+    /// Nothing has been heard yet from any of `stores`. `max_age` is how old session states may get.
     #[must_use]
-    pub fn new(max_age: Duration) -> Self {
-        Self::bounded(max_age, MAX_NAMES)
+    pub fn new(max_age: Duration, stores: &[&'static str]) -> Self {
+        Self::bounded(max_age, stores, MAX_NAMES)
     }
 
-    fn bounded(max_age: Duration, max_names: usize) -> Self {
-        Self {
-            any: AtomicBool::new(false),
+    fn bounded(max_age: Duration, stores: &[&'static str], max_names: usize) -> Self {
+        let store = |name: &&'static str| Store {
+            name,
+            quiet: AtomicBool::new(false),
             noted: RwLock::default(),
+        };
+        Self {
+            stores: stores.iter().map(store).collect(),
             max_age,
             max_names,
         }
     }
 
-    /// Remembers one change. The last one heard counts, whatever the clocks say.
+    /// Remembers one change. The last one heard counts.
     pub fn note(&self, changed: &Changed) {
         self.note_at(changed, SystemTime::now());
     }
 
-    /// Changes may have been missed: everybody who has logged in before has to do so again.
-    pub fn unknown(&self) {
-        self.unknown_at(SystemTime::now());
+    /// The store has told what had changed before. Of whom it has not told, states sealed up to `only_these` are out
+    /// of date, if that is given.
+    pub fn heard(&self, source: &str, only_these: Option<SystemTime>) {
+        let Some(store) = self.store(source) else {
+            return;
+        };
+        let mut noted = store.change();
+        noted.heard = true;
+        noted.horizon = noted.horizon.max(only_these);
+        store.settle(&noted);
+    }
+
+    /// Changes of a store may have been missed: everybody who has logged in before has to do so again.
+    pub fn unknown(&self, source: &str) {
+        self.unknown_at(source, SystemTime::now());
     }
 
     /// What to make of a state of `name` that was sealed then.
     #[must_use]
-    pub fn judge(&self, name: &UserName, sealed_at: SystemTime) -> Standing {
-        if !self.any.load(Ordering::Acquire) {
+    pub fn judge(&self, stored: &Stored, name: &UserName, sealed_at: SystemTime) -> Standing {
+        let Some(store) = self.store(&stored.source) else {
+            // Logged in by a store that was configured once: this service does not know the user.
+            return Standing::Ask;
+        };
+        if store.quiet.load(Ordering::Acquire) {
             return Standing::AsSealed;
         }
-        let noted = self.noted.read().unwrap_or_else(PoisonError::into_inner);
+        let noted = store.noted.read().unwrap_or_else(PoisonError::into_inner);
+        if !noted.heard {
+            return Standing::NotYet(store.name);
+        }
         match noted.users.get(name) {
-            Some(entry) => entry.judge(sealed_at),
-            None if noted.horizon.is_some_and(|horizon| sealed_at <= horizon) => Standing::Ask,
+            Some(entry) => entry.judge(stored, sealed_at),
+            None if noted
+                .horizon
+                .is_some_and(|horizon| is_up_to(sealed_at, horizon)) =>
+            {
+                Standing::Ask
+            }
             None => Standing::AsSealed,
         }
     }
 
+    fn store(&self, name: &str) -> Option<&Store> {
+        self.stores.iter().find(|store| store.name == name)
+    }
+
     fn note_at(&self, changed: &Changed, now: SystemTime) {
-        let mut noted = self.noted.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(store) = self.store(changed.source) else {
+            return;
+        };
+        let mut noted = store.change();
         let before = noted.users.get(&changed.name);
+        // A clock that goes back undoes nothing.
         let at = changed
             .at
-            .max(now)
             .max(before.map_or(SystemTime::UNIX_EPOCH, |entry| entry.at));
         // Somebody who comes back after they were gone is not whom the old sessions belong to.
-        let returned = before.is_some_and(|entry| entry.user.is_none());
-        let log_in_again = if changed.credentials || changed.user.is_none() || returned {
+        let returned = before.is_some_and(|entry| entry.now == Current::Gone);
+        let log_in_again = if changed.credentials || changed.now == Current::Gone || returned {
             Some(at)
         } else {
             before.and_then(|entry| entry.log_in_again)
@@ -125,20 +171,34 @@ impl Recent {
             noted.make_room(self.max_age, now);
         }
         let entry = Entry {
-            user: changed.user.clone(),
+            now: changed.now.clone(),
             at,
             log_in_again,
         };
         noted.users.insert(changed.name.clone(), entry);
-        self.any.store(true, Ordering::Release);
+        store.settle(&noted);
     }
 
-    fn unknown_at(&self, now: SystemTime) {
-        let mut noted = self.noted.write().unwrap_or_else(PoisonError::into_inner);
+    fn unknown_at(&self, source: &str, now: SystemTime) {
+        let Some(store) = self.store(source) else {
+            return;
+        };
+        let mut noted = store.change();
         // What is remembered may have been overtaken as well.
         noted.users.clear();
         noted.horizon = noted.horizon.max(Some(now));
-        self.any.store(true, Ordering::Release);
+        store.settle(&noted);
+    }
+}
+
+impl Store {
+    fn change(&self) -> RwLockWriteGuard<'_, Noted> {
+        self.noted.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn settle(&self, noted: &Noted) {
+        let quiet = noted.heard && noted.users.is_empty() && noted.horizon.is_none();
+        self.quiet.store(quiet, Ordering::Release);
     }
 }
 
@@ -167,19 +227,25 @@ impl Noted {
 }
 
 impl Entry {
-    fn judge(&self, sealed_at: SystemTime) -> Standing {
-        let older = self
-            .at
-            .checked_add(SKEW)
-            .is_none_or(|until| sealed_at <= until);
-        match &self.user {
-            _ if !older => Standing::AsSealed,
-            None => Standing::Gone,
+    fn judge(&self, stored: &Stored, sealed_at: SystemTime) -> Standing {
+        match &self.now {
+            _ if !is_up_to(sealed_at, self.at) => Standing::AsSealed,
+            Current::Gone => Standing::Gone,
+            Current::Unreadable => Standing::Ask,
+            // Whose password is another one by now.
+            Current::Is(_, credential) if *credential != stored.credential => Standing::Ask,
             // Without the allowance for clocks: who has logged in again at once must not have to do so for ever.
-            Some(_) if self.log_in_again.is_some_and(|at| sealed_at <= at) => Standing::Ask,
-            Some(account) => Standing::Now(Arc::clone(account)),
+            Current::Is(..) if self.log_in_again.is_some_and(|at| sealed_at <= at) => Standing::Ask,
+            Current::Is(account, _) => Standing::Now(Arc::clone(account)),
         }
     }
+}
+
+/// Whether a state was sealed no later than `at`, as far as clocks tell. To judge one that was sealed a little later by
+/// what was heard does no harm; the other way round a removed grant would live on.
+fn is_up_to(sealed_at: SystemTime, at: SystemTime) -> bool {
+    at.checked_add(CLOCKS_APART)
+        .is_none_or(|until| sealed_at <= until)
 }
 
 #[cfg(test)]

@@ -93,14 +93,18 @@ impl Service {
     }
 
     /// Decides by other rules and keys from the next call on. Live sessions have to be asked about again
-    /// (`InvalidateDecisions`, `RecheckSubscriptions`): that is the caller's to see to.
-    pub fn replace(&self, rules: Rules, sealer: Sealer) {
+    /// (`InvalidateDecisions`, `RecheckSubscriptions`): that is the caller's to see to. Whether there were states that
+    /// do not open any more.
+    pub fn replace(&self, rules: Rules, sealer: Sealer) -> bool {
         let new = Arc::new(Sessions::new(rules, sealer));
-        *self
+        let mut sessions = self
             .0
             .sessions
             .write()
-            .unwrap_or_else(PoisonError::into_inner) = new;
+            .unwrap_or_else(PoisonError::into_inner);
+        let lost_keys = !new.sealer.opens_all_of(&sessions.sealer);
+        *sessions = new;
+        lost_keys
     }
 }
 

@@ -17,34 +17,45 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use thiserror::Error;
 
-use crate::identity::Principal;
+use crate::{identity::Principal, password::HashId};
 
 mod keys;
 mod layout;
 
 pub use keys::{KeyError, Keys, MIN_KEY_BYTES};
 
-/// The layout that is written and read. Another one takes another number; never reuse. 1 had no key id and no time.
-const VERSION: u8 = 2;
+/// The layout that is written and read. Another one takes another number; never reuse. 1 had no key id and no time, 2
+/// did not say which store has the user.
+const VERSION: u8 = 3;
 const HEADER_BYTES: usize = 1 + keys::ID_BYTES;
 const SEAL_BYTES: usize = 32;
 
 /// The largest state, in bytes: what data planes take by default.
 pub const MAX_STATE_BYTES: usize = 1024;
 
-/// How far ahead the clock of another replica may be.
-const MAX_AHEAD: Duration = Duration::from_secs(60);
+/// How far the clocks of replicas may be apart. A state from further ahead is not believed: it would seem to be newer
+/// than changes that it does not know of.
+pub(crate) const CLOCKS_APART: Duration = Duration::from_secs(10);
 
 /// What CONNECT has found out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
     /// Whose session it is.
     pub principal: Principal,
-    /// Whether the account is kept in a store that tells its changes: then [`crate::recent`] may know better.
-    pub stored: bool,
+    /// Where the account is kept, if that is a store that tells its changes: then [`crate::recent`] may know better.
+    pub stored: Option<Stored>,
     /// Whether somebody else is asked about the topics
     /// ([`TopicOracle`](crate::users::topic_oracle::TopicOracle)), in place of the rules of this service.
     pub oracle: bool,
+}
+
+/// Who somebody is in a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// The store's name. Another store may have somebody else by the same user name.
+    pub source: Box<str>,
+    /// What the password was verified against.
+    pub credential: HashId,
 }
 
 /// What a state is bound to.
@@ -102,6 +113,12 @@ impl Sealer {
     #[must_use]
     pub fn new(keys: Keys, max_age: Duration) -> Self {
         Self { keys, max_age }
+    }
+
+    /// Whether this one opens all states that `other` has sealed or opens, but for their age.
+    #[must_use]
+    pub fn opens_all_of(&self, other: &Self) -> bool {
+        self.keys.open_all_of(&other.keys)
     }
 
     /// The state of a session that has just been opened.
@@ -172,7 +189,7 @@ impl Sealer {
         match now.duration_since(sealed_at) {
             Ok(age) if age > self.max_age => Err(InvalidState::Expired),
             Ok(_) => Ok(()),
-            Err(ahead) if ahead.duration() > MAX_AHEAD => Err(InvalidState::Foreign),
+            Err(ahead) if ahead.duration() > CLOCKS_APART => Err(InvalidState::Foreign),
             Err(_) => Ok(()),
         }
     }

@@ -32,7 +32,7 @@ pub mod open;
 pub mod source;
 pub mod sql;
 pub mod store;
-mod token;
+pub(crate) mod token;
 pub mod topic_oracle;
 
 /// What the user base knows about somebody.

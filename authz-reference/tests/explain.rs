@@ -173,3 +173,26 @@ fn tells_failures_apart() {
     fs::write(folder.path().join("authz.toml"), "[roles.a]\ngrant = 1").unwrap();
     assert_eq!(explain(folder.path(), "--user a publish a/x").0, Some(78));
 }
+
+#[test]
+fn asks_the_stores_in_their_order() {
+    let folder = folder();
+    let config = CONFIG.replace(
+        "users.file =",
+        "users.sources = [\"file\", \"sqlite\"]\n    users.file =",
+    );
+    fs::write(folder.path().join("authz.toml"), config).unwrap();
+    for name in ["alice", "dave"] {
+        let args = ["user", "--config", "authz.toml", "--source", "sqlite"];
+        let args = [&args[..], &["add", name, "--superuser"]].concat();
+        let added = run(folder.path(), &args, "secret\n");
+        assert!(added.status.success(), "{added:?}");
+    }
+    let said = |user: &str| explain(folder.path(), &format!("--user {user} publish bob/x")).1;
+    assert!(said("dave").contains("by superuser"), "{}", said("dave"));
+    let alice = said("alice");
+    assert!(
+        alice.contains("by own-prefix"),
+        "she is in the file: {alice}"
+    );
+}

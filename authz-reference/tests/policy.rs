@@ -32,7 +32,7 @@ fn with_grants(config: &mut Config) {
     let text = users(&["alice", "carol"])
         + "roles = [\"ops\"]\ngrants = [{ topic = \"news/#\", subscribe = true, qos = 1 }]\n";
     fs::write(config.users.file(), text).unwrap();
-    let grants = vec![grant("cmd/{client_id}/#", true, false, false, 1)];
+    let grants = vec![grant("cmd/{username}/{client_id}/#", true, false, false, 1)];
     let ops = RoleName::new("ops").unwrap();
     config.roles.insert(ops, RoleConfig { grants });
 }
@@ -47,13 +47,19 @@ async fn grants_of_the_user_and_of_roles() {
         qos,
         retain,
         origin: origin.into(),
-        ..publish(&carol, "cmd/c1/x")
+        ..publish(&carol, "cmd/carol/c1/x")
     };
     let cases = [
         (publish(&carol, "carol/x"), "allow own-prefix"),
-        (publish(&carol, "cmd/c1/x"), "allow grant:role:ops"),
-        (publish(&carol, "cmd/c2/x"), "deny NotAuthorized own-prefix"),
-        (publish(&alice, "cmd/c1/x"), "deny NotAuthorized own-prefix"),
+        (publish(&carol, "cmd/carol/c1/x"), "allow grant:role:ops"),
+        (
+            publish(&carol, "cmd/carol/c2/x"),
+            "deny NotAuthorized own-prefix",
+        ),
+        (
+            publish(&alice, "cmd/carol/c1/x"),
+            "deny NotAuthorized own-prefix",
+        ),
         (publish(&carol, "news/x"), "deny NotAuthorized own-prefix"),
         (
             with(2, false, PublishOrigin::Client),
@@ -111,7 +117,7 @@ async fn a_state_is_good_for_one_client_id() {
         client_id: "c2".to_owned(),
         ..logged_in(&mut client, "carol").await
     };
-    let results = publish_all(&mut client, vec![publish(&carol, "cmd/c2/x")]).await;
+    let results = publish_all(&mut client, vec![publish(&carol, "cmd/carol/c2/x")]).await;
     assert_eq!(
         summary!(results[0], publish_result),
         "failure SessionStateInvalid session-state-invalid"

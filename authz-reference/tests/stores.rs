@@ -15,7 +15,7 @@ use tidegate_authz::{
     identity::UserName,
     password::PasswordHash,
     users::{
-        changes::{Change, Changed, Changes},
+        changes::{Change, Changed, Changes, Current},
         open::{open, open_store},
         source::UserSource,
         store::{Edit, Tally, UserEdit, UserStore},
@@ -85,10 +85,29 @@ async fn log_in_until(client: &mut Client, name: &str, password: &str, expected:
 }
 
 async fn next(changes: &mut Changes) -> Changed {
+    loop {
+        match heard(changes).await {
+            Change::User(changed) => return changed,
+            Change::Earlier(_) | Change::Heard { .. } => {}
+            Change::Unknown(_) => panic!("anything may have changed?"),
+        }
+    }
+}
+
+async fn heard(changes: &mut Changes) -> Change {
     let told = tokio::time::timeout(PATIENCE, changes.recv()).await;
-    match told.unwrap().unwrap() {
-        Change::User(changed) => changed,
-        Change::Unknown => panic!("anything may have changed?"),
+    told.unwrap().unwrap()
+}
+
+/// What is told at a start, until that is all.
+async fn earlier(changes: &mut Changes) -> Vec<Changed> {
+    let mut all = Vec::new();
+    loop {
+        match heard(changes).await {
+            Change::Earlier(changed) => all.push(changed),
+            Change::Heard { .. } => return all,
+            other => panic!("{other:?} before it is all"),
+        }
     }
 }
 
@@ -214,9 +233,8 @@ async fn changes_are_told(config: Config, delete: impl AsyncFnOnce()) {
         change(&*store, [what]).await;
         let told = next(&mut heard).await;
         assert_eq!(told.name.as_str(), "alice");
-        let user = told
-            .user
-            .map(|account| (account.disabled, account.grants.len()));
+        let user = told.now.account();
+        let user = user.map(|account| (account.disabled, account.grants.len()));
         assert_eq!(
             (user, told.credentials),
             (expected, credentials),
@@ -225,13 +243,16 @@ async fn changes_are_told(config: Config, delete: impl AsyncFnOnce()) {
         assert!(told.at >= begun && told.at <= SystemTime::now());
     }
     delete().await;
-    assert_eq!(next(&mut heard).await.user, None);
+    assert_eq!(next(&mut heard).await.now, Current::Gone);
 
     // A replica that starts now has to know that sessions of alice are not good any more.
     let (_sources, mut heard) = follow(&config);
-    let told = next(&mut heard).await;
-    assert_eq!((told.name.as_str(), told.user), ("alice", None));
-    assert!(told.at >= begun && told.credentials);
+    let told = earlier(&mut heard).await;
+    let told: Vec<_> = told
+        .iter()
+        .map(|told| (told.name.as_str(), &told.now))
+        .collect();
+    assert_eq!(told, [("alice", &Current::Gone)]);
 }
 
 #[tokio::test]
@@ -312,7 +333,7 @@ async fn a_postgres_that_is_away_is_a_failure_until_it_is_back() {
     log_in_until(&mut client, "alice", "alice-secret", "allow").await;
 
     let (sources, mut heard) = follow(&config);
-    next(&mut heard).await;
+    assert_eq!(earlier(&mut heard).await.len(), 1);
     until_ready(&sources).await;
     server.stop();
     for password in ["alice-secret", "wrong"] {
@@ -328,7 +349,8 @@ async fn a_postgres_that_is_away_is_a_failure_until_it_is_back() {
     server.start().await;
     log_in_until(&mut client, "alice", "alice-secret", "allow").await;
     change(&*store, [edit("alice", Edit::Remove)]).await;
-    assert_eq!(next(&mut heard).await.user, None, "told after the outage");
+    let told = next(&mut heard).await.now;
+    assert_eq!(told, Current::Gone, "told after the outage");
 }
 
 #[tokio::test]
@@ -371,4 +393,68 @@ async fn what_is_stored_wrongly_is_a_failure() {
             .await;
         refused.unwrap_err();
     }
+}
+
+#[tokio::test]
+async fn a_user_stored_wrongly_is_not_told_to_be_gone_and_can_be_mended() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = Config::default();
+    sqlite(&mut config, folder.path());
+    let (sources, mut heard) = follow(&config);
+    until_ready(&sources).await;
+    let store = open_store(&config.users, None).unwrap();
+    let url = format!("sqlite://{}", folder.path().join("users.db").display());
+    let mut other = SqliteConnection::connect(&url).await.unwrap();
+    let spoil = "UPDATE users SET roles = '[\"a b\"]' WHERE name = 'alice'";
+
+    change(&*store, [add("alice")]).await;
+    next(&mut heard).await;
+    other.execute(spoil).await.unwrap();
+    assert_eq!(next(&mut heard).await.now, Current::Unreadable);
+    let disable = vec![edit("alice", Edit::Disabled(true))];
+    store.change(disable).await.unwrap_err();
+    let replace = Edit::Add {
+        password: hash("x"),
+        superuser: None,
+        replace: true,
+    };
+    let tally = change(&*store, [edit("alice", replace)]).await;
+    assert_eq!(tally.changed, 1);
+    let mended = next(&mut heard).await;
+    assert!(mended.now.account().is_some(), "{mended:?}");
+
+    other.execute(spoil).await.unwrap();
+    assert_eq!(next(&mut heard).await.now, Current::Unreadable);
+    assert_eq!(
+        change(&*store, [edit("alice", Edit::Remove)]).await.removed,
+        1
+    );
+    assert_eq!(next(&mut heard).await.now, Current::Gone);
+}
+
+#[tokio::test]
+async fn an_import_of_thousands_is_told_one_by_one_now_and_at_the_next_start() {
+    const USERS: usize = 2_500;
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = Config::default();
+    sqlite(&mut config, folder.path());
+    let (sources, mut heard) = follow(&config);
+    until_ready(&sources).await;
+    let store = open_store(&config.users, None).unwrap();
+    let password = hash("x");
+    let edits = (0..USERS).map(|number| {
+        let add = Edit::Add {
+            password: password.clone(),
+            superuser: None,
+            replace: false,
+        };
+        edit(&format!("u{number}"), add)
+    });
+    change(&*store, edits).await;
+    let mut names = std::collections::HashSet::new();
+    while names.len() < USERS {
+        names.insert(next(&mut heard).await.name);
+    }
+    let (_sources, mut heard) = follow(&config);
+    assert_eq!(earlier(&mut heard).await.len(), USERS);
 }

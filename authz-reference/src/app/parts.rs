@@ -38,21 +38,23 @@ impl Parts {
         let (sender, changes) = mpsc::channel(CHANGES);
         let pool = HashingPool::new(config.hashing.limits());
         let sources = open::open(config, sender)?;
-        let oracle = topic_oracle::among(&sources);
         let sources: Vec<_> = sources
             .into_iter()
             .map(|source| Metered::new(source, metrics.sources.clone()))
             .collect();
         let asked = sources.iter().cloned();
         let asked = asked.map(|source| Box::new(source) as Box<dyn UserSource>);
-        let recent = Arc::new(Recent::new(config.session.max_age));
-        let believed = Believed::new(config.hashing.cache_ttl, Arc::clone(&recent))?;
+        let asked: Vec<_> = asked.collect();
+        let oracle = topic_oracle::among(&asked);
+        let stores = config.users.stores();
+        let recent = Arc::new(Recent::new(config.session.max_age, &stores));
+        let believed = Believed::new(config.hashing.cache_ttl)?;
         let own_keys = Keys::random()?;
         let service = Service::new(
             Rules::new(&config.policy, &config.roles),
             sealer(&config.session, &own_keys)?,
             Arc::clone(&recent),
-            Logins::new(asked.collect(), pool.clone(), believed),
+            Logins::new(asked, pool.clone(), believed),
             oracle,
             getrandom::u32()?,
         );
@@ -67,12 +69,11 @@ impl Parts {
     }
 
     /// Has the service decide by this configuration from now on. Reads the key files; if that fails, nothing has
-    /// changed.
-    pub(super) fn replace(&self, config: &Config) -> Result<(), AppError> {
+    /// changed. Whether a key is gone that states could have been sealed with.
+    pub(super) fn replace(&self, config: &Config) -> Result<bool, AppError> {
         let sealer = sealer(&config.session, &self.own_keys)?;
         let rules = Rules::new(&config.policy, &config.roles);
-        self.service.replace(rules, sealer);
-        Ok(())
+        Ok(self.service.replace(rules, sealer))
     }
 }
 

@@ -5,15 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::Value;
 use thiserror::Error;
 use tidegate_telemetry::LogFilter;
+use tokio::sync::Notify;
 use tracing::{error, info, warn};
 
 use super::{AppError, parts::Parts};
-use crate::{
-    config::Config,
-    control::hub::{Hub, Whom},
-    metrics::ReloadMetrics,
-    users::changes::Change,
-};
+use crate::{config::Config, metrics::ReloadMetrics, users::changes::Change};
 
 /// Keys that count from the next call on. A `.` at the end is all below. What is not here needs a restart: a key that
 /// somebody forgets to think about is refused, not ignored.
@@ -61,17 +57,23 @@ pub struct Reloader(Arc<Inner>);
 struct Inner {
     config: Mutex<Config>,
     parts: Parts,
-    hub: Hub,
+    /// Notified after other rules are in force.
+    rules: Arc<Notify>,
     metrics: ReloadMetrics,
 }
 
 impl Reloader {
-    pub(super) fn new(config: Config, parts: Parts, hub: Hub, metrics: ReloadMetrics) -> Self {
+    pub(super) fn new(
+        config: Config,
+        parts: Parts,
+        rules: Arc<Notify>,
+        metrics: ReloadMetrics,
+    ) -> Self {
         let config = Mutex::new(config);
         Self(Arc::new(Inner {
             config,
             parts,
-            hub,
+            rules,
             metrics,
         }))
     }
@@ -80,8 +82,9 @@ impl Reloader {
     pub(super) fn note(&self) -> impl Fn(&Change) + Send + use<> {
         let recent = Arc::clone(&self.0.parts.recent);
         move |change| match change {
-            Change::User(changed) => recent.note(changed),
-            Change::Unknown => recent.unknown(),
+            Change::User(changed) | Change::Earlier(changed) => recent.note(changed),
+            Change::Heard { source, only_these } => recent.heard(source, *only_these),
+            Change::Unknown(source) => recent.unknown(source),
         }
     }
 
@@ -129,10 +132,11 @@ impl Inner {
         }
         // Everything that may fail comes before anything that is put in force. Key files may have changed with all
         // keys as they were.
-        self.parts.replace(&new)?;
-        if changed.iter().any(|key| is_among(key, &RULES)) {
+        let lost_keys = self.parts.replace(&new)?;
+        // What a key that is gone has sealed does not open any more, but who only listens would not notice.
+        if lost_keys || changed.iter().any(|key| is_among(key, &RULES)) {
             // Only now: who asks again is answered by the new rules.
-            self.hub.recheck(Whom::Everybody);
+            self.rules.notify_one();
         }
         if let Some(log) = log
             && changed.iter().any(|key| key == "log.filter")

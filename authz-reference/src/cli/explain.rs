@@ -8,11 +8,11 @@ use clap::{Args, ValueEnum};
 use super::{Failed, print};
 use crate::{
     access::RoleName,
-    config::Config,
+    config::{Config, SourceKind},
     identity::{Principal, UserName},
     policy::{Origin, Permissions, Publication, Rules, Subscription, explain::Line},
     topics::{is_topic_filter, is_topic_name},
-    users::Account,
+    users::{Account, open::OpenError},
 };
 
 /// What to explain.
@@ -219,9 +219,19 @@ impl Decided {
     }
 }
 
-/// What the first user base that stores users has about somebody.
+/// What the first user base that knows somebody has about them, of those that store users.
 fn account(config: &Config, name: &UserName) -> Result<Option<Account>, Failed> {
-    let users = super::user::everybody(config)?;
-    let mut found = users.into_iter().filter(|(listed, _)| listed == name);
-    Ok(found.next().map(|(_, user)| user.account))
+    let sources = config.users.sources();
+    if config.users.stores().is_empty() {
+        let names: Vec<_> = sources.into_iter().map(SourceKind::name).collect();
+        return Err(Failed::configuration(OpenError::NoStore(names.join(", "))));
+    }
+    for source in sources.into_iter().filter(|kind| kind.stores_users()) {
+        let users = super::user::everybody(config, source)?;
+        let mut found = users.into_iter().filter(|(listed, _)| listed == name);
+        if let Some((_, user)) = found.next() {
+            return Ok(Some(user.account));
+        }
+    }
+    Ok(None)
 }

@@ -10,7 +10,7 @@ use tokio::runtime;
 use super::{Failed, print, secret};
 use crate::{
     access::{Access, RoleName, TopicTemplate},
-    config::{Config, SourceKind},
+    config::{Config, PolicyConfig, SourceKind},
     identity::UserName,
     password::{Password, PasswordHash},
     users::{
@@ -150,7 +150,7 @@ impl UserCommand {
             Action::Rm { name } => (name, Edit::Remove),
             Action::Disable { name } => (name, Edit::Disabled(true)),
             Action::Enable { name } => (name, Edit::Disabled(false)),
-            Action::Grant(grant) => (grant.name.clone(), grant.edit()?),
+            Action::Grant(grant) => (grant.name.clone(), grant.edit(&config.policy)?),
             Action::Revoke(revoke) => (
                 revoke.name,
                 Edit::Revoke(revoke.topic.into_iter().collect(), revoke.role),
@@ -161,7 +161,15 @@ impl UserCommand {
 }
 
 impl Grant {
-    fn edit(self) -> anyhow::Result<Edit> {
+    fn edit(self, policy: &PolicyConfig) -> anyhow::Result<Edit> {
+        ensure!(
+            !self
+                .topic
+                .as_ref()
+                .is_some_and(|topic| policy.is_anybodys(topic)),
+            "`{{client_id}}` without `{{username}}` opens nothing unless policy.client_ids is \"bound\": \
+             anybody may choose any client id"
+        );
         let granted = self.topic.map(|topic| Access {
             topic,
             publish: self.publish,
@@ -253,22 +261,26 @@ impl<'a> Listed<'a> {
     }
 }
 
-/// Everybody whom the first source that stores users has. A store that can't be read is no answer.
-pub(super) fn everybody(config: &Config) -> Result<Vec<(UserName, User)>, Failed> {
-    let mut stores = config.users.sources().into_iter();
-    let place = match stores.find(|kind| kind.stores_users()) {
-        Some(SourceKind::File) => Some(config.users.file()),
-        Some(SourceKind::Sqlite) => Some(config.users.sqlite.path.clone()),
+/// Everybody whom a source that stores users has. A store that can't be read is no answer.
+pub(super) fn everybody(
+    config: &Config,
+    source: SourceKind,
+) -> Result<Vec<(UserName, User)>, Failed> {
+    let place = match source {
+        SourceKind::File => Some(config.users.file()),
+        SourceKind::Sqlite => Some(config.users.sqlite.path.clone()),
         _ => None,
     };
     if let Some(place) = place.filter(|place| !place.exists()) {
         let missing = anyhow::anyhow!("{} is not there", place.display());
         return Err(Failed::Unavailable(missing));
     }
-    with_store(config, None, async |store| store.list().await).map_err(|failed| match failed {
-        Failed::Runtime(error) => Failed::Unavailable(error),
-        failed => failed,
-    })
+    with_store(config, Some(source), async |store| store.list().await).map_err(
+        |failed| match failed {
+            Failed::Runtime(error) => Failed::Unavailable(error),
+            failed => failed,
+        },
+    )
 }
 
 /// How many users each source that stores users has. Makes no SQLite file.

@@ -6,7 +6,7 @@
 //! | `mode` | `user-manager` | who is asked: a `user-manager`, or a gateway for Mosquitto's plugin, `go-auth` |
 //! | `body` | `json` | how requests are written: `json` or `form` |
 //! | `timeout`, `connect_timeout` | `2s`, `1s` | what takes longer is a failure, never a denial |
-//! | `max_concurrent`, `queue` | 32, 256 | requests at the same time, and those that wait for their turn; one more hears "busy" |
+//! | `max_concurrent`, `queue` | 32, 256 | log ins at the same time, and those that wait for their turn; one more hears "busy". A gateway is asked about topics by as many again, which wait as long as their deadline permits |
 //! | `tls.ca` | the system's | PEM of the authorities to believe for `https://` |
 //! | `tls.cert`, `tls.key` | none | PEM of our own certificate, for mutual TLS |
 //!
@@ -19,7 +19,7 @@
 //! | `username_field`, `password_field` | `username`, `password` | their names in the body |
 //! | `name_fields` | `["username", "name", "sub"]` | where the answer has the user name: the first that is there, at the top or below `user`. A log in needs the same name there as it was made with. Empty: not looked at for log ins, so *any* JSON with status 200 is a yes |
 //! | `superuser_fields` | `["admin", "isAdmin", "administrator", "isAdministrator"]` | one of them `true` (no text, no number) makes a superuser |
-//! | `refused_status` | `[401, 403, 404]` | the answers that mean "no". All others but 200 are failures |
+//! | `refused_status` | `[401]` | the answers that mean "no"; others than 401 only with a JSON object, as a proxy in between has none. All others but 200 are failures |
 //!
 //! A go-auth gateway ([`crate::users::goauth`]):
 //!
@@ -306,7 +306,12 @@ pub(super) fn check_url(
     if good {
         Ok(())
     } else {
-        Err(invalid(tree, key, text, expected))
+        // It may hold a password: that is why it is refused.
+        let found = match text.contains('@') {
+            true => "one with something before an @",
+            false => text,
+        };
+        Err(invalid(tree, key, found, expected))
     }
 }
 
@@ -362,7 +367,7 @@ impl Default for ManagerConfig {
             password_field: "password".to_owned(),
             name_fields: texts(&["username", "name", "sub"]),
             superuser_fields: texts(&["admin", "isAdmin", "administrator", "isAdministrator"]),
-            refused_status: vec![401, 403, 404],
+            refused_status: vec![401],
         }
     }
 }

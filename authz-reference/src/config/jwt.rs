@@ -36,6 +36,9 @@ use super::{
     invalid,
 };
 
+/// The most by which clocks may be said to differ.
+const MAX_LEEWAY: Duration = Duration::from_secs(300);
+
 /// See the [module](self).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -176,6 +179,11 @@ impl JwtConfig {
         if self.name_claim.is_empty() {
             let expected = "the claim that has the user name";
             return Err(invalid(tree, "users.jwt.name_claim", "", expected));
+        }
+        if self.leeway > MAX_LEEWAY {
+            let found = format!("{:?}", self.leeway);
+            let expected = "what clocks may differ by: at most 5m";
+            return Err(invalid(tree, "users.jwt.leeway", &found, expected));
         }
         check_timeout(tree, "users.jwt.timeout", self.timeout)?;
         check_timeout(tree, "users.jwt.refresh", self.refresh)?;

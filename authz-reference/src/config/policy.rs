@@ -7,7 +7,7 @@ use tidegate_settings as settings;
 
 use super::invalid;
 use crate::{
-    access::{Access, RoleName},
+    access::{Access, RoleName, TopicTemplate},
     policy::rules::Prefix,
 };
 
@@ -52,6 +52,12 @@ pub struct RoleConfig {
 }
 
 impl PolicyConfig {
+    /// Whether a grant would be for whoever chooses the client id. It opens nothing, whoever has it.
+    #[must_use]
+    pub fn is_anybodys(&self, topic: &TopicTemplate) -> bool {
+        topic.uses_client_id() && !topic.uses_username() && self.client_ids != ClientIds::Bound
+    }
+
     pub(super) fn check(
         &self,
         roles: &BTreeMap<RoleName, RoleConfig>,
@@ -66,6 +72,16 @@ impl PolicyConfig {
                 self.prefix.as_str(),
                 expected,
             ));
+        }
+        for (name, role) in roles {
+            let topics = role.grants.iter().map(|grant| &grant.topic);
+            let mut open = topics.filter(|topic| self.is_anybodys(topic));
+            if let Some(topic) = open.next() {
+                let key = format!("roles.{name}.grants");
+                let expected = "`{username}` beside `{client_id}`, or `policy.client_ids = \"bound\"`: who may \
+                                choose any client id would have the topics of any";
+                return Err(invalid(tree, &key, topic.as_str(), expected));
+            }
         }
         match self
             .anonymous_roles

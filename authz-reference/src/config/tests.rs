@@ -136,6 +136,10 @@ fn says_what_is_wrong_and_where() {
             [":2", "policy.prefix", "bound"],
         ),
         (
+            "[roles.r]\ngrants = [{ topic = \"dev/{client_id}/#\", publish = true }]",
+            ["roles.r.grants", "dev/{client_id}/#", "bound"],
+        ),
+        (
             "[policy]\nanonymous_roles = [\"x\"]",
             [":2", "policy.anonymous_roles", "[roles.NAME]"],
         ),

@@ -104,6 +104,16 @@ impl UsersConfig {
         }
     }
 
+    /// The names of those that store users.
+    #[must_use]
+    pub fn stores(&self) -> Vec<&'static str> {
+        let stores = self
+            .sources()
+            .into_iter()
+            .filter(|kind| kind.stores_users());
+        stores.map(SourceKind::name).collect()
+    }
+
     /// The users file.
     #[must_use]
     pub fn file(&self) -> PathBuf {

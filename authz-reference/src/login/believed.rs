@@ -3,17 +3,13 @@
 //! After a network failure, clients come back together, and most of them with what they had before. Verifying a
 //! password costs some 60 ms of a core, on purpose; finding it here costs microseconds.
 //!
-//! * A password that matched a *stored* hash is remembered together with that hash. The store is asked all the same:
-//!   when the user has another password there, the question is another one and nothing is remembered about it.
-//! * What a source *said* about somebody is remembered if the source permits that ([`UserSource::cache_ttl`]), and until
-//!   the user is known to have changed.
+//! A password that matched a *stored* hash is remembered together with that hash. The store is asked all the same: when
+//! the user has another password there, the question is another one and nothing is remembered about it. What a source
+//! finds out by itself (`http`, `jwt`, `certificate`) is asked for each time.
 //!
 //! Credentials are not kept, only what an HMAC with a key of this process makes of them.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::time::Duration;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -24,11 +20,9 @@ use crate::{
     cache::Cache,
     identity::UserName,
     password::{Password, PasswordHash},
-    recent::{Recent, Standing},
-    users::source::{Login, UserSource, Verified},
 };
 
-/// Logins that are remembered; about 200 bytes each, and more with grants.
+/// Logins that are remembered; about 60 bytes each.
 const MOST: usize = 100_000;
 
 /// A question whose answer may be remembered: the credentials, and what they are held against.
@@ -40,38 +34,19 @@ pub struct Believed {
     /// Zero: nothing is remembered about stored passwords.
     ttl: Duration,
     key: Key,
-    recent: Arc<Recent>,
     right: Cache<(Question, Instant)>,
-    said: Cache<Arc<Said>>,
-}
-
-#[derive(Debug)]
-struct Said {
-    question: Question,
-    verified: Verified,
-    asked_at: SystemTime,
-    until: Instant,
-}
-
-/// What a source is asked, if its answer may be remembered.
-#[derive(Debug)]
-pub(super) struct Asked {
-    question: Question,
-    ttl: Duration,
 }
 
 impl Believed {
-    /// Believes stored passwords for `ttl`, and what sources say as long as they permit.
+    /// Believes stored passwords for `ttl`.
     ///
     /// # Errors
     /// If the system gives no randomness.
-    pub fn new(ttl: Duration, recent: Arc<Recent>) -> Result<Self, getrandom::Error> {
+    pub fn new(ttl: Duration) -> Result<Self, getrandom::Error> {
         Ok(Self {
             ttl,
             key: Key::random()?,
-            recent,
             right: Cache::new(MOST),
-            said: Cache::new(MOST),
         })
     }
 
@@ -88,11 +63,10 @@ impl Believed {
         }
         let hash = Zeroizing::new(hash.to_string());
         Some(self.key.question(&[
-            Some(b"stored"),
-            Some(source.as_bytes()),
-            Some(name.as_str().as_bytes()),
-            Some(hash.as_bytes()),
-            Some(password.expose()),
+            source.as_bytes(),
+            name.as_str().as_bytes(),
+            hash.as_bytes(),
+            password.expose(),
         ]))
     }
 
@@ -104,46 +78,6 @@ impl Believed {
     pub(super) fn note_right(&self, question: Question) {
         if let Some(until) = Instant::now().checked_add(self.ttl) {
             self.right.insert(number(&question), (question, until));
-        }
-    }
-
-    /// Who is it, according to this source? `None` if it does not permit to remember what it says.
-    pub(super) fn asking(&self, source: &dyn UserSource, login: &Login<'_>) -> Option<Asked> {
-        let ttl = source.cache_ttl().filter(|ttl| !ttl.is_zero())?;
-        let certificate = login.tls.filter(|tls| tls.peer_verified);
-        let question = self.key.question(&[
-            Some(b"said"),
-            Some(source.name().as_bytes()),
-            login.username.map(str::as_bytes),
-            login.password.map(Password::expose),
-            Some(login.client_id.as_bytes()),
-            certificate.map(|tls| &tls.peer_sha256[..]),
-        ]);
-        Some(Asked { question, ttl })
-    }
-
-    pub(super) fn verified(&self, asked: &Asked) -> Option<Verified> {
-        let said = self.said.get(number(&asked.question))?;
-        let good = said.question == asked.question
-            && Instant::now() < said.until
-            && said
-                .verified
-                .expires_at
-                .is_none_or(|end| SystemTime::now() < end)
-            && self.recent.judge(&said.verified.name, said.asked_at) == Standing::AsSealed;
-        good.then(|| said.verified.clone())
-    }
-
-    /// `begun` is when the source was asked: what has changed since may not have been in its answer.
-    pub(super) fn keep(&self, asked: &Asked, verified: &Verified, begun: SystemTime) {
-        if let Some(until) = Instant::now().checked_add(asked.ttl) {
-            let said = Said {
-                question: asked.question,
-                verified: verified.clone(),
-                asked_at: begun,
-                until,
-            };
-            self.said.insert(number(&asked.question), Arc::new(said));
         }
     }
 }
@@ -167,13 +101,12 @@ impl Key {
             .map_err(|_| getrandom::Error::UNSUPPORTED)
     }
 
-    /// Absent and empty differ, and no two lists of parts run together into the same text.
-    fn question(&self, parts: &[Option<&[u8]>]) -> Question {
+    /// No two lists of parts run together into the same text.
+    fn question(&self, parts: &[&[u8]]) -> Question {
         let mut mac = self.0.clone();
         for part in parts {
-            let length = part.map_or(u64::MAX, |part| part.len() as u64);
-            mac.update(&length.to_be_bytes());
-            mac.update(part.unwrap_or_default());
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part);
         }
         mac.finalize().into_bytes().into()
     }

@@ -10,12 +10,7 @@ use std::{
 use argon2::{Argon2, Params, PasswordHasher as _};
 
 use super::*;
-use crate::{
-    hashing::HashingLimits,
-    password::PasswordHash,
-    recent::Recent,
-    users::{Account, changes::Changed},
-};
+use crate::{hashing::HashingLimits, password::PasswordHash, users::Account};
 
 /// A store with one user, or somebody who says who it is.
 #[derive(Debug)]
@@ -23,17 +18,12 @@ struct Source {
     asked: Arc<AtomicUsize>,
     user: Arc<Mutex<Option<Arc<User>>>>,
     stored: bool,
-    cache_ttl: Option<Duration>,
 }
 
 #[tonic::async_trait]
 impl UserSource for Source {
     fn name(&self) -> &'static str {
         "test"
-    }
-
-    fn cache_ttl(&self) -> Option<Duration> {
-        self.cache_ttl
     }
 
     async fn find(&self, login: &Login<'_>, _: Deadline) -> Result<Found, SourceError> {
@@ -59,7 +49,6 @@ struct Rig {
     logins: Logins,
     asked: Arc<AtomicUsize>,
     user: Arc<Mutex<Option<Arc<User>>>>,
-    recent: Arc<Recent>,
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -67,23 +56,20 @@ const MINUTE: Duration = Duration::from_secs(60);
 fn rig(stored: bool, ttl: Duration) -> Rig {
     let asked = Arc::default();
     let user = Arc::new(Mutex::new(Some(alice("right"))));
-    let recent = Arc::new(Recent::new(MINUTE));
     let source = Source {
         asked: Arc::clone(&asked),
         user: Arc::clone(&user),
         stored,
-        cache_ttl: (!stored).then_some(ttl),
     };
     let pool = HashingPool::new(HashingLimits {
         workers: NonZeroUsize::MIN,
         queue: 0,
     });
-    let believed = Believed::new(ttl, Arc::clone(&recent)).unwrap();
+    let believed = Believed::new(ttl).unwrap();
     Rig {
         logins: Logins::new(vec![Box::new(source)], pool, believed),
         asked,
         user,
-        recent,
     }
 }
 
@@ -214,33 +200,9 @@ async fn equal_logins_at_the_same_time_are_one_verification() {
     assert!(all.iter().all(|in_or_not| *in_or_not == wrong()), "{all:?}");
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_a_source_has_said_is_believed_if_it_permits_that() {
-    let rig = rig(false, MINUTE);
-    assert_eq!(rig.log_in("wrong").await, wrong());
-    assert_eq!(rig.log_in("wrong").await, wrong());
-    assert_eq!(rig.asked(), 2, "no denial is believed");
-    for _ in 0..3 {
-        assert_eq!(rig.log_in("right").await, Ok(()));
-    }
-    assert_eq!(rig.asked(), 3);
-    tokio::time::advance(MINUTE).await;
-    assert_eq!(rig.log_in("right").await, Ok(()));
-    assert_eq!(rig.asked(), 4);
-
-    rig.recent.note(&Changed {
-        name: UserName::new("alice").unwrap(),
-        user: None,
-        credentials: false,
-        at: SystemTime::now(),
-    });
-    assert_eq!(rig.log_in("right").await, Ok(()));
-    assert_eq!(rig.asked(), 5, "she has changed");
-}
-
 #[tokio::test]
-async fn what_a_source_has_said_is_not_believed_unless_it_permits_that() {
-    let rig = rig(false, Duration::ZERO);
+async fn what_a_source_says_is_asked_for_each_time() {
+    let rig = rig(false, MINUTE);
     for asked in 1..3 {
         assert_eq!(rig.log_in("right").await, Ok(()));
         assert_eq!(rig.asked(), asked);

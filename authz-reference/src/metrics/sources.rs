@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use prometheus_client::{
@@ -19,7 +19,7 @@ use crate::{
     users::{
         Credential,
         source::{Found, Login, SourceError, UserSource},
-        topic_oracle::TopicOracle,
+        topic_oracle::{TopicAnswer, TopicOracle, TopicQuestion},
     },
 };
 
@@ -43,7 +43,7 @@ impl SourceMetrics {
         };
         registry.register_with_unit(
             "user_lookup_duration",
-            "What user sources take at a CONNECT, by what they say; verifying a password comes on top",
+            "What user sources take at a CONNECT, and a gateway for a topic, by what they say; verifying a password comes on top",
             Unit::Seconds,
             metrics.lookups.clone(),
         );
@@ -101,12 +101,12 @@ impl UserSource for Metered {
         is_ready
     }
 
-    fn cache_ttl(&self) -> Option<Duration> {
-        self.source.cache_ttl()
-    }
-
     fn topic_oracle(&self) -> Option<Arc<dyn TopicOracle>> {
-        self.source.topic_oracle()
+        let oracle = self.source.topic_oracle()?;
+        Some(Arc::new(MeteredOracle {
+            oracle,
+            source: self.clone(),
+        }))
     }
 
     async fn find(&self, login: &Login<'_>, deadline: Deadline) -> Result<Found, SourceError> {
@@ -127,6 +127,40 @@ impl UserSource for Metered {
             Err(SourceError::Busy(_)) => "busy",
         };
         found
+    }
+}
+
+/// What a source says about topics, measured.
+#[derive(Debug)]
+struct MeteredOracle {
+    oracle: Arc<dyn TopicOracle>,
+    source: Metered,
+}
+
+#[tonic::async_trait]
+impl TopicOracle for MeteredOracle {
+    fn name(&self) -> &'static str {
+        self.oracle.name()
+    }
+
+    async fn ask(
+        &self,
+        question: TopicQuestion<'_>,
+        deadline: Deadline,
+    ) -> Result<TopicAnswer, SourceError> {
+        let mut asked = Asked {
+            source: &self.source,
+            outcome: "late",
+            begun: Instant::now(),
+        };
+        let answer = self.oracle.ask(question, deadline).await;
+        asked.outcome = match &answer {
+            Ok(TopicAnswer::Permitted) => "topic_permitted",
+            Ok(TopicAnswer::Refused) => "topic_refused",
+            Err(SourceError::Unavailable { .. }) => "unavailable",
+            Err(SourceError::Busy(_)) => "busy",
+        };
+        answer
     }
 }
 

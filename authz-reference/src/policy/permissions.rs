@@ -57,13 +57,13 @@ pub struct SubscribeGrant {
 impl Permissions {
     pub(super) fn new(
         principal: Principal,
-        client_id: &str,
+        names: Names,
         prefix: Arc<Prefix>,
         roles: Vec<Arc<Role>>,
     ) -> Self {
         Self {
-            names: Names::new(&principal, client_id),
             principal,
+            names,
             prefix,
             roles,
         }

@@ -106,7 +106,9 @@ impl Rules {
             .iter()
             .filter_map(|name| self.roles.get(name).cloned())
             .collect();
-        Permissions::new(principal, client_id, Arc::clone(&self.prefix), roles)
+        let client_id_is_own = self.client_ids == ClientIds::Bound;
+        let names = Names::new(&principal, client_id, client_id_is_own);
+        Permissions::new(principal, names, Arc::clone(&self.prefix), roles)
     }
 }
 

@@ -169,7 +169,7 @@ fn granted() -> Permissions {
     );
     let own = vec![
         access("news/#", "s1"),
-        access("dev/{client_id}/#", "psr2"),
+        access("dev/{username}/{client_id}/#", "psr2"),
         access("half/a", "s2"),
         access("half/b", "s2"),
     ];
@@ -188,8 +188,8 @@ fn grants_for_publishing() {
         ("news/a",        0,   true,   "!grant-retain"),
         ("news/a",        1,   false,  "!grant-qos"),
         ("news",          0,   false,  "grant:role:ops"),
-        ("dev/c1/x",      2,   true,   "grant:user"),
-        ("dev/c2/x",      2,   true,   "!own-prefix"),
+        ("dev/alice/c1/x",      2,   true,   "grant:user"),
+        ("dev/alice/c2/x",      2,   true,   "!own-prefix"),
         ("half/a",        0,   false,  "!own-prefix"),
         ("admin/x",       0,   false,  "!own-prefix"),    // not her role
         ("$SYS/broker/x", 0,   false,  "!dollar-topic"),  // for subscribing only
@@ -208,7 +208,7 @@ fn grants_for_publishing() {
         );
     }
     let answering = |topic| said(granted().publish(&publication("alice/x", topic)));
-    assert_eq!(answering("dev/c1/answers"), "own-prefix");
+    assert_eq!(answering("dev/alice/c1/answers"), "own-prefix");
     assert_eq!(answering("cmd/x/alice"), "own-prefix", "whatever its QoS");
     assert_eq!(answering("half/a"), "!response-topic");
 }
@@ -222,7 +222,7 @@ fn grants_for_subscribing() {
         ("news/#",          2,   "grant:user 1"), // the higher one of the two
         ("news/#",          0,   "grant:user"),
         ("news/a/+",        2,   "grant:user 1"),
-        ("dev/c1/#",        2,   "grant:user"),
+        ("dev/alice/c1/#",        2,   "grant:user"),
         ("dev/+/#",         0,   "!own-prefix"),
         ("half/a",          2,   "grant:user"),
         ("half/+",          0,   "!own-prefix"),  // no union of grants
@@ -449,7 +449,8 @@ proptest! {
             let fill = |level| match level { "{username}" => "alice", "{client_id}" => "c1", level => level };
             access.topic.as_str().split('/').map(fill).collect::<Vec<_>>().join("/")
         };
-        let alice = rules(PolicyConfig::default(), &[("r", grants.clone())])
+        let policy = PolicyConfig { client_ids: ClientIds::Bound, ..PolicyConfig::default() };
+        let alice = rules(policy, &[("r", grants.clone())])
             .permissions(user("alice", &["r"], Vec::new()), "c1");
         let below = |topic: &str, action: fn(&Access) -> bool| {
             matches("alice/#", topic)
@@ -473,5 +474,28 @@ proptest! {
         let asked = Subscription { filter: &filter, qos };
         let yes = alice.explain_subscribe(&asked).iter().any(|line| line.says.is_yes());
         prop_assert_eq!(alice.subscribe(&asked).is_ok(), yes);
+    }
+}
+
+#[test]
+fn a_client_id_that_anybody_may_choose_opens_nothing_by_itself() {
+    for (client_ids, alone) in [
+        (ClientIds::Namespaced, "!own-prefix"),
+        (ClientIds::Off, "!own-prefix"),
+        (ClientIds::Bound, "grant:user"),
+    ] {
+        let policy = PolicyConfig {
+            client_ids,
+            ..PolicyConfig::default()
+        };
+        let grants = vec![
+            access("dev/{client_id}/#", "psr2"),
+            access("both/{username}/{client_id}", "pr2"),
+        ];
+        let alice = rules(policy, &[]).permissions(user("alice", &[], grants), "bob-sensor");
+        let publish = |topic| said(alice.publish(&publication(topic, "")));
+        assert_eq!(publish("dev/bob-sensor/x"), alone);
+        assert_eq!(publish("both/alice/bob-sensor"), "grant:user");
+        assert_eq!(subscribed(&alice, "dev/bob-sensor/#", 1), alone);
     }
 }

@@ -110,7 +110,7 @@ fn anonymous(login: &Login<'_>, rules: &Rules) -> Result<Claims, Refusal> {
     }
     Ok(Claims {
         principal: Principal::Anonymous,
-        stored: false,
+        stored: None,
         oracle: false,
     })
 }

@@ -8,7 +8,11 @@ use tidegate_proto::v1::{
 use tracing::Span;
 
 use super::verdict::{NotAllowed, Verdict};
-use crate::telemetry::{Call, Decision, Outcome};
+use crate::{
+    identity::MAX_USER_NAME_BYTES,
+    telemetry::{Call, Decision, Outcome},
+    users::token::looks_like_one,
+};
 
 /// Reports a verdict and makes it the result of its check.
 pub(super) fn conclude<C: Check>(
@@ -30,7 +34,9 @@ pub(super) fn conclude<C: Check>(
         outcome,
         rule,
         user: if principal.is_empty() {
-            of_session(|session| session.username.as_deref().unwrap_or_default())
+            named(of_session(|session| {
+                session.username.as_deref().unwrap_or_default()
+            }))
         } else {
             principal
         },
@@ -48,6 +54,15 @@ pub(super) fn conclude<C: Check>(
         ..ResultMetadata::default()
     };
     C::result(metadata, Answer::from(verdict))
+}
+
+/// The user name of CONNECT, for the log. It may be somebody's token, which is as good as a password.
+fn named(username: &str) -> &str {
+    if username.len() > MAX_USER_NAME_BYTES || looks_like_one(username) {
+        "<token>"
+    } else {
+        username
+    }
 }
 
 /// The three arms of every result.
@@ -125,3 +140,23 @@ macro_rules! check {
 check! { ConnectCheck => ConnectResult, ConnectAllow, connect_result }
 check! { PublishCheck => PublishResult, PublishAllow, publish_result, topic }
 check! { SubscribeCheck => SubscribeResult, SubscribeAllow, subscribe_result, topic_filter }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_not_logged_as_a_user() {
+        // {"alg":"HS256"}
+        let token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl";
+        for (username, expected) in [
+            ("alice", "alice"),
+            ("", ""),
+            ("a.b.c", "a.b.c"),
+            (token, "<token>"),
+            (&"x".repeat(129), "<token>"),
+        ] {
+            assert_eq!(named(username), expected);
+        }
+    }
+}

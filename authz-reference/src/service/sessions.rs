@@ -8,13 +8,14 @@ use std::{
 
 use tidegate_proto::v1::Session;
 
-use super::verdict::{self, NotAllowed};
+use super::verdict::{self, Fault, NotAllowed};
 use crate::{
     cache::Cache,
     identity::Principal,
     policy::{Permissions, Refusal, Rules},
     recent::{Recent, Standing},
-    session_state::{Binding, InvalidState, Opened, Sealer},
+    session_state::{Binding, InvalidState, Opened, Sealer, Stored},
+    users::source::SourceError,
 };
 
 /// Sessions whose opened state is kept; some 500 bytes each, when there are that many.
@@ -37,7 +38,7 @@ struct Known {
     client_id: Box<str>,
     state: Box<[u8]>,
     sealed_at: SystemTime,
-    stored: bool,
+    stored: Option<Stored>,
     oracle: bool,
     permissions: Arc<Permissions>,
 }
@@ -88,10 +89,10 @@ impl Sessions {
                 Err(Refusal::Anonymous.into())
             };
         };
-        if !known.stored {
+        let Some(stored) = &known.stored else {
             return sealed();
-        }
-        match recent.judge(name, known.sealed_at) {
+        };
+        match recent.judge(stored, name, known.sealed_at) {
             Standing::AsSealed => sealed(),
             Standing::Now(account) if account.disabled => Err(Refusal::Disabled.into()),
             Standing::Now(account) => {
@@ -109,6 +110,14 @@ impl Sessions {
             }
             Standing::Gone => Err(Refusal::Gone.into()),
             Standing::Ask => Err(InvalidState::Overtaken.into()),
+            Standing::NotYet(source_name) => {
+                let problem = "what has changed lately is not known yet".to_owned();
+                Err(Fault::from(SourceError::Unavailable {
+                    source_name,
+                    problem,
+                })
+                .into())
+            }
         }
     }
 

@@ -62,8 +62,8 @@ impl TopicOracle for Gateway {
 }
 
 fn service(oracle: Option<Arc<dyn TopicOracle>>) -> Service {
-    let recent = Arc::new(Recent::new(Duration::from_secs(3_600)));
-    let believed = Believed::new(Duration::ZERO, Arc::clone(&recent)).unwrap();
+    let recent = Arc::new(Recent::new(Duration::from_secs(3_600), &[]));
+    let believed = Believed::new(Duration::ZERO).unwrap();
     let limits = HashingLimits {
         workers: std::num::NonZeroUsize::MIN,
         queue: 1,

@@ -66,6 +66,19 @@ impl Keys {
         Ok(self)
     }
 
+    /// Whether these open all that `others` can have sealed.
+    pub(super) fn open_all_of(&self, others: &Self) -> bool {
+        others.all().all(|other| {
+            // Equal keys make equal seals.
+            let seal = |key: &Key| key.mac.clone().finalize();
+            self.all().any(|key| seal(key) == seal(other))
+        })
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Key> {
+        std::iter::once(&self.sealing).chain(&self.others)
+    }
+
     pub(super) fn sealing(&self) -> &Key {
         &self.sealing
     }
@@ -78,8 +91,7 @@ impl Keys {
         seal: &[u8; SEAL_BYTES],
         binding: Binding<'_>,
     ) -> bool {
-        std::iter::once(&self.sealing)
-            .chain(&self.others)
+        self.all()
             .filter(|key| key.id == id)
             .any(|key| key.over(sealed, binding).verify(seal.into()).is_ok())
     }

@@ -1,17 +1,19 @@
 //! The content of a session state.
 //!
 //! ```text
-//! sealed at, ms since 1970 (8) | flags (1) | name | roles (2) × name | grants (2) × (flags (1), topic)
+//! sealed at, ms since 1970 (8) | flags (1) | store | name | roles (2) × name | grants (2) × (flags (1), topic)
+//! store: name | what the password was verified against (8)
 //! ```
 //!
-//! Numbers are big-endian; a name has its length before it in one byte, a topic in two. Nothing may follow.
+//! The store is there if a flag says so. Numbers are big-endian; a name has its length before it in one byte, a topic in two. Nothing may follow.
 
 use std::time::{Duration, SystemTime};
 
-use super::{Claims, Opened};
+use super::{Claims, Opened, Stored};
 use crate::{
     access::{Access, RoleName, TopicTemplate},
     identity::{Principal, UserName},
+    password::HashId,
 };
 
 const SUPERUSER: u8 = 0b0001;
@@ -34,9 +36,12 @@ pub(super) fn write(claims: &Claims, now: SystemTime, to: &mut Vec<u8>) {
             u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
         });
     to.extend_from_slice(&millis.to_be_bytes());
-    let how = flag(claims.stored, STORED) | flag(claims.oracle, ORACLE);
+    let how = flag(claims.stored.is_some(), STORED) | flag(claims.oracle, ORACLE);
     match &claims.principal {
-        Principal::Anonymous => to.push(ANONYMOUS | how),
+        Principal::Anonymous => {
+            to.push(ANONYMOUS | how);
+            store(claims.stored.as_ref(), to);
+        }
         Principal::User {
             name,
             superuser,
@@ -44,6 +49,7 @@ pub(super) fn write(claims: &Claims, now: SystemTime, to: &mut Vec<u8>) {
             grants,
         } => {
             to.push(flag(*superuser, SUPERUSER) | how);
+            store(claims.stored.as_ref(), to);
             short(name.as_str(), to);
             count(roles.len(), to);
             for role in roles {
@@ -54,6 +60,13 @@ pub(super) fn write(claims: &Claims, now: SystemTime, to: &mut Vec<u8>) {
                 grant(access, to);
             }
         }
+    }
+}
+
+fn store(stored: Option<&Stored>, to: &mut Vec<u8>) {
+    if let Some(Stored { source, credential }) = stored {
+        short(source, to);
+        to.extend_from_slice(&credential.0.to_be_bytes());
     }
 }
 
@@ -89,6 +102,13 @@ pub(super) fn read(content: &[u8]) -> Option<Opened> {
     let millis = u64::from_be_bytes(from.array()?);
     let sealed_at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis))?;
     let flags = from.byte()?;
+    let stored = match flags & STORED {
+        0 => None,
+        _ => Some(Stored {
+            source: from.short()?.into(),
+            credential: HashId(u64::from_be_bytes(from.array()?)),
+        }),
+    };
     let principal = match flags & !(STORED | ORACLE) {
         ANONYMOUS => Principal::Anonymous,
         flags @ (0 | SUPERUSER) => Principal::User {
@@ -101,7 +121,7 @@ pub(super) fn read(content: &[u8]) -> Option<Opened> {
     };
     let claims = Claims {
         principal,
-        stored: flags & STORED != 0,
+        stored,
         oracle: flags & ORACLE != 0,
     };
     from.0.is_empty().then_some(Opened { claims, sealed_at })

@@ -32,8 +32,15 @@ fn user(name: &str, superuser: bool, roles: Vec<RoleName>, grants: Vec<Access>) 
             roles,
             grants,
         },
-        stored: true,
+        stored: Some(stored("file", 1)),
         oracle: false,
+    }
+}
+
+fn stored(source: &str, credential: u64) -> Stored {
+    Stored {
+        source: source.into(),
+        credential: HashId(credential),
     }
 }
 
@@ -71,9 +78,9 @@ fn no_age_but_the_permitted_one() {
     let millisecond = Duration::from_millis(1);
     assert_eq!(at(now() + DAY), Ok(()));
     assert_eq!(at(now() + DAY + millisecond), Err(InvalidState::Expired));
-    assert_eq!(at(now() - MAX_AHEAD), Ok(()), "clocks may differ");
+    assert_eq!(at(now() - CLOCKS_APART), Ok(()), "clocks may differ");
     assert_eq!(
-        at(now() - MAX_AHEAD - millisecond),
+        at(now() - CLOCKS_APART - millisecond),
         Err(InvalidState::Foreign)
     );
 }
@@ -150,7 +157,14 @@ fn a_future_layout_is_not_misread() {
     assert!(opens(&reseal(sealed), S1).is_ok());
 
     let flags = HEADER_BYTES + 8;
-    for (index, value) in [(0, 1), (0, 3), (flags, 16), (flags, 0b011), (flags, 0b010)] {
+    for (index, value) in [
+        (0, 1),
+        (0, 2),
+        (0, 4),
+        (flags, 16),
+        (flags, 0b011),
+        (flags, 0b010),
+    ] {
         let mut other = sealed.to_vec();
         other[index] = value;
         assert_eq!(opens(&reseal(&other), S1), FOREIGN, "{index} is {value}");
@@ -204,10 +218,12 @@ fn any_claims() -> impl Strategy<Value = Claims> {
             })
         });
     let principal = prop_oneof![1 => Just(Principal::Anonymous), 9 => user];
-    (principal, any::<bool>()).prop_map(|(principal, stored)| Claims {
+    let store = ("[a-z]{1,12}", any::<u64>()).prop_map(|(name, id)| stored(&name, id));
+    let store = prop::option::of(store);
+    (principal, store, any::<bool>()).prop_map(|(principal, stored, oracle)| Claims {
         principal,
         stored,
-        oracle: stored,
+        oracle,
     })
 }
 

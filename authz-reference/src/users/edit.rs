@@ -211,7 +211,11 @@ fn change(path: &Path, edits: Vec<UserEdit>) -> Result<Tally, StoreError> {
     } else {
         "\n"
     };
-    let new = format!("{preamble}{line_end}{document}");
+    let mut new = format!("{preamble}{line_end}{document}");
+    if new.is_empty() {
+        // A running service takes an empty file for one that is being written.
+        new = HEADER.to_owned();
+    }
     // What is written must be readable: nobody could log in after the next start otherwise.
     file::parse(&new, path)?;
     folder.replace(&target, &new).map_err(unwritable)?;

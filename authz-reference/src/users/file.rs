@@ -55,6 +55,12 @@ pub enum UsersFileError {
         /// What is wrong there.
         problem: String,
     },
+    /// It had users, and now there is nothing in it at all.
+    #[error("{} is empty; one without users has a line such as `[users]`", path.display())]
+    Emptied {
+        /// The file.
+        path: PathBuf,
+    },
 }
 
 impl UsersFileError {

@@ -14,7 +14,7 @@
 //! because one of its patterns matches that text, they get the `public` of everybody. It has to ask whether its
 //! pattern *covers* the filter; one that compares the beginning with `<username>/` does so.
 //!
-//! A status from 500, a redirect, 405, 408 and 429, no answer, and JSON that is none are failures; other answers that
+//! A status from 500, a redirect, 404 (a path or a proxy that is wrong), 405, 408 and 429, no answer, and JSON that is none are failures; other answers that
 //! are not "yes" mean "no", as for the plugin. A token as user name is no [`UserName`] if it is long: a gateway behind
 //! which there is a user manager that knows tokens is better replaced by [`super::http`].
 
@@ -45,6 +45,10 @@ mod tests;
 /// The rule by which the gateway lets somebody in, or permits a topic.
 const RULE: &str = "go-auth";
 
+/// Questions about topics that wait for their turn. So many checks come with the calls that data planes may have
+/// open; each waits no longer than its call does.
+const TOPICS_WAITING: usize = 65_536;
+
 /// A gateway. Cheap to clone: all clones are one.
 #[derive(Debug, Clone)]
 pub struct Gateway(Arc<Inner>);
@@ -52,6 +56,8 @@ pub struct Gateway(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     client: Client,
+    /// For questions about topics, so that no publisher takes the places of those who log in.
+    topics: Client,
     config: GoAuthConfig,
     body: BodyFormat,
 }
@@ -71,7 +77,8 @@ impl Gateway {
     /// If one can't be used.
     pub fn new(config: &HttpConfig) -> Result<Self, OpenError> {
         Ok(Self(Arc::new(Inner {
-            client: http::client_of(config)?,
+            client: http::client_of(config, config.queue)?,
+            topics: http::client_of(config, TOPICS_WAITING)?,
             config: config.go_auth.clone(),
             body: config.body,
         })))
@@ -175,17 +182,20 @@ impl Inner {
         if let Some(acc) = acc {
             body.insert("acc".to_owned(), (acc as u8).into());
         }
-        let request = self
-            .client
-            .request(self.config.method, path, self.body, &body);
-        let answer = self.client.send(request, deadline).await?;
+        let client = match acc {
+            Some(_) => &self.topics,
+            None => &self.client,
+        };
+        let request = client.request(self.config.method, path, self.body, &body);
+        let answer = client.send(request, deadline).await?;
         self.read(&answer)
     }
 
     fn read(&self, answer: &Answer) -> Result<bool, SourceError> {
         match answer.status {
             status if status.is_success() => {}
-            StatusCode::METHOD_NOT_ALLOWED
+            StatusCode::NOT_FOUND
+            | StatusCode::METHOD_NOT_ALLOWED
             | StatusCode::REQUEST_TIMEOUT
             | StatusCode::TOO_MANY_REQUESTS => return Err(self.client.unexpected(answer.status)),
             status if status.is_client_error() => return Ok(false),

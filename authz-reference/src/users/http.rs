@@ -1,6 +1,7 @@
 //! A user manager: an HTTP service that users log in at. For its configuration see [`crate::config::http`].
 //!
-//! * `POST` of user name and password: 200 with JSON means that they are right; 401, 403 and 404 that they are not.
+//! * `POST` of user name and password: 200 with JSON means that they are right, 401 that they are not. Other statuses can
+//!   be configured to mean that, but only with JSON: a proxy in between has its own 403 and 404.
 //! * `GET` with a token as `Authorization: Bearer`, when the user name or the password of CONNECT is one: 200 with JSON
 //!   says whose it is. The session ends with the token (`exp`).
 //!
@@ -68,13 +69,13 @@ pub fn open(config: &HttpConfig) -> Result<Box<dyn UserSource>, OpenError> {
     })
 }
 
-/// The client of `config`.
-pub(super) fn client_of(config: &HttpConfig) -> Result<Client, OpenError> {
+/// The client of `config`, with room for so many requests that wait for their turn.
+pub(super) fn client_of(config: &HttpConfig, queue: usize) -> Result<Client, OpenError> {
     let limits = Limits {
         timeout: config.timeout,
         connect_timeout: config.connect_timeout,
         concurrent: config.max_concurrent,
-        queue: config.queue,
+        queue,
         body: MAX_BODY_BYTES,
     };
     Client::new(NAME, "users.http", &config.url, limits, &config.tls)
@@ -87,7 +88,7 @@ impl UserManager {
     /// If one can't be used.
     pub fn new(config: &HttpConfig) -> Result<Self, OpenError> {
         Ok(Self {
-            client: client_of(config)?,
+            client: client_of(config, config.queue)?,
             config: config.manager.clone(),
             body: config.body,
         })
@@ -161,7 +162,15 @@ impl UserManager {
             200 => answer::read(&answer.body, &self.config)
                 .map(Some)
                 .map_err(|nonsense| self.client.unavailable(nonsense)),
-            status if self.config.refused_status.contains(&status) => Ok(None),
+            status if self.config.refused_status.contains(&status) => {
+                // 401 is about credentials by definition. Others come from any proxy whose backend is away, too, but as
+                // a page or with nothing.
+                let is_managers = status == 401 || answer::is_object(&answer.body);
+                match is_managers {
+                    true => Ok(None),
+                    false => Err(self.client.unexpected(answer.status)),
+                }
+            }
             _ => Err(self.client.unexpected(answer.status)),
         }
     }

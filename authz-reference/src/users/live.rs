@@ -1,7 +1,11 @@
 //! The users of a running service: the file, read again when it has changed.
 //!
-//! Its metadata is looked at four times a second. So a new user can log in without a restart, live sessions hear of a
-//! removed one within a second, and a bad edit costs a log line, not the users that were there before.
+//! Its metadata is looked at four times a second, and it is read when it has changed and was the same at two looks: who
+//! writes it in place may need a moment. So a new user can log in without a restart, live sessions hear of a removed one
+//! within a second, and a bad edit costs a log line, not the users that were there before.
+//!
+//! A file has no history. So at first everybody who is in it is told, and that nobody else was: sessions from before are
+//! judged by that.
 
 use std::{
     fs, io,
@@ -18,7 +22,7 @@ use tokio::{
 
 use super::{
     Users,
-    changes::{self, ChangeSender, Changed},
+    changes::{Change, ChangeSender, Changed, Current},
     file::{self, FileFormat, UsersFileError},
     source::{Found, Login, SourceError, UserSource},
 };
@@ -26,8 +30,8 @@ use crate::{deadline::Deadline, identity::UserName, policy::Refusal};
 
 /// Between two looks at the file's metadata.
 pub const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// Changes that are told one by one. More are told as "anything may have changed".
-const TOLD_ONE_BY_ONE: usize = 1_000;
+/// What the configuration calls it.
+const NAME: &str = "file";
 
 /// Users that follow their file, until this is dropped.
 #[derive(Debug)]
@@ -43,6 +47,8 @@ struct Fingerprint {
     size: u64,
     device: u64,
     inode: u64,
+    /// Of the metadata. A file may be moved here with its old time.
+    changed: (i64, i64),
 }
 
 impl LiveUsers {
@@ -100,7 +106,7 @@ impl Drop for LiveUsers {
 #[tonic::async_trait]
 impl UserSource for LiveUsers {
     fn name(&self) -> &'static str {
-        "file"
+        NAME
     }
 
     async fn find(&self, login: &Login<'_>, _: Deadline) -> Result<Found, SourceError> {
@@ -130,14 +136,23 @@ impl Follower {
     /// `read` is what the file looked like when it was last read, whether that went well or not; `None`: there was
     /// no file.
     async fn run(self, mut read: Option<Fingerprint>) {
+        self.tell(earlier(&self.current())).await;
+        let mut last = read;
         loop {
             sleep(LOOK_EVERY).await;
             let (path, format) = (self.path.clone(), self.format);
             // A slow disk must not hold up a thread that serves others.
-            let look = task::spawn_blocking(move || NewFile::since(read, &path, format));
-            if let Ok(Some(new)) = look.await {
-                read = new.read;
-                self.adopt(new.users).await;
+            let has_users = !self.current().is_empty();
+            let look =
+                task::spawn_blocking(move || Look::at(&path, format, [last, read], has_users));
+            // A file that cannot even be looked at is not known to have changed.
+            let Ok(Ok(look)) = look.await else {
+                continue;
+            };
+            last = look.seen;
+            if let Some(users) = look.users {
+                read = look.seen;
+                self.adopt(users).await;
             }
         }
     }
@@ -158,7 +173,11 @@ impl Follower {
         tracing::info!(users = after.len(), "read the users file again");
         // Who is told to come back must meet the new users.
         *self.users.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&after);
-        for change in differences(&before, &after) {
+        self.tell(differences(&before, &after)).await;
+    }
+
+    async fn tell(&self, changes: Vec<Change>) {
+        for change in changes {
             // Nobody listens while the service ends.
             self.changes.send(change).await.ok();
         }
@@ -169,50 +188,84 @@ impl Follower {
     }
 }
 
+/// Everybody, for sessions that are older than this process.
+fn earlier(users: &Users) -> Vec<Change> {
+    let at = SystemTime::now();
+    let everybody = users.by_name.iter().map(|(name, user)| {
+        Change::Earlier(Changed {
+            source: NAME,
+            name: name.clone(),
+            now: Current::from(&**user),
+            credentials: false,
+            at,
+        })
+    });
+    let heard = Change::Heard {
+        source: NAME,
+        only_these: Some(at),
+    };
+    everybody.chain([heard]).collect()
+}
+
 /// Who is gone, new or different.
-fn differences(before: &Users, after: &Users) -> Vec<changes::Change> {
+fn differences(before: &Users, after: &Users) -> Vec<Change> {
     let at = SystemTime::now();
     let gone = before
         .by_name
         .keys()
         .filter(|name| !after.by_name.contains_key(*name));
-    let gone = gone.map(|name| Changed {
-        name: name.clone(),
-        user: None,
-        credentials: true,
-        at,
-    });
+    let gone = gone.map(|name| (name, Current::Gone, true));
     let different = after.by_name.iter().filter_map(|(name, user)| {
         let was = before.by_name.get(name);
-        let credentials = was.is_none_or(|was| was.password != user.password)
-            || user.account.disabled && was.is_none_or(|was| !was.account.disabled);
-        (was != Some(user)).then(|| Changed {
+        // Who is new has no sessions to lose.
+        let credentials = was.is_some_and(|was| {
+            was.password != user.password || user.account.disabled && !was.account.disabled
+        });
+        (was != Some(user)).then(|| (name, Current::from(&**user), credentials))
+    });
+    let tell = |(name, now, credentials): (&UserName, _, _)| {
+        Change::User(Changed {
+            source: NAME,
             name: name.clone(),
-            user: Some(Arc::new(user.account.clone())),
+            now,
             credentials,
             at,
         })
-    });
-    let all: Vec<_> = gone.chain(different).map(changes::Change::User).collect();
-    if all.len() > TOLD_ONE_BY_ONE {
-        return vec![changes::Change::Unknown];
-    }
-    all
+    };
+    gone.chain(different).map(tell).collect()
 }
 
-/// A file that is not what was read before.
-struct NewFile {
-    read: Option<Fingerprint>,
-    users: Result<Users, UsersFileError>,
+/// What a look at the file has shown.
+struct Look {
+    seen: Option<Fingerprint>,
+    /// The users, if it is not what was read before and is not being written.
+    users: Option<Result<Users, UsersFileError>>,
 }
 
-impl NewFile {
-    fn since(before: Option<Fingerprint>, path: &Path, format: FileFormat) -> Option<Self> {
-        // A file that cannot even be looked at is not known to have changed.
-        let read = Fingerprint::of(path).ok()?;
-        (read != before).then(|| Self {
-            read,
-            users: file::load(path, format),
+impl Look {
+    /// `last` is what was seen at the last look, `read` what was read last.
+    fn at(
+        path: &Path,
+        format: FileFormat,
+        [last, read]: [Option<Fingerprint>; 2],
+        has_users: bool,
+    ) -> io::Result<Self> {
+        let seen = Fingerprint::of(path)?;
+        if seen == read || seen != last {
+            return Ok(Self { seen, users: None });
+        }
+        let users = match seen {
+            // What an editor that truncates has left so far, or a full disk. Everybody would be thrown out.
+            Some(Fingerprint { size: 0, .. }) if has_users => Err(UsersFileError::Emptied {
+                path: path.to_owned(),
+            }),
+            _ => file::load(path, format),
+        };
+        let after = Fingerprint::of(path)?;
+        Ok(Self {
+            seen: after,
+            // Otherwise it may have been half of each.
+            users: (after == seen).then_some(users),
         })
     }
 }
@@ -229,13 +282,14 @@ impl Fingerprint {
             size: metadata.len(),
             device: metadata.dev(),
             inode: metadata.ino(),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
         }))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::changes::Changes, *};
 
     const HASH: &str = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHRzYWx0$AAAAAAAAAAAAAAAAAAAAAA";
 
@@ -244,6 +298,17 @@ mod tests {
             .iter()
             .map(|name| format!("[users.{name}]\npassword = \"{HASH}\"\n"))
             .collect()
+    }
+
+    /// What has been told, but for what is told at the start.
+    async fn next(heard: &mut Changes) -> Changed {
+        loop {
+            match heard.recv().await.unwrap() {
+                Change::User(changed) => return changed,
+                Change::Earlier(_) | Change::Heard { .. } => {}
+                Change::Unknown(_) => panic!("nothing is unknown"),
+            }
+        }
     }
 
     async fn until(live: &LiveUsers, count: usize) {
@@ -256,7 +321,7 @@ mod tests {
         panic!("never {count} users");
     }
 
-    fn open(path: &Path) -> (LiveUsers, changes::Changes) {
+    fn open(path: &Path) -> (LiveUsers, Changes) {
         let (changes, heard) = tokio::sync::mpsc::channel(16);
         let live = LiveUsers::open(path.to_owned(), FileFormat::Auto, changes).unwrap();
         (live, heard)
@@ -304,12 +369,9 @@ mod tests {
         fs::write(&path, edited).unwrap();
         let mut told = Vec::new();
         for _ in 0..4 {
-            let Some(changes::Change::User(changed)) = heard.recv().await else {
-                panic!("no change of a user");
-            };
-            let user = changed
-                .user
-                .map(|account| (account.disabled, account.roles.len()));
+            let changed = next(&mut heard).await;
+            let user = changed.now.account();
+            let user = user.map(|account| (account.disabled, account.roles.len()));
             told.push((changed.name.to_string(), user, changed.credentials));
         }
         told.sort();
@@ -321,6 +383,80 @@ mod tests {
         ];
         assert_eq!(told, expected);
         assert!(heard.try_recv().is_err(), "alice is as she was");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn at_first_everybody_is_told_and_that_nobody_else_was_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("users.toml");
+        fs::write(&path, users(&["alice", "bob"])).unwrap();
+        let begun = SystemTime::now();
+        let (_live, mut heard) = open(&path);
+        let mut names = Vec::new();
+        loop {
+            match heard.recv().await.unwrap() {
+                Change::Earlier(changed) => names.push(changed.name.to_string()),
+                Change::Heard { source, only_these } => {
+                    assert_eq!(source, NAME);
+                    assert!(only_these.unwrap() >= begun);
+                    break;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        names.sort();
+        assert_eq!(names, ["alice", "bob"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_new_has_nothing_to_lose_however_many_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("users.toml");
+        fs::write(&path, users(&["alice"])).unwrap();
+        let (_live, mut heard) = open(&path);
+        let names: Vec<_> = (0..2_000).map(|number| format!("u{number}")).collect();
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        let text = users(&names) + &users(&["alice"]);
+        fs::write(&path, text).unwrap();
+        for _ in &names {
+            assert!(!next(&mut heard).await.credentials);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_is_being_written_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("users");
+        fs::write(&path, format!("alice:{HASH}\nbob:{HASH}\n")).unwrap();
+        let (live, mut heard) = open(&path);
+        // Between two looks from here on.
+        sleep(2 * LOOK_EVERY + LOOK_EVERY / 2).await;
+        // Truncated first, as editors and `>` do.
+        fs::write(&path, "").unwrap();
+        sleep(8 * LOOK_EVERY).await;
+        assert_eq!(live.current().len(), 2, "an empty file is nobody's will");
+        fs::write(&path, "").unwrap();
+        sleep(8 * LOOK_EVERY).await;
+        assert_eq!(live.current().len(), 2, "not at the second time either");
+        // Then it grows from look to look.
+        for count in 1..8 {
+            let lines: String = (0..count)
+                .map(|number| format!("u{number}:{HASH}\n"))
+                .collect();
+            fs::write(&path, lines).unwrap();
+            sleep(LOOK_EVERY).await;
+            assert_eq!(live.current().len(), 2, "{count} lines");
+        }
+        fs::write(&path, format!("alice:{HASH}\nbob:{HASH}\ncarol:{HASH}\n")).unwrap();
+        until(&live, 3).await;
+        assert_eq!(
+            next(&mut heard).await.name.as_str(),
+            "carol",
+            "nobody was gone"
+        );
+
+        fs::write(&path, "# nobody\n").unwrap();
+        until(&live, 0).await;
     }
 
     #[tokio::test]

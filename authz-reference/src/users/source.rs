@@ -4,11 +4,7 @@
 //! [hashing pool](crate::hashing) and costs the same for unknown users. A base that *asks* somebody else, or
 //! looks at a signature, says itself what came out of it.
 
-use std::{
-    fmt,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{fmt, sync::Arc, time::SystemTime};
 
 use thiserror::Error;
 use tidegate_proto::v1::TlsInfo;
@@ -78,12 +74,6 @@ pub enum SourceError {
 pub trait UserSource: Send + Sync + fmt::Debug {
     /// What the configuration calls it: `file`, `sqlite`, `postgres`, `http`, `jwt`, `certificate`.
     fn name(&self) -> &'static str;
-
-    /// How long a [`Found::Verified`] of its may be believed without asking again. Not at all, unless it says so. What
-    /// is stored is always asked for.
-    fn cache_ttl(&self) -> Option<Duration> {
-        None
-    }
 
     /// Whether it can be asked now, as far as is known. A service none of whose sources can be asked is not ready.
     fn is_ready(&self) -> bool {

@@ -220,10 +220,23 @@ impl UserStore for SqlStore {
         for edit in edits {
             let name = edit.name.clone();
             let before = queries::find(&mut lease, &name).await.map_err(failed)?;
-            let before = before.map(|user| self.user(&name, user)).transpose()?;
-            let after = edit.apply(before.as_ref())?;
-            if tally.count(before.as_ref(), after.as_ref()) {
-                queries::write(&mut lease, &name, before.is_some(), after.as_ref())
+            let is_known = before.is_some();
+            let (after, is_different) = match before {
+                // What nobody can read can be taken away or replaced all the same.
+                Some(Err(_)) if edit.overwrites() => {
+                    let after = edit.overwrite();
+                    tally.count_overwritten(after.as_ref());
+                    (after, true)
+                }
+                before => {
+                    let before = before.map(|user| self.user(&name, user)).transpose()?;
+                    let after = edit.apply(before.as_ref())?;
+                    let is_different = tally.count(before.as_ref(), after.as_ref());
+                    (after, is_different)
+                }
+            };
+            if is_different {
+                queries::write(&mut lease, &name, is_known, after.as_ref())
                     .await
                     .map_err(failed)?;
             }

@@ -7,7 +7,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use super::{User, file::UsersFileError};
+use super::{Account, User, file::UsersFileError};
 use crate::{
     access::{Access, RoleName, TopicTemplate},
     identity::UserName,
@@ -113,6 +113,29 @@ pub trait UserStore: Send + Sync + fmt::Debug {
 }
 
 impl UserEdit {
+    /// Whether it makes no difference what the user was before.
+    pub(super) fn overwrites(&self) -> bool {
+        matches!(self.edit, Edit::Remove | Edit::Add { replace: true, .. })
+    }
+
+    /// What becomes of a user whom nobody can read, if the edit [overwrites](Self::overwrites) them.
+    pub(super) fn overwrite(self) -> Option<User> {
+        match self.edit {
+            Edit::Add {
+                password,
+                superuser,
+                ..
+            } => Some(User {
+                password,
+                account: Account {
+                    superuser: superuser.unwrap_or_default(),
+                    ..Account::default()
+                },
+            }),
+            _ => None,
+        }
+    }
+
     /// What becomes of `before`; `None` is nobody.
     pub(super) fn apply(self, before: Option<&User>) -> Result<Option<User>, StoreError> {
         let Self { name, edit } = self;
@@ -187,6 +210,14 @@ impl UserEdit {
 }
 
 impl Tally {
+    /// Counts one edit of a user whom nobody could read.
+    pub(super) fn count_overwritten(&mut self, after: Option<&User>) {
+        match after {
+            None => self.removed += 1,
+            Some(_) => self.changed += 1,
+        }
+    }
+
     /// Counts one edit, and says whether there is anything to write.
     pub(super) fn count(&mut self, before: Option<&User>, after: Option<&User>) -> bool {
         match (before, after) {

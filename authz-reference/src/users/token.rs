@@ -32,7 +32,7 @@ pub(super) fn of<'a>(login: &Login<'a>) -> Option<(&'a str, Place)> {
 }
 
 /// Three parts in base64url, the first of them a JSON object that names an algorithm. Nothing is believed of it.
-pub(super) fn looks_like_one(text: &str) -> bool {
+pub(crate) fn looks_like_one(text: &str) -> bool {
     let [header, claims, signature] = parts(text);
     !claims.is_empty()
         && [claims, signature].into_iter().all(is_base64url)

@@ -72,6 +72,10 @@ fn says_what_is_wrong_and_where() {
             [":2", "users.http.url", "query"],
         ),
         (
+            "[users.http]\nurl = \"https://svc:secret@x\"",
+            [":2", "users.http.url", "without user"],
+        ),
+        (
             &format!("{http}timeout = \"0s\""),
             [":3", "users.http.timeout", "0s"],
         ),

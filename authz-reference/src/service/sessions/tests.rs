@@ -4,10 +4,14 @@ use super::*;
 use crate::{
     config::PolicyConfig,
     identity::UserName,
+    password::PasswordHash,
     policy::{Origin, Publication},
     service::verdict::Fault,
     session_state::{Claims, Keys},
-    users::{Account, changes::Changed},
+    users::{
+        Account,
+        changes::{Changed, Current},
+    },
 };
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -19,6 +23,12 @@ fn sealer() -> Sealer {
 fn sessions(kept: usize) -> Sessions {
     let rules = Rules::new(&PolicyConfig::default(), &BTreeMap::new());
     Sessions::keeping(kept, rules, sealer())
+}
+
+fn recent() -> Recent {
+    let recent = Recent::new(DAY, &["file"]);
+    recent.heard("file", None);
+    recent
 }
 
 fn session(superuser: bool, stored: bool, sealed_at: SystemTime) -> Session {
@@ -34,7 +44,10 @@ fn session(superuser: bool, stored: bool, sealed_at: SystemTime) -> Session {
     };
     let claims = Claims {
         principal,
-        stored,
+        stored: stored.then(|| Stored {
+            source: "file".into(),
+            credential: PasswordHash::default().id(),
+        }),
         oracle: false,
     };
     Session {
@@ -69,8 +82,11 @@ fn publishes(sessions: &Sessions, session: &Session, recent: &Recent, now: Syste
 
 fn changed(user: Option<Account>, credentials: bool) -> Changed {
     Changed {
+        source: "file",
         name: UserName::new("alice").unwrap(),
-        user: user.map(Arc::new),
+        now: user.map_or(Current::Gone, |account| {
+            Current::Is(Arc::new(account), PasswordHash::default().id())
+        }),
         credentials,
         at: SystemTime::now(),
     }
@@ -95,7 +111,7 @@ fn changed_users_are_judged_by_what_they_are_now() {
             (account(true, false), true, "session-state-invalid"),
             (None, false, "user-gone"),
         ] {
-            let recent = Recent::new(DAY);
+            let recent = recent();
             let alice = session(true, true, now);
             assert_eq!(publishes(&sessions, &alice, &recent, now), "superuser");
             recent.note(&changed(user, credentials));
@@ -105,8 +121,8 @@ fn changed_users_are_judged_by_what_they_are_now() {
                 "kept {kept}"
             );
         }
-        let recent = Recent::new(DAY);
-        recent.unknown();
+        let recent = recent();
+        recent.unknown("file");
         assert_eq!(
             publishes(&sessions, &session(true, true, now), &recent, now),
             "session-state-invalid"
@@ -116,7 +132,7 @@ fn changed_users_are_judged_by_what_they_are_now() {
 
 #[test]
 fn changes_of_a_store_do_not_concern_who_is_not_in_it() {
-    let (sessions, recent, now) = (sessions(1_000), Recent::new(DAY), SystemTime::now());
+    let (sessions, recent, now) = (sessions(1_000), recent(), SystemTime::now());
     recent.note(&changed(None, true));
     assert_eq!(
         publishes(&sessions, &session(true, false, now), &recent, now),
@@ -126,7 +142,7 @@ fn changes_of_a_store_do_not_concern_who_is_not_in_it() {
 
 #[test]
 fn a_state_that_was_opened_before_gets_too_old_all_the_same() {
-    let (sessions, recent, now) = (sessions(1_000), Recent::new(DAY), SystemTime::now());
+    let (sessions, recent, now) = (sessions(1_000), recent(), SystemTime::now());
     let alice = session(true, true, now);
     assert_eq!(publishes(&sessions, &alice, &recent, now), "superuser");
     let later = now + DAY + Duration::from_secs(1);
@@ -138,7 +154,7 @@ fn a_state_that_was_opened_before_gets_too_old_all_the_same() {
 
 #[test]
 fn what_was_opened_for_one_session_is_not_for_another() {
-    let (sessions, recent, now) = (sessions(1_000), Recent::new(DAY), SystemTime::now());
+    let (sessions, recent, now) = (sessions(1_000), recent(), SystemTime::now());
     let alice = session(true, true, now);
     assert_eq!(publishes(&sessions, &alice, &recent, now), "superuser");
     for change in [
@@ -157,4 +173,15 @@ fn what_was_opened_for_one_session_is_not_for_another() {
             "session-state-invalid"
         );
     }
+}
+
+#[test]
+fn while_nothing_is_known_nobody_decides() {
+    let (sessions, now) = (sessions(1_000), SystemTime::now());
+    let recent = Recent::new(DAY, &["file"]);
+    let rule = |stored| publishes(&sessions, &session(true, stored, now), &recent, now);
+    assert_eq!(rule(true), "users-unavailable");
+    assert_eq!(rule(false), "superuser");
+    recent.heard("file", None);
+    assert_eq!(rule(true), "superuser");
 }

@@ -169,7 +169,8 @@ async fn response_modes() {
         (Status, 200, "no", "a by go-auth"),
         (Status, 204, "", "a by go-auth"),
         (Status, 401, "", no),
-        (Status, 404, "ok", no),
+        (Status, 403, "", no),
+        (Status, 404, "ok", "failure answered 404"),
         (Status, 302, "", "failure answered 302"),
         (Status, 405, "", "failure answered 405"),
         (Status, 408, "", "failure answered 408"),
@@ -236,4 +237,40 @@ async fn forms_and_methods() {
             "acc=2&clientid=c1&topic=alice%2F%2B&username=alice",
         ]
     );
+}
+
+#[tokio::test]
+async fn questions_about_topics_wait_and_take_no_place_of_who_logs_in() {
+    let server = HttpServer::start(|request| match request.path.as_str() {
+        "/aclcheck" if request.field("topic") == "alice/slow" => Reply {
+            delay: Some(std::time::Duration::from_secs(3_600)),
+            ..reply(200, "")
+        },
+        _ => gateway(request),
+    })
+    .await;
+    let source = source(&server, |config| {
+        config.max_concurrent = std::num::NonZeroUsize::MIN;
+        config.queue = 0;
+        config.timeout = std::time::Duration::from_secs(3_600);
+    })
+    .await;
+    let slow = {
+        let source = source.clone();
+        tokio::spawn(async move { may(&source, TopicAction::Publish, "alice/slow").await })
+    };
+    while server.seen().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(
+        log_in(&source, "alice", "alice-secret").await,
+        "alice by go-auth"
+    );
+    let wait = may(&source, TopicAction::Publish, "alice/x");
+    let let_go = async {
+        tokio::task::yield_now().await;
+        slow.abort();
+    };
+    let (answer, ()) = tokio::join!(biased; wait, let_go);
+    assert_eq!(answer, Ok(TopicAnswer::Permitted), "not told to be busy");
 }

@@ -25,6 +25,11 @@ pub(super) enum Nonsense {
     Name,
 }
 
+/// Whether it is an answer in JSON, whatever it says.
+pub(super) fn is_object(body: &[u8]) -> bool {
+    serde_json::from_slice::<Map<String, Value>>(body).is_ok()
+}
+
 /// Reads an answer with status 200.
 pub(super) fn read(body: &[u8], config: &ManagerConfig) -> Result<Identity, Nonsense> {
     let answer: Map<String, Value> =

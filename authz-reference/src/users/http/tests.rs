@@ -21,7 +21,8 @@ fn manager(request: &Seen) -> Reply {
                 reply(200, r#"{"username": "alice", "isAdmin": false}"#)
             }
             Some("root") => reply(200, r#"{"user": {"name": "root", "isAdmin": true}}"#),
-            Some("disabled") => reply(403, ""),
+            Some("disabled") => reply(403, r#"{"error": "disabled"}"#),
+            Some("proxy") => reply(403, "<html>forbidden</html>"),
             Some("Mixed") => reply(200, r#"{"username": "mixed"}"#),
             Some("nameless") => reply(200, r#"{"error": "wrong password"}"#),
             Some("busy") => reply(429, ""),
@@ -131,7 +132,8 @@ async fn log_in() {
         ("alice", "pässword", "alice by http"),
         ("alice", "wrong", "refused unknown-user-or-password"),
         ("nobody", "x", "refused unknown-user-or-password"),
-        ("disabled", "x", "refused unknown-user-or-password"),
+        ("disabled", "x", "failure answered 403"),
+        ("proxy", "x", "failure answered 403"),
         ("root", "x", "root by http superuser"),
         ("Mixed", "x", "failure the answer is about somebody else"),
         ("nameless", "x", "failure the answer has no user name"),
@@ -155,6 +157,22 @@ async fn log_in() {
     }
     let paths: Vec<_> = server.seen().into_iter().map(|seen| seen.path).collect();
     assert!(paths.iter().all(|path| path == "/login"), "{paths:?}");
+}
+
+#[tokio::test]
+async fn other_statuses_mean_no_if_the_manager_is_seen_to_say_so() {
+    let server = HttpServer::start(manager).await;
+    let mut config = config(&server);
+    config.manager.refused_status = vec![401, 403, 404];
+    let source = open(&config).unwrap();
+    let no = "refused unknown-user-or-password";
+    assert_eq!(outcome(&*source, "disabled", "x").await, no);
+    let page = outcome(&*source, "proxy", "x").await;
+    assert_eq!(page, "failure answered 403");
+    config.manager.login_path = "/nowhere".to_owned();
+    let source = open(&config).unwrap();
+    let nobody = outcome(&*source, "alice", "x").await;
+    assert_eq!(nobody, "failure answered 404");
 }
 
 #[tokio::test]

@@ -49,7 +49,8 @@ pub(super) fn read(
 /// When the session has to end.
 fn in_time(claims: &Claims, config: &JwtConfig, now: SystemTime) -> Read<Option<SystemTime>> {
     let begins = time(claims, "nbf")?;
-    if begins.is_some_and(|begins| begins > now + config.leeway) {
+    let latest = now.checked_add(config.leeway).ok_or(MALFORMED)?;
+    if begins.is_some_and(|begins| begins > latest) {
         return Err("token-not-yet-valid");
     }
     let Some(ends) = time(claims, "exp")? else {

@@ -74,11 +74,11 @@ impl Keys {
         }))
     }
 
-    /// The keys; newer ones if these are not `enough`, and an attempt to get newer ones is due. They may still not
-    /// be enough then: the issuer has no others.
+    /// The keys; newer ones if these are not `enough`. They may still not be enough then: the issuer has no others.
     ///
     /// # Errors
-    /// If there are none that can be believed, or these are not enough and newer ones could not be had.
+    /// If there are none that can be believed, or these are not enough and newer ones could not be had, or are not due
+    /// yet.
     pub(super) async fn current(
         &self,
         enough: impl Fn(&KeySet) -> bool + Send + Sync,
@@ -93,13 +93,18 @@ impl Keys {
             return Ok(keys);
         }
         let due = |tried: Instant| tried.elapsed() >= self.pace.min_refresh;
-        if state.tried.is_none_or(due) {
-            self.wanted.notify_one();
-            if receiver.changed().await.is_err() {
-                return Err("nobody reads the keys any more".to_owned());
-            }
-            state = receiver.borrow().clone();
+        self.wanted.notify_one();
+        if !state.tried.is_none_or(due) {
+            // What the issuer has now is not known: it may have changed its keys since.
+            let problem = state.problem.unwrap_or_else(|| {
+                "an unknown key, and the issuer was asked a moment ago".to_owned()
+            });
+            return Err(problem);
         }
+        if receiver.changed().await.is_err() {
+            return Err("nobody reads the keys any more".to_owned());
+        }
+        state = receiver.borrow().clone();
         match (state.believed(self.pace.max_stale), state.problem) {
             (Some(keys), _) if enough(&keys) => Ok(keys),
             (Some(keys), None) => Ok(keys),

@@ -15,6 +15,7 @@ fn tokens(keys: &str, adjust: impl FnOnce(&mut JwtConfig)) -> (TempDir, Tokens) 
     std::fs::write(&file, keys).unwrap();
     let mut config = JwtConfig {
         jwks_file: Some(file),
+        min_refresh: std::time::Duration::ZERO,
         ..JwtConfig::default()
     };
     adjust(&mut config);

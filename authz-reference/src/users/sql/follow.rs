@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     identity::UserName,
-    users::changes::{Change, ChangeSender, Changed},
+    users::changes::{Change, ChangeSender, Changed, Current},
 };
 
 /// Between two tries to reach a database.
@@ -36,8 +36,8 @@ const ASK_AFTER: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What PostgreSQL's trigger notifies.
 const CHANNEL: &str = "tidegate_users";
-/// Changes that are told one by one. More, as after an import, are told as "anything may have changed".
-const TOLD_ONE_BY_ONE: i64 = 1_000;
+/// Changes, and hashes, that are read at once.
+const PAGE: i64 = 1_000;
 /// Clocks differ, and a change is stamped before it is committed: who logged in shortly after a change that nobody here
 /// was there to hear counts as logged in before it, and is looked up once more.
 const CLOCK_MARGIN: Duration = Duration::from_secs(5);
@@ -59,25 +59,51 @@ pub(super) struct Follower {
     pub(super) remember: Duration,
 }
 
+/// How far the changes have been told.
+#[derive(Debug, Clone, Copy)]
+struct Told {
+    /// Up to this revision, but for those who have changed again since.
+    revision: i64,
+    /// The revision when everything was told last.
+    whole: i64,
+    /// The revision of the first look: up to it, changes are older than what is told live.
+    begun: i64,
+    /// Changes from before that time (milliseconds since 1970) concern no session any more.
+    since: i64,
+    /// Whether all from before the first look have been told.
+    heard: bool,
+}
+
+/// What a look has shown.
+struct Look {
+    told: Told,
+    changes: Vec<Change>,
+    /// There may be more already.
+    is_full: bool,
+}
+
 impl Follower {
     pub(super) async fn run(self) {
         // Ended together with this task.
         let mut ringing = JoinSet::new();
         let (ring, mut rung) = mpsc::channel(1);
-        let mut seen = None;
+        let mut told: Option<Told> = None;
         loop {
-            let looked = timeout(PATIENCE, self.look(seen)).await;
+            let looked = timeout(PATIENCE, self.look(told)).await;
             let looked = looked.unwrap_or_else(|_| Err("no answer in time".to_owned()));
             match looked {
-                Ok(now) => {
-                    if self.shared.opening.send_replace(Opening::Done) != Opening::Done {
-                        info!(source = self.shared.name, "the user database can be asked");
-                    }
-                    if seen.is_none() {
+                Ok((now, is_full)) => {
+                    if told.is_none() {
                         // Who rings before it is listened to is heard by the next look.
                         self.bell.hang(&mut ringing, ring.clone());
                     }
-                    seen = Some(now);
+                    told = Some(now);
+                    if is_full {
+                        continue;
+                    }
+                    if self.shared.opening.send_replace(Opening::Done) != Opening::Done {
+                        info!(source = self.shared.name, "the user database can be asked");
+                    }
                     timeout(ASK_AFTER, rung.recv()).await.ok();
                 }
                 Err(problem) => {
@@ -95,104 +121,156 @@ impl Follower {
         }
     }
 
-    /// Tells what has changed after revision `seen`; `None` is a first look. Returns the revision of now.
-    async fn look(&self, seen: Option<i64>) -> Result<i64, String> {
-        if seen.is_none() {
+    /// Tells what has changed since; `None` is a first look. Returns how far that is now, and whether there may be more.
+    async fn look(&self, told: Option<Told>) -> Result<(Told, bool), String> {
+        if told.is_none() {
             self.shared.prepare().await?;
         }
-        let (now, changes) = self.read(seen).await.map_err(|error| describe(&error))?;
-        for change in changes {
+        let look = self.read(told).await.map_err(|error| describe(&error))?;
+        for change in look.changes {
             // Nobody listens while the service ends, and in tests.
             self.changes.send(change).await.ok();
         }
-        Ok(now)
+        Ok((look.told, look.is_full))
     }
 
-    async fn read(&self, seen: Option<i64>) -> Result<(i64, Vec<Change>), sqlx::Error> {
+    async fn read(&self, told: Option<Told>) -> Result<Look, sqlx::Error> {
         let mut lease = self.shared.pool.lease().await?;
-        let found = match seen {
-            None => self.first_look(&mut lease).await?,
-            Some(seen) => self.next_look(&mut lease, seen).await?,
+        let told = match told {
+            Some(told) => told,
+            None => self.begin(&mut lease).await?,
+        };
+        let look = match told.heard {
+            false => self.earlier(&mut lease, told).await?,
+            true => self.next(&mut lease, told).await?,
         };
         lease.done();
-        Ok(found)
+        Ok(look)
     }
 
-    /// What sessions that are older than this process may not know.
-    async fn first_look(&self, lease: &mut Lease) -> Result<(i64, Vec<Change>), sqlx::Error> {
-        for hash in queries::sample(lease, TOLD_ONE_BY_ONE).await? {
+    async fn begin(&self, lease: &mut Lease) -> Result<Told, sqlx::Error> {
+        for hash in queries::sample(lease, PAGE).await? {
             self.shared.imitate(&hash);
         }
-        let now = queries::revision(lease).await?;
         let since = SystemTime::now()
             .checked_sub(self.remember)
             .and_then(|since| since.duration_since(SystemTime::UNIX_EPOCH).ok())
             .map_or(0, milliseconds);
-        let older = queries::revision_before(lease, since).await?;
-        let rows = queries::changes(lease, 0, since, TOLD_ONE_BY_ONE + 1).await?;
-        let changes = tell(rows, |row| {
-            let at = SystemTime::UNIX_EPOCH
-                + Duration::from_millis(u64::try_from(row.changed_at).unwrap_or(0))
-                + CLOCK_MARGIN;
-            (at.min(SystemTime::now()), row.credentials > older)
-        });
-        Ok((now, changes))
+        Ok(Told {
+            revision: 0,
+            whole: 0,
+            begun: queries::revision(lease).await?,
+            since,
+            heard: false,
+        })
     }
 
-    async fn next_look(
-        &self,
-        lease: &mut Lease,
-        seen: i64,
-    ) -> Result<(i64, Vec<Change>), sqlx::Error> {
+    /// What sessions that are older than this process may not know.
+    async fn earlier(&self, lease: &mut Lease, told: Told) -> Result<Look, sqlx::Error> {
+        let mut rows = queries::changes(lease, told.revision, told.since, PAGE).await?;
+        let last = rows.last().map(|row| row.revision);
+        let next = last.filter(|last| is_page(&rows) && *last < told.begun);
+        rows.retain(|row| row.revision <= told.begun);
+        let tell = |row| {
+            // Whoever logged in later did so as what they are now.
+            let at = SystemTime::UNIX_EPOCH + Duration::from_millis(stamp(&row)) + CLOCK_MARGIN;
+            let changed = self.changed(row, at.min(SystemTime::now()), false)?;
+            Some(Change::Earlier(changed))
+        };
+        let mut changes: Vec<_> = rows.into_iter().filter_map(tell).collect();
+        if next.is_none() {
+            changes.push(Change::Heard {
+                source: self.shared.name,
+                only_these: None,
+            });
+        }
+        Ok(Look {
+            told: Told {
+                revision: next.unwrap_or(told.begun),
+                whole: told.begun,
+                heard: next.is_none(),
+                ..told
+            },
+            changes,
+            // Of what comes next, nothing has been looked at.
+            is_full: true,
+        })
+    }
+
+    async fn next(&self, lease: &mut Lease, told: Told) -> Result<Look, sqlx::Error> {
         let now = queries::revision(lease).await?;
-        if now < seen {
+        if now < told.revision {
             warn!(
                 source = self.shared.name,
                 "the user database is older than it was: restored from a backup?"
             );
-            return Ok((now, vec![Change::Unknown]));
+            return Ok(Look {
+                told: Told {
+                    revision: now,
+                    whole: now,
+                    ..told
+                },
+                changes: vec![Change::Unknown(self.shared.name)],
+                is_full: false,
+            });
         }
-        if now == seen {
-            return Ok((now, Vec::new()));
-        }
-        let rows = queries::changes(lease, seen, 0, TOLD_ONE_BY_ONE + 1).await?;
-        let now = rows.last().map_or(now, |row| row.revision.max(now));
-        for row in &rows {
-            if let Some(Ok(user)) = &row.user {
+        let rows = match now == told.revision {
+            true => Vec::new(),
+            false => queries::changes(lease, told.revision, 0, PAGE).await?,
+        };
+        let is_full = is_page(&rows);
+        let revision = match rows.last() {
+            Some(row) if is_full => row.revision,
+            last => last.map_or(now, |row| row.revision.max(now)),
+        };
+        let tell = |row: ChangedRow| {
+            let credentials = row.credentials > told.whole;
+            // Sessions were sealed with what was there until now, whatever the change's own stamp says.
+            let changed = self.changed(row, SystemTime::now(), credentials)?;
+            Some(Change::User(changed))
+        };
+        Ok(Look {
+            changes: rows.into_iter().filter_map(tell).collect(),
+            told: Told {
+                revision,
+                whole: if is_full { told.whole } else { revision },
+                ..told
+            },
+            is_full,
+        })
+    }
+
+    fn changed(&self, row: ChangedRow, at: SystemTime, credentials: bool) -> Option<Changed> {
+        // Nobody has ever been somebody by a name that is none.
+        let name = UserName::new(&row.name).ok()?;
+        let now = match row.user {
+            Some(Ok(user)) => {
                 self.shared.imitate_costlier(&user.password);
+                Current::from(&user)
             }
-        }
-        // Sessions were sealed with what was there until now, whatever the change's own stamp says.
-        let changes = tell(rows, |row| (SystemTime::now(), row.credentials > seen));
-        Ok((now, changes))
+            Some(Err(problem)) => {
+                warn!(user = %name, problem, "this user is stored wrongly and cannot log in");
+                Current::Unreadable
+            }
+            None => Current::Gone,
+        };
+        Some(Changed {
+            source: self.shared.name,
+            name,
+            credentials: credentials || now == Current::Gone,
+            now,
+            at,
+        })
     }
 }
 
-/// `when` says from when on who has changed is that, and whether what they log in with is another.
-fn tell(rows: Vec<ChangedRow>, when: impl Fn(&ChangedRow) -> (SystemTime, bool)) -> Vec<Change> {
-    if rows.len() > usize::try_from(TOLD_ONE_BY_ONE).unwrap_or(usize::MAX) {
-        return vec![Change::Unknown];
-    }
-    let tell = |row: ChangedRow| {
-        let (at, credentials) = when(&row);
-        // Nobody has ever been somebody by a name that is none.
-        let name = UserName::new(&row.name).ok()?;
-        let user = match row.user {
-            Some(Ok(user)) => Some(Arc::new(user.account)),
-            Some(Err(problem)) => {
-                warn!(user = %name, problem, "this user is stored wrongly and cannot log in");
-                None
-            }
-            None => None,
-        };
-        Some(Change::User(Changed {
-            name,
-            credentials: credentials || user.is_none(),
-            user,
-            at,
-        }))
-    };
-    rows.into_iter().filter_map(tell).collect()
+fn is_page(rows: &[ChangedRow]) -> bool {
+    i64::try_from(rows.len()).is_ok_and(|rows| rows >= PAGE)
+}
+
+/// When it was changed, in milliseconds since 1970 and by the database's clock.
+fn stamp(row: &ChangedRow) -> u64 {
+    u64::try_from(row.changed_at).unwrap_or(0)
 }
 
 fn milliseconds(duration: Duration) -> i64 {

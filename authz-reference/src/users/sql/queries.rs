@@ -19,8 +19,6 @@ const LIST: &str =
 const COUNT: &str = "SELECT count(*) FROM users";
 const SAMPLE: &str = "SELECT password FROM users LIMIT $1";
 const REVISION: &str = "SELECT last FROM user_revision";
-const REVISION_BEFORE: &str =
-    "SELECT coalesce(max(revision), 0) FROM user_changes WHERE changed_at < $1";
 /// Changes nothing, and makes other writers wait: their revisions would come after ours.
 const LOCK: &str = "UPDATE user_revision SET last = last";
 const CHANGES: &str = "SELECT c.name, c.revision, c.credentials, c.changed_at, \
@@ -111,14 +109,6 @@ pub(super) async fn sample(lease: &mut Lease, at_most: i64) -> Result<Vec<String
 pub(super) async fn revision(lease: &mut Lease) -> Result<i64, sqlx::Error> {
     let (last,) = on!(lease, connection => sqlx::query_as(REVISION).fetch_one(connection).await?);
     Ok(last)
-}
-
-/// A revision that was there before `since` (milliseconds since 1970).
-pub(super) async fn revision_before(lease: &mut Lease, since: i64) -> Result<i64, sqlx::Error> {
-    let (revision,) = on!(lease, connection => {
-        sqlx::query_as(REVISION_BEFORE).bind(since).fetch_one(connection).await?
-    });
-    Ok(revision)
 }
 
 /// Who has changed after revision `after` and not before `since` (milliseconds since 1970), in the order of changes.

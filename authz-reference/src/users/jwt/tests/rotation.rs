@@ -47,7 +47,7 @@ impl Issuer {
     fn tokens(&self, adjust: impl FnOnce(&mut JwtConfig)) -> Tokens {
         let mut config = JwtConfig {
             jwks_url: Some(format!("{}/keys/", self.server.url())),
-            min_refresh: Duration::from_millis(1),
+            min_refresh: Duration::ZERO,
             ..JwtConfig::default()
         };
         adjust(&mut config);
@@ -200,7 +200,12 @@ async fn unchanged_keys_are_not_sent_again_and_forged_ids_cost_no_requests() {
             &json!({"alg": "ES256", "kid": format!("made up {number}")}),
             &alice(),
         );
-        assert_eq!(outcome(&tokens, &forged).await, "refused token-key-unknown");
+        let expected = match number {
+            0 => "refused token-key-unknown",
+            // Nobody has asked the issuer about these: it may have new keys since a moment ago.
+            _ => "failure an unknown key, and the issuer was asked a moment ago",
+        };
+        assert_eq!(outcome(&tokens, &forged).await, expected);
     }
     assert_eq!(issuer.server.seen().len(), 1);
 }
@@ -212,13 +217,10 @@ async fn a_file_is_read_again() {
         IssuerKey::new("new", Algorithm::ES256),
     );
     let (folder, tokens) = tokens(&jwks(&[&old]), |config| {
-        config.min_refresh = Duration::from_millis(1);
+        config.min_refresh = Duration::ZERO;
     });
     assert_eq!(outcome(&tokens, &old.sign(&alice())).await, "alice by jwt");
     std::fs::write(folder.path().join("jwks.json"), jwks(&[&new])).unwrap();
     eventually(&tokens, &new.sign(&alice()), "alice by jwt").await;
-    assert_eq!(
-        outcome(&tokens, &old.sign(&alice())).await,
-        "refused token-key-unknown"
-    );
+    eventually(&tokens, &old.sign(&alice()), "refused token-key-unknown").await;
 }
