@@ -20,7 +20,7 @@ fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("authz.toml"), CONFIG).unwrap();
     let users = users(&["alice", "root", "carol"])
-        + "roles = [\"readers\", \"writers\"]\ngrants = [{ topic = \"dev/{client_id}/#\", publish = true }]\n"
+        + "roles = [\"readers\", \"writers\"]\ngrants = [{ topic = \"dev/{username}/{client_id}/#\", publish = true }]\n"
         + &users(&["mallory"])
         + "disabled = true\n";
     fs::write(folder.path().join("users.toml"), users).unwrap();
@@ -89,12 +89,12 @@ fn tells_the_decision_and_the_rule() {
         ),
         ("--user carol publish news/alice", 1, "by own-prefix: "),
         (
-            "--user carol --client-id c1 publish dev/c1/x",
+            "--user carol --client-id c1 publish dev/carol/c1/x",
             0,
             "by grant:user\n",
         ),
         (
-            "--user carol --client-id c2 publish dev/c1/x",
+            "--user carol --client-id c2 publish dev/carol/c1/x",
             1,
             "by own-prefix: ",
         ),
@@ -131,7 +131,7 @@ fn tells_what_each_rule_says() {
             ["own-prefix", "{username}/#", "does not cover it"],
             [
                 "grant:user",
-                "dev/{client_id}/# publish, QoS 2",
+                "dev/{username}/{client_id}/# publish, QoS 2",
                 "does not cover it"
             ],
             [
