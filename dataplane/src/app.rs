@@ -161,9 +161,9 @@ pub async fn bind_in(loaded: Loaded<Config>, mut host: Host) -> Result<Bound, St
             .sockets
             .take_tcp(&listener.name, listener.bind, &socket_names(config));
         let inherited = inherited.map_err(refused)?;
-        let doorway = doorway(listener, place).map_err(placed)?;
-        all_terms.push(Arc::new(terms(config, listener)?));
-        let bound = Listener::bind(listener, place, doorway, inherited, &metrics)
+        let doorway = Arc::new(doorway(listener, place).map_err(placed)?);
+        all_terms.push(Arc::new(terms(config, listener, doorway)?));
+        let bound = Listener::bind(listener, place, inherited, &metrics)
             .await
             .map_err(refused)?;
         addresses.push((listener.name.clone(), bound.local_addr().map_err(refused)?));
@@ -226,7 +226,7 @@ pub async fn bind_in(loaded: Loaded<Config>, mut host: Host) -> Result<Bound, St
         terms: all_terms,
     });
     registry.register_collector(Box::new(Certificates {
-        listeners: listeners.iter().filter_map(Listener::tls).collect(),
+        listeners: listeners.iter().map(|bound| bound.name().into()).collect(),
         in_force: in_force.clone(),
     }));
     let warms_up = probes_socket.is_some();
@@ -328,9 +328,14 @@ async fn admin_socket(
 }
 
 /// What holds for the clients of a listener.
-pub(crate) fn terms(config: &Config, listener: &config::Listener) -> Result<Terms, StartError> {
+pub(crate) fn terms(
+    config: &Config,
+    listener: &config::Listener,
+    doorway: Arc<Doorway>,
+) -> Result<Terms, StartError> {
     let mount = mount(listener)?;
-    Ok(Terms::new(listener, rules::rules(config, listener), mount))
+    let rules = rules::rules(config, listener);
+    Ok(Terms::new(listener, rules, mount, doorway))
 }
 
 /// The settings of the pipeline.
@@ -354,7 +359,8 @@ fn socket_names(config: &Config) -> Vec<&str> {
         .collect()
 }
 
-fn doorway(listener: &config::Listener, place: usize) -> Result<Doorway, StartError> {
+/// How connections of the listener in this place become streams of MQTT.
+pub(crate) fn doorway(listener: &config::Listener, place: usize) -> Result<Doorway, StartError> {
     Doorway::load(listener).map_err(|error| {
         StartError::value(pem::key_of(listener, place, &error), pem::reason(&error))
     })

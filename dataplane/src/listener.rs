@@ -24,7 +24,7 @@ use crate::{
     mount::Template,
     session::Shared,
     socket,
-    transport::{Doorway, Route, TlsServer},
+    transport::{Doorway, Route},
     upstream::Dial,
 };
 
@@ -51,15 +51,27 @@ pub(crate) struct Terms {
     attributes: Arc<HashMap<String, String>>,
     rules: Arc<Rules>,
     mount: Option<Arc<Template>>,
+    doorway: Arc<Doorway>,
 }
 
 impl Terms {
-    pub(crate) fn new(config: &config::Listener, rules: Rules, mount: Option<Template>) -> Self {
+    pub(crate) fn new(
+        config: &config::Listener,
+        rules: Rules,
+        mount: Option<Template>,
+        doorway: Arc<Doorway>,
+    ) -> Self {
         Self {
+            doorway,
             attributes: Arc::new(config.attributes.clone().into_iter().collect()),
             rules: Arc::new(rules),
             mount: mount.map(Arc::new),
         }
+    }
+
+    /// How connections become streams of MQTT.
+    pub(crate) fn doorway(&self) -> &Arc<Doorway> {
+        &self.doorway
     }
 }
 
@@ -99,7 +111,6 @@ impl Listener {
     pub(crate) async fn bind(
         config: &config::Listener,
         place: usize,
-        doorway: Doorway,
         inherited: Option<TcpListener>,
         metrics: &Metrics,
     ) -> io::Result<Self> {
@@ -112,18 +123,12 @@ impl Listener {
             place,
             permits: Arc::new(Semaphore::new(config.max_connections)),
             accept_rate: config.accept_rate.map(rate),
-            entrance: Arc::new(Entrance::new(config, doorway, metrics)),
+            entrance: Arc::new(Entrance::new(config, metrics)),
         })
     }
 
     pub(crate) fn name(&self) -> &str {
         &self.entrance.name
-    }
-
-    /// Its name and its TLS, if it has any.
-    pub(crate) fn tls(&self) -> Option<(Arc<str>, Arc<TlsServer>)> {
-        let tls = self.entrance.doorway.tls()?;
-        Some((Arc::clone(&self.entrance.name), Arc::clone(tls)))
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -132,8 +137,9 @@ impl Listener {
 
     /// Accepts until the drain begins.
     pub(crate) async fn serve<D: Dial>(mut self, gate: Gate, in_force: Live<InForce<D>>) {
-        if let Some(tls) = self.entrance.doorway.tls() {
-            let renewal = renewal::watch(Arc::clone(tls), Arc::clone(&self.entrance));
+        // Whether there is TLS stays as it is.
+        if in_force.get().terms[self.place].doorway.tls().is_some() {
+            let renewal = renewal::watch(in_force.clone(), self.place, Arc::clone(&self.entrance));
             tokio::spawn(gate.drain.clone().run_until_cancelled_owned(renewal));
         }
         let mut back_off = BACK_OFF.0;
@@ -201,8 +207,8 @@ impl Listener {
         let Ok(all) = Arc::clone(&gate.permits).try_acquire_owned() else {
             return entrance.refuse(peer, Refusal::Connections);
         };
-        let is_proxied = entrance.doorway.is_proxied();
-        if is_proxied && !entrance.doorway.trusts(peer.ip()) {
+        let is_proxied = terms.doorway.is_proxied();
+        if is_proxied && !terms.doorway.trusts(peer.ip()) {
             return entrance.refuse(peer, Refusal::UntrustedProxy);
         }
         // Behind a load balancer, it is not known yet whose connection it is.
@@ -231,7 +237,7 @@ impl Listener {
             wave: gate.waves.next(),
         };
         match places {
-            Some(places) if entrance.doorway.is_open() => {
+            Some(places) if arrival.terms.doorway.is_open() => {
                 let session = entrance.begin_at_once(stream, arrival, places, shared);
                 gate.sessions.spawn(at_once(session, (own, all, open)));
             }

@@ -27,6 +27,7 @@ use crate::{
     authz::Epochs,
     config::{self, Config},
     in_force::InForce,
+    listener::Terms,
     live::Live,
     metrics::ReloadMetrics,
     session::Shared,
@@ -131,6 +132,22 @@ impl Reloader {
 }
 
 impl State {
+    /// What holds for the listeners by the new configuration, which has the same ones.
+    fn terms(&self, new: &Config) -> Result<Vec<Arc<Terms>>, StartError> {
+        let in_force = self.parts.in_force.get();
+        let (old, listeners) = (&self.parts.config.listeners.0, &new.listeners.0);
+        let both = std::iter::zip(old, listeners).zip(&in_force.terms);
+        let terms = both.enumerate().map(|(place, ((was, is), terms))| {
+            let doorway = match compare::has_new_door(was, is) {
+                true => Arc::new(app::doorway(is, place)?),
+                // Its files are looked at anyway, and clients that come back show its tickets.
+                false => Arc::clone(terms.doorway()),
+            };
+            app::terms(new, is, doorway).map(Arc::new)
+        });
+        terms.collect()
+    }
+
     /// The keys that have changed. On an error nothing has.
     fn apply(&mut self, loaded: Loaded<Config>) -> Result<Vec<String>, ReloadError> {
         let parts = &self.parts;
@@ -163,12 +180,7 @@ impl State {
         };
         let sampling = app::sampling_if(parts.tracing_enabled, new)?;
         let options = app::pipeline(new, parts.tracing_enabled, tls_metrics).map_err(placed)?;
-        let terms = new
-            .listeners
-            .0
-            .iter()
-            .map(|listener| app::terms(new, listener).map(Arc::new));
-        let terms: Vec<_> = terms.collect::<Result<_, _>>()?;
+        let terms = self.terms(new).map_err(placed)?;
         self.earlier.retain(|earlier| earlier.strong_count() > 0);
         let authz = if compare::has_new_pipeline(&parts.config, new) {
             if self.earlier.len() >= MAX_EARLIER {

@@ -15,7 +15,7 @@ use crate::{
     log_limit::LogLimit,
     metrics::{ListenerMetrics, Metrics, Refusal, TlsReloads},
     session::{self, Origin, Shared},
-    transport::{Doorway, HandshakeError, Opened, Presented, Route, Stream},
+    transport::{HandshakeError, Opened, Presented, Route, Stream},
     upstream::Dial,
 };
 
@@ -29,7 +29,6 @@ const COMPLAINTS_PER_SECOND: u32 = 5;
 #[derive(Debug)]
 pub(super) struct Entrance {
     pub(super) name: Arc<str>,
-    pub(super) doorway: Doorway,
     refusals: LogLimit,
     failures: LogLimit,
     pub(super) metrics: ListenerMetrics,
@@ -57,16 +56,15 @@ pub(super) struct Places {
 }
 
 impl Entrance {
-    pub(super) fn new(config: &config::Listener, doorway: Doorway, metrics: &Metrics) -> Self {
+    pub(super) fn new(config: &config::Listener, metrics: &Metrics) -> Self {
         let name = config.name.as_str().into();
         Self {
-            tls_reloads: match doorway.tls() {
-                Some(_) => metrics.tls.reloads_of_listener(&name),
-                None => TlsReloads::default(),
+            tls_reloads: match config.transport.is_tls() {
+                true => metrics.tls.reloads_of_listener(&name),
+                false => TlsReloads::default(),
             },
             metrics: metrics.sessions.listener(&name),
             name,
-            doorway,
             refusals: LogLimit::new(COMPLAINTS_PER_SECOND),
             failures: LogLimit::new(COMPLAINTS_PER_SECOND),
         }
@@ -130,14 +128,14 @@ impl Entrance {
             let places = match places {
                 Some(places) => places,
                 None => {
-                    *route = self.doorway.route(&mut stream, *route).await?;
+                    *route = arrival.terms.doorway.route(&mut stream, *route).await?;
                     match self.enter(route.peer, &gate) {
                         Some(places) => places,
                         None => return Ok(None),
                     }
                 }
             };
-            let opened = self.doorway.open(stream).await?;
+            let opened = arrival.terms.doorway.open(stream).await?;
             Ok(Some((opened, places)))
         };
         let done = tokio::select! {
@@ -184,7 +182,7 @@ impl Entrance {
         let origin = Origin {
             listener: Arc::clone(&self.name),
             attributes: Arc::clone(&terms.attributes),
-            transport: self.doorway.kind(),
+            transport: terms.doorway.kind(),
             rules: Arc::clone(&terms.rules),
             mount: terms.mount.clone(),
             peer: route.peer,

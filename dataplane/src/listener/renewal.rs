@@ -8,20 +8,28 @@ use tokio::{
 };
 use tracing::{error, info};
 
-use crate::transport::{Reload, TlsServer};
+use crate::{in_force::InForce, live::Live, transport::Reload, upstream::Dial};
 
 use super::entrance::Entrance;
 
 /// How often files are looked at. They are not read before they have changed.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Looks at the files for ever. What can't be used changes nothing: what was read before counts on.
-pub(super) async fn watch(tls: Arc<TlsServer>, entrance: Arc<Entrance>) {
+/// Looks at the files for ever: those of the configuration in force. What can't be used changes nothing: what was
+/// read before counts on.
+pub(super) async fn watch<D: Dial>(
+    in_force: Live<InForce<D>>,
+    place: usize,
+    entrance: Arc<Entrance>,
+) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let tls = Arc::clone(&tls);
+        let terms = Arc::clone(&in_force.get().terms[place]);
+        let Some(tls) = terms.doorway().tls().cloned() else {
+            continue;
+        };
         let listener = &*entrance.name;
         match spawn_blocking(move || tls.reload()).await {
             Ok(Reload { is_new, failures }) => {

@@ -9,7 +9,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{app::BrokerLeg, in_force::InForce, live::Live, transport::TlsServer};
+use crate::{app::BrokerLeg, in_force::InForce, live::Live};
 
 /// Labels of what is counted for each listener with TLS, and for each connection of our own: whom it is shown to, the
 /// listener (empty for our own), and the result.
@@ -91,13 +91,15 @@ impl TlsReloads {
 /// The certificates in use, looked at when somebody asks.
 #[derive(Debug)]
 pub(crate) struct Certificates {
-    pub(crate) listeners: Vec<(Arc<str>, Arc<TlsServer>)>,
+    /// The names of the listeners.
+    pub(crate) listeners: Vec<Arc<str>>,
     pub(crate) in_force: Live<InForce<BrokerLeg>>,
 }
 
 impl Collector for Certificates {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let shared = Arc::clone(&self.in_force.get().shared);
+        let in_force = self.in_force.get();
+        let shared = &in_force.shared;
         let own = [
             (TlsSide::Broker, shared.upstream.not_after()),
             (TlsSide::Authz, shared.authz.not_after()),
@@ -105,8 +107,10 @@ impl Collector for Certificates {
         let own = own
             .into_iter()
             .map(|(side, not_after)| (side.as_str(), "", 0, not_after));
-        let listeners = self.listeners.iter().flat_map(|(name, tls)| {
-            let all = tls.not_after().into_iter().enumerate();
+        let listeners = std::iter::zip(&self.listeners, &in_force.terms);
+        let listeners = listeners.flat_map(|(name, terms)| {
+            let all = terms.doorway().tls().map(|tls| tls.not_after());
+            let all = all.unwrap_or_default().into_iter().enumerate();
             all.map(|(place, not_after)| ("client", &**name, place, not_after))
         });
         let known: Vec<_> = listeners

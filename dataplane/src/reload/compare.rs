@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use tidegate_settings::Error;
 
-use crate::config::Config;
+use crate::config::{Config, Listener};
 
 /// Keys that hold from the next session on, or at once. A `*` is one segment, a `.` at the end all below. What is
 /// not here needs a restart: a key that somebody forgets to think about is refused, not ignored.
-const LIVE: [&str; 38] = [
+const LIVE: [&str; 46] = [
+    "listeners.*.tls.",
+    "listeners.*.websocket.",
+    "listeners.*.proxy_protocol.",
     "listeners.*.resume",
     "listeners.*.mount",
     "listeners.*.attributes.",
@@ -45,6 +48,11 @@ const LIVE: [&str; 38] = [
     "drain.",
     // Spelt out where a table may be empty: then it is a key itself.
     "listeners.*.attributes",
+    "listeners.*.tls",
+    "listeners.*.websocket",
+    "listeners.*.websocket.origins",
+    "listeners.*.websocket.headers",
+    "listeners.*.proxy_protocol.trusted",
     "broker.reserved_topics",
     "broker.reserved_filters",
     "will.suppress_on",
@@ -94,6 +102,11 @@ pub(super) fn has_new_pipeline(old: &Config, new: &Config) -> bool {
     old.authz != new.authz
         || old.log.allows != new.log.allows
         || old.telemetry.retroactive_spans_per_second != new.telemetry.retroactive_spans_per_second
+}
+
+/// Whether the door of a listener has to be built anew.
+pub(super) fn has_new_door(old: &Listener, new: &Listener) -> bool {
+    old.tls != new.tls || old.websocket != new.websocket || old.proxy_protocol != new.proxy_protocol
 }
 
 /// Whether the way to the broker has to be built anew.
@@ -189,6 +202,9 @@ mod tests {
             "broker.url",
             "broker.reserved_topics",
             "broker.reserved_topics.3",
+            "listeners.0.tls.certificates.1.cert",
+            "listeners.0.websocket.origins.0",
+            "listeners.0.proxy_protocol.trusted",
             "limits.max_packet_size",
             "listeners.7.mount",
             "listeners.0.attributes",

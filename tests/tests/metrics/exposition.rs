@@ -115,15 +115,19 @@ fn cumulates(name: &str, text: &str) {
         let Some(rest) = line.strip_prefix(&format!("{name}_bucket{{le=\"")) else {
             continue;
         };
-        let (bound, rest) = rest.split_once("\",").expect("labels");
+        let (bound, rest) = rest.split_once('"').expect("a bound");
         let (labels, count) = rest.rsplit_once(' ').expect("a value");
+        let labels = labels.trim_start_matches(',');
         let bound: f64 = bound.replace("+Inf", "inf").parse().expect("a bound");
         let count: u64 = count.parse().expect("a count");
         if before.0 == labels {
             assert!(before.1 < bound && before.2 <= count, "{line}");
         }
         if bound.is_infinite() {
-            let total = format!("{name}_count{{{labels} {count}");
+            let total = match labels {
+                "}" => format!("{name}_count {count}"),
+                labels => format!("{name}_count{{{labels} {count}"),
+            };
             assert!(text.lines().any(|line| line == total), "{total}");
         }
         before = (labels.to_owned(), bound, count);

@@ -3,8 +3,13 @@
 use std::fs;
 
 use tidegate_tests::{
-    Publish, Topology, Version, assert_eventually, http::get, metrics::Metrics, packet::Kind,
-    process::Signal, service::Hook,
+    Connect, Door, Publish, Topology, Version, assert_eventually,
+    door::{self, Ws},
+    http::get,
+    metrics::Metrics,
+    packet::Kind,
+    process::Signal,
+    service::Hook,
 };
 
 fn start() -> Topology {
@@ -152,7 +157,7 @@ fn the_broker_can_be_moved_and_what_comes_of_dials_is_told() {
     let was = other.address().to_string();
     rewrite(&topology, |text| text.replace(&was, "127.0.0.1:1"));
     assert_eventually!(reloads(metrics, "applied") > applied);
-    let late = tidegate_tests::Connect::new("late").login("late", "");
+    let late = Connect::new("late").login("late", "");
     topology
         .try_connect(Version::V5, &late)
         .expect_refused(0x88);
@@ -195,4 +200,50 @@ fn sessions_of_at_most_eight_earlier_configurations_of_the_service_stay() {
         deadline(10);
         metrics.value("tidegate_config_last_reload_successful", &[]) == 1
     });
+}
+
+#[test]
+fn a_door_can_be_changed_while_clients_are_connected() {
+    let topology = Door::Ws
+        .of(Topology::scripted())
+        .set("probes.bind", "127.0.0.1:0")
+        .start();
+    let metrics = topology.gate().metrics();
+    let mut old = Door::Ws.open(&topology, Version::V5);
+    old.send(&Connect::new("old"));
+    old.expect_connack(0);
+    let page = || {
+        let stream = door::connect(topology.gate().address());
+        Ws::connect(stream, &[("origin", "https://app.example")]).is_ok()
+    };
+    assert!(!page());
+    rewrite(&topology, |text| {
+        text.replacen(
+            "[[listeners]]",
+            "[[listeners]]\nwebsocket.origins = ['https://app.example']",
+            1,
+        )
+    });
+    assert_eventually!(reloads(metrics, "applied") >= 1);
+    assert!(page());
+    old.expect_nothing_before_pong();
+}
+
+#[test]
+fn a_door_that_can_not_be_had_changes_nothing() {
+    let topology = Door::Tls
+        .of(Topology::scripted())
+        .set("probes.bind", "127.0.0.1:0")
+        .start();
+    let metrics = topology.gate().metrics();
+    rewrite(&topology, |text| {
+        assert!(text.contains("gate.crt"), "{text}");
+        text.replace("gate.crt", "nothing.crt")
+    });
+    assert_eventually!(reloads(metrics, "refused") >= 1);
+    let log = topology.gate().log();
+    assert!(log.contains("listeners.0.tls.certificates.0.cert"), "{log}");
+    let mut client = Door::Tls.open(&topology, Version::V5);
+    client.send(&Connect::new("client"));
+    client.expect_connack(0);
 }
