@@ -88,19 +88,30 @@ impl Authority {
     /// these protocols.
     #[must_use]
     pub fn client(&self, mutual: bool, alpn: &[&str]) -> Arc<ClientConfig> {
+        Self::config(self, mutual.then_some(self), alpn)
+    }
+
+    /// A client that believes the authority behind a gate, and shows the certificate of this one's device.
+    #[must_use]
+    pub fn stranger_to(&self, gates: &Self) -> Arc<ClientConfig> {
+        Self::config(gates, Some(self), &[])
+    }
+
+    fn config(believed: &Self, shown: Option<&Self>, alpn: &[&str]) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
-        for certificate in chain(self.ca()) {
+        for certificate in chain(believed.ca()) {
             roots.add(certificate).expect("an authority");
         }
         let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .expect("versions of TLS")
             .with_root_certificates(roots);
-        let mut config = match mutual {
-            false => builder.with_no_client_auth(),
-            true => {
-                let key = PrivateKeyDer::from_pem_file(self.path("device.key")).expect("a key");
-                let chain = chain(self.path("device.crt"));
+        let mut config = match shown {
+            None => builder.with_no_client_auth(),
+            Some(authority) => {
+                let key = authority.path("device.key");
+                let key = PrivateKeyDer::from_pem_file(key).expect("a key");
+                let chain = chain(authority.path("device.crt"));
                 builder.with_client_auth_cert(chain, key).expect("its key")
             }
         };

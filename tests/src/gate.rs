@@ -56,6 +56,21 @@ impl Settings {
         self
     }
 
+    /// Sets a value if there is none yet.
+    ///
+    /// # Panics
+    /// As [`set`](Self::set).
+    #[must_use]
+    pub fn or(self, path: &str, value: impl Into<Value>) -> Self {
+        let mut steps = path.split('.');
+        let first = steps.next().and_then(|first| self.0.get(first));
+        let found = first.and_then(|first| steps.try_fold(first, |at, step| at.get(step)));
+        match found {
+            Some(_) => self,
+            None => self.set(path, value),
+        }
+    }
+
     /// Takes a value away.
     ///
     /// # Panics

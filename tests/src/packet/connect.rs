@@ -33,6 +33,13 @@ impl Connect {
         }
     }
 
+    /// The same from another client.
+    #[must_use]
+    pub fn client_id(mut self, client_id: impl Into<String>) -> Self {
+        self.client_id = client_id.into();
+        self
+    }
+
     /// Sets user name and password.
     #[must_use]
     pub fn login(mut self, username: &str, password: impl AsRef<[u8]>) -> Self {
