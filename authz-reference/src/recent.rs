@@ -88,6 +88,20 @@ impl Recent {
         self.note_at(changed, SystemTime::now());
     }
 
+    /// Remembers a change that is older than this process. Who has logged in since then knows it: a restart is no reason
+    /// to log in again.
+    pub fn note_earlier(&self, changed: &Changed) {
+        self.note_at(changed, changed.at);
+    }
+
+    /// There were changes up to then that are not known one by one: everybody who has logged in before has to do so
+    /// again.
+    pub fn unknown_until(&self, at: SystemTime) {
+        let mut noted = self.noted.write().unwrap_or_else(PoisonError::into_inner);
+        noted.horizon = noted.horizon.max(Some(at));
+        self.any.store(true, Ordering::Release);
+    }
+
     /// Changes may have been missed: everybody who has logged in before has to do so again.
     pub fn unknown(&self) {
         self.unknown_at(SystemTime::now());

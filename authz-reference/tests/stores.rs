@@ -87,8 +87,8 @@ async fn log_in_until(client: &mut Client, name: &str, password: &str, expected:
 async fn next(changes: &mut Changes) -> Changed {
     let told = tokio::time::timeout(PATIENCE, changes.recv()).await;
     match told.unwrap().unwrap() {
-        Change::User(changed) => changed,
-        Change::Unknown => panic!("anything may have changed?"),
+        Change::User(changed) | Change::Earlier(changed) => changed,
+        Change::EarlierMany(_) | Change::Unknown => panic!("anything may have changed?"),
     }
 }
 
@@ -249,6 +249,25 @@ async fn changes_in_sqlite_are_told() {
             .unwrap();
     })
     .await;
+}
+
+#[tokio::test]
+async fn who_was_imported_before_the_start_is_no_news_for_later_sessions() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = Config::default();
+    sqlite(&mut config, folder.path());
+    let store = open_store(&config.users, None).unwrap();
+    let begun = SystemTime::now();
+    change(&*store, [add("first")]).await;
+    let (_sources, mut heard) = follow(&config);
+    let told = heard.recv().await.unwrap();
+    assert!(matches!(told, Change::Earlier(changed) if changed.name.as_str() == "first"));
+
+    let names: Vec<_> = (0..1_000).map(|number| format!("u{number}")).collect();
+    change(&*store, names.iter().map(|name| add(name))).await;
+    let (_sources, mut heard) = follow(&config);
+    let told = heard.recv().await.unwrap();
+    assert!(matches!(told, Change::EarlierMany(at) if at >= begun && at <= SystemTime::now()));
 }
 
 #[tokio::test]

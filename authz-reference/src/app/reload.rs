@@ -81,6 +81,8 @@ impl Reloader {
         let recent = Arc::clone(&self.0.parts.recent);
         move |change| match change {
             Change::User(changed) => recent.note(changed),
+            Change::Earlier(changed) => recent.note_earlier(changed),
+            Change::EarlierMany(at) => recent.unknown_until(*at),
             Change::Unknown => recent.unknown(),
         }
     }

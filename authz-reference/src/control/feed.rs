@@ -51,8 +51,10 @@ fn direct(changes: &[Change], hub: &Hub, echoes: &mut Echoes) {
     let mut is_known = true;
     for change in changes {
         match change {
-            Change::Unknown => is_known = false,
-            Change::User(changed) => match ending(changed) {
+            Change::Unknown | Change::EarlierMany(_) => is_known = false,
+            // Sessions may have begun since with the new credentials: which are which shows when they are asked about.
+            Change::Earlier(changed) if remains(changed) => single.push(changed.name.as_str()),
+            Change::User(changed) | Change::Earlier(changed) => match ending(changed) {
                 Some(reason) => {
                     info!(user = changed.name.as_str(), reason, "ending sessions");
                     hub.terminate(changed.name.as_str(), reason);
@@ -74,6 +76,11 @@ fn direct(changes: &[Change], hub: &Hub, echoes: &mut Echoes) {
         hub.recheck(Whom::Principal(name));
         echoes.add(name);
     }
+}
+
+/// Whether somebody may have sessions at all.
+fn remains(changed: &Changed) -> bool {
+    changed.user.as_ref().is_some_and(|user| !user.disabled)
 }
 
 /// Why the sessions of a user have to end, if they have to.

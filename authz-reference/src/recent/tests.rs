@@ -83,6 +83,20 @@ fn who_is_gone_stays_gone_even_if_somebody_takes_the_name() {
 }
 
 #[test]
+fn who_has_logged_in_since_need_not_do_so_again_after_a_restart() {
+    let recent = recent();
+    recent.note_earlier(&changed("alice", Some(account(false)), true, 100));
+    recent.note_earlier(&changed("carol", None, true, 100));
+    recent.unknown_until(at(50));
+    let judged = |who, seconds| recent.judge(&name(who), at(seconds));
+    assert_eq!(judged("alice", 100), Standing::Ask);
+    assert_eq!(judged("alice", 106), Standing::AsSealed);
+    assert_eq!(judged("carol", 100), Standing::Gone);
+    assert_eq!(judged("bob", 50), Standing::Ask);
+    assert_eq!(judged("bob", 51), Standing::AsSealed);
+}
+
+#[test]
 fn a_clock_that_goes_back_undoes_nothing() {
     let recent = recent();
     recent.note_at(&changed("alice", Some(account(true)), false, 100), at(100));

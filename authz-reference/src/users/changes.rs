@@ -29,6 +29,10 @@ pub struct Changed {
 pub enum Change {
     /// One user.
     User(Changed),
+    /// One user, before anybody listened here: concerns sessions from up to [`Changed::at`], and no later ones.
+    Earlier(Changed),
+    /// The same of more users than are told one by one: concerns all sessions from up to then.
+    EarlierMany(SystemTime),
     /// Changes may have been missed: everything known is to be asked about again.
     Unknown,
 }

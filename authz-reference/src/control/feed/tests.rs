@@ -95,6 +95,22 @@ async fn what_a_change_means_for_sessions() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn sessions_that_began_after_an_earlier_change_are_only_asked_about() {
+    let mut fed = fed();
+    let earlier = |name, user| match changed(name, user, true) {
+        Change::User(changed) => Change::Earlier(changed),
+        other => other,
+    };
+    let new = earlier("new", Some(Account::default()));
+    fed.changes.send(new).await.unwrap();
+    let expected = ["invalidate new", "recheck new"];
+    assert_eq!(nexts(&mut fed.watcher).await, expected);
+    assert_eq!(nexts(&mut fed.watcher).await, expected, "the echo");
+    fed.changes.send(earlier("gone", None)).await.unwrap();
+    assert_eq!(next(&mut fed.watcher).await, "terminate gone");
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_may_have_missed_something_asks_about_everybody() {
     let mut fed = fed();
     fed.changes.send(Change::Unknown).await.unwrap();

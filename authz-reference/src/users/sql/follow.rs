@@ -130,13 +130,12 @@ impl Follower {
             .map_or(0, milliseconds);
         let older = queries::revision_before(lease, since).await?;
         let rows = queries::changes(lease, 0, since, TOLD_ONE_BY_ONE + 1).await?;
-        let changes = tell(rows, |row| {
-            let at = SystemTime::UNIX_EPOCH
-                + Duration::from_millis(u64::try_from(row.changed_at).unwrap_or(0))
-                + CLOCK_MARGIN;
-            (at.min(SystemTime::now()), row.credentials > older)
-        });
-        Ok((now, changes))
+        if are_many(&rows) {
+            let last = queries::last_change(lease).await?;
+            return Ok((now, vec![Change::EarlierMany(heard(last))]));
+        }
+        let changes = tell(rows, |row| (heard(row.changed_at), row.credentials > older));
+        Ok((now, changes.into_iter().map(Change::Earlier).collect()))
     }
 
     async fn next_look(
@@ -162,17 +161,27 @@ impl Follower {
                 self.shared.imitate_costlier(&user.password);
             }
         }
+        if are_many(&rows) {
+            return Ok((now, vec![Change::Unknown]));
+        }
         // Sessions were sealed with what was there until now, whatever the change's own stamp says.
         let changes = tell(rows, |row| (SystemTime::now(), row.credentials > seen));
-        Ok((now, changes))
+        Ok((now, changes.into_iter().map(Change::User).collect()))
     }
 }
 
+fn are_many(rows: &[ChangedRow]) -> bool {
+    rows.len() > usize::try_from(TOLD_ONE_BY_ONE).unwrap_or(usize::MAX)
+}
+
+/// From when on a change counts that was made when nobody here listened, by its stamp in milliseconds since 1970.
+fn heard(changed_at: i64) -> SystemTime {
+    let stamp = Duration::from_millis(u64::try_from(changed_at).unwrap_or(0));
+    (SystemTime::UNIX_EPOCH + stamp + CLOCK_MARGIN).min(SystemTime::now())
+}
+
 /// `when` says from when on who has changed is that, and whether what they log in with is another.
-fn tell(rows: Vec<ChangedRow>, when: impl Fn(&ChangedRow) -> (SystemTime, bool)) -> Vec<Change> {
-    if rows.len() > usize::try_from(TOLD_ONE_BY_ONE).unwrap_or(usize::MAX) {
-        return vec![Change::Unknown];
-    }
+fn tell(rows: Vec<ChangedRow>, when: impl Fn(&ChangedRow) -> (SystemTime, bool)) -> Vec<Changed> {
     let tell = |row: ChangedRow| {
         let (at, credentials) = when(&row);
         // Nobody has ever been somebody by a name that is none.
@@ -185,12 +194,12 @@ fn tell(rows: Vec<ChangedRow>, when: impl Fn(&ChangedRow) -> (SystemTime, bool))
             }
             None => None,
         };
-        Some(Change::User(Changed {
+        Some(Changed {
             name,
             credentials: credentials || user.is_none(),
             user,
             at,
-        }))
+        })
     };
     rows.into_iter().filter_map(tell).collect()
 }

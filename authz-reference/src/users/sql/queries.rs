@@ -19,6 +19,7 @@ const LIST: &str =
 const COUNT: &str = "SELECT count(*) FROM users";
 const SAMPLE: &str = "SELECT password FROM users LIMIT $1";
 const REVISION: &str = "SELECT last FROM user_revision";
+const LAST_CHANGE: &str = "SELECT coalesce(max(changed_at), 0) FROM user_changes";
 const REVISION_BEFORE: &str =
     "SELECT coalesce(max(revision), 0) FROM user_changes WHERE changed_at < $1";
 /// Changes nothing, and makes other writers wait: their revisions would come after ours.
@@ -110,6 +111,13 @@ pub(super) async fn sample(lease: &mut Lease, at_most: i64) -> Result<Vec<String
 /// The revision of the last change.
 pub(super) async fn revision(lease: &mut Lease) -> Result<i64, sqlx::Error> {
     let (last,) = on!(lease, connection => sqlx::query_as(REVISION).fetch_one(connection).await?);
+    Ok(last)
+}
+
+/// When the last change was made, in milliseconds since 1970.
+pub(super) async fn last_change(lease: &mut Lease) -> Result<i64, sqlx::Error> {
+    let (last,) =
+        on!(lease, connection => sqlx::query_as(LAST_CHANGE).fetch_one(connection).await?);
     Ok(last)
 }
 
