@@ -21,6 +21,7 @@
 //! * [`mosquitto`] and [`recorder`] are the brokers, [`haproxy`] stands in for one that wants to know for whom
 //!   connections are, and [`pki`] has the certificates of those with TLS;
 //! * [`service`], [`framed`] (frame by frame) [`rogue`] and [`black_hole`] are the services that do as they are told;
+//! * [`mod@postgres`] keeps the users of several replicas of the reference service;
 //! * [`collector`] receives the traces, and [`metrics`] and [`http`] ask for what was counted and more;
 //! * [`wait`] and [`background`] are how a test waits, and where the servers live.
 //!
@@ -56,6 +57,7 @@ pub mod metrics;
 pub mod mosquitto;
 pub mod packet;
 pub mod pki;
+pub mod postgres;
 pub mod process;
 pub mod recorder;
 pub mod reference;

@@ -75,6 +75,31 @@ impl Reference {
         self.program.wait_exit()
     }
 
+    /// Replaces its configuration. It looks at it by itself, or at once if it is sent [`Signal::HUP`].
+    pub fn configure(&self, settings: &Settings) {
+        let folder = self.folder.path();
+        let new = folder.join("new.toml");
+        complete(settings, folder).write(&new);
+        fs::rename(new, folder.join("authz.toml")).expect("a temporary file");
+    }
+
+    /// Puts [`USERS`] into the user base of its configuration.
+    #[track_caller]
+    pub fn import_users(&self) {
+        let users = self.folder.path().join("users.toml");
+        self.administer(&["import", users.to_str().expect("a path in UTF-8")], "");
+    }
+
+    /// `tidegate-authz ARGUMENTS --config …` for its configuration, beside the running one, with a line of input;
+    /// returns what it prints.
+    ///
+    /// # Panics
+    /// If it does not succeed.
+    #[track_caller]
+    pub fn administer(&self, arguments: &[&str], input: &str) -> String {
+        administer(&self.folder.path().join("authz.toml"), arguments, input)
+    }
+
     /// Everything that it has logged so far.
     #[must_use]
     pub fn log(&self) -> String {
@@ -102,12 +127,17 @@ fn write_config(folder: &Path, settings: &Settings) {
     let key = folder.join("session.key");
     fs::write(&key, "a key that outlives the process, of 32 bytes or more")
         .expect("a temporary file");
-    let settings = settings
+    complete(settings, folder).write(&folder.join("authz.toml"));
+}
+
+/// The settings of a test, and what every configuration has.
+fn complete(settings: &Settings, folder: &Path) -> Settings {
+    let path = |name: &str| folder.join(name).to_str().map(str::to_owned);
+    settings
         .clone()
-        .set("session.key_file", key.to_str().expect("a path in UTF-8"))
+        .set("session.key_file", path("session.key").expect("UTF-8"))
         .set("bind", "127.0.0.1:0")
-        .set("users.file", users.to_str().expect("a path in UTF-8"));
-    settings.write(&folder.join("authz.toml"));
+        .set("users.file", path("users.toml").expect("UTF-8"))
 }
 
 /// The users file, made by the program itself. Hashing is slow on purpose, so it is made once.
@@ -130,22 +160,31 @@ fn users_file() -> Vec<u8> {
     .clone()
 }
 
-/// `printf 'password\n' | tidegate-authz user add NAME --config FILE`
 fn add_user(config: &Path, user: &str) {
-    let mut command = command(binaries::tidegate_authz());
-    command.args(["user", "add", user, "--config"]).arg(config);
+    let mut arguments = vec!["user", "add", user];
     if user == "root" {
-        command.arg("--superuser");
+        arguments.push("--superuser");
     }
-    let mut child = command
+    administer(config, &arguments, &password(user));
+}
+
+/// `printf 'INPUT\n' | tidegate-authz ARGUMENTS --config FILE`
+#[track_caller]
+fn administer(config: &Path, arguments: &[&str], input: &str) -> String {
+    let mut child = command(binaries::tidegate_authz())
+        .args(arguments)
+        .arg("--config")
+        .arg(config)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .expect("tidegate-authz can be started");
     let mut stdin = child.stdin.take().expect("stdin is piped");
-    writeln!(stdin, "{}", password(user)).expect("`user add` reads the password");
+    // One that reads nothing may be gone by now.
+    let _ = writeln!(stdin, "{input}");
     drop(stdin);
-    let output = child.wait_with_output().expect("`user add` ends");
-    assert!(output.status.success(), "cannot add {user}: {output:?}");
+    let output = child.wait_with_output().expect("the command ends");
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
