@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use prometheus_client::{
@@ -19,6 +19,7 @@ use crate::{
     users::{
         Credential,
         source::{Found, Login, SourceError, UserSource},
+        topic_oracle::TopicOracle,
     },
 };
 
@@ -93,6 +94,14 @@ impl UserSource for Metered {
         self.source.name()
     }
 
+    fn cache_ttl(&self) -> Option<Duration> {
+        self.source.cache_ttl()
+    }
+
+    fn topic_oracle(&self) -> Option<Arc<dyn TopicOracle>> {
+        self.source.topic_oracle()
+    }
+
     fn is_ready(&self) -> bool {
         let is_ready = self.source.is_ready();
         let is_up = is_ready && !self.is_down.load(Ordering::Relaxed);
@@ -144,8 +153,6 @@ impl Drop for Asked<'_> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::Duration;
-
     use super::*;
 
     #[derive(Debug)]
