@@ -85,10 +85,32 @@ async fn log_in_until(client: &mut Client, name: &str, password: &str, expected:
 }
 
 async fn next(changes: &mut Changes) -> Changed {
-    let told = tokio::time::timeout(PATIENCE, changes.recv()).await;
-    match told.unwrap().unwrap() {
-        Change::User(changed) => changed,
-        Change::Unknown => panic!("anything may have changed?"),
+    loop {
+        let told = tokio::time::timeout(PATIENCE, changes.recv()).await;
+        match told.unwrap().unwrap() {
+            Change::User(changed) => return changed,
+            Change::Unknown => panic!("anything may have changed?"),
+            Change::Rules => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_shares_a_postgres_hears_of_new_rules() {
+    let server = Postgres::started().await;
+    let mut config = Config::default();
+    postgres(&mut config, &server);
+    let (one, mut heard_by_one) = follow(&config);
+    let (other, mut heard_by_other) = follow(&config);
+    until_ready(&one).await;
+    until_ready(&other).await;
+    // Each tells at its start; who came first may hear of both.
+    for times in 1..=3 {
+        one[0].rules_changed();
+        for heard in [&mut heard_by_one, &mut heard_by_other] {
+            let told = tokio::time::timeout(PATIENCE, heard.recv()).await;
+            assert_eq!(told.unwrap(), Some(Change::Rules), "{times}");
+        }
     }
 }
 

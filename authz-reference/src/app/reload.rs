@@ -12,7 +12,7 @@ use crate::{
     config::Config,
     control::hub::{Hub, Whom},
     metrics::ReloadMetrics,
-    users::changes::Change,
+    users::{changes::Change, source::UserSource as _},
 };
 
 /// Keys that count from the next call on. A `.` at the end is all below. What is not here needs a restart: a key that
@@ -82,6 +82,7 @@ impl Reloader {
         move |change| match change {
             Change::User(changed) => recent.note(changed),
             Change::Unknown => recent.unknown(),
+            Change::Rules => {}
         }
     }
 
@@ -133,6 +134,9 @@ impl Inner {
         if changed.iter().any(|key| is_among(key, &RULES)) {
             // Only now: who asks again is answered by the new rules.
             self.hub.recheck(Whom::Everybody);
+            for source in &self.parts.sources {
+                source.rules_changed();
+            }
         }
         if let Some(log) = log
             && changed.iter().any(|key| key == "log.filter")

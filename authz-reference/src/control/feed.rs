@@ -51,7 +51,7 @@ fn direct(changes: &[Change], hub: &Hub, echoes: &mut Echoes) {
     let mut is_known = true;
     for change in changes {
         match change {
-            Change::Unknown => is_known = false,
+            Change::Unknown | Change::Rules => is_known = false,
             Change::User(changed) => match ending(changed) {
                 Some(reason) => {
                     info!(user = changed.name.as_str(), reason, "ending sessions");

@@ -102,6 +102,10 @@ impl UserSource for Metered {
         self.source.topic_oracle()
     }
 
+    fn rules_changed(&self) {
+        self.source.rules_changed();
+    }
+
     fn is_ready(&self) -> bool {
         let is_ready = self.source.is_ready();
         let is_up = is_ready && !self.is_down.load(Ordering::Relaxed);

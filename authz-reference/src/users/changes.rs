@@ -31,6 +31,8 @@ pub enum Change {
     User(Changed),
     /// Changes may have been missed: everything known is to be asked about again.
     Unknown,
+    /// A service that shares the source decides about topics by other rules now; it may be this one.
+    Rules,
 }
 
 /// Where a source tells its changes. Bounded: who tells waits for who listens.
