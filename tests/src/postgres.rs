@@ -89,11 +89,11 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         // Its children would outlive it if it were killed.
-        if let Some(server) = &mut self.server {
-            if server.is_running() {
-                server.signal(Signal::QUIT);
-                server.wait_exit();
-            }
+        if let Some(server) = &mut self.server
+            && server.is_running()
+        {
+            server.signal(Signal::QUIT);
+            server.wait_exit();
         }
     }
 }
