@@ -176,6 +176,31 @@ mod tests {
         }
     }
 
+    #[derive(Debug)]
+    struct Asks;
+
+    #[tonic::async_trait]
+    impl UserSource for Asks {
+        fn name(&self) -> &'static str {
+            "asks"
+        }
+
+        fn cache_ttl(&self) -> Option<Duration> {
+            Some(Duration::from_secs(7))
+        }
+
+        async fn find(&self, _: &Login<'_>, _: Deadline) -> Result<Found, SourceError> {
+            Ok(Found::NotMine)
+        }
+    }
+
+    #[test]
+    fn what_a_source_says_of_itself_is_passed_on() {
+        let metrics = SourceMetrics::register(&mut Registry::default());
+        let source = Metered::new(Box::new(Asks), metrics);
+        assert_eq!(source.cache_ttl(), Some(Duration::from_secs(7)));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_source_that_hangs_is_down_whatever_it_thinks_of_itself() {
         let metrics = SourceMetrics::register(&mut Registry::default());
