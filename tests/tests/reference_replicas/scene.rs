@@ -7,7 +7,7 @@ use tidegate_tests::{
     gate::Settings,
     packet::Kind,
     postgres::Postgres,
-    reference::{Reference, password},
+    reference::{Reference, USERS, password},
     topology::{Plan, unique},
     wait::eventually,
 };
@@ -38,8 +38,9 @@ impl Scene {
 
     #[track_caller]
     fn open(replicas: Vec<Reference>, postgres: Option<Postgres>) -> Self {
-        // Before anybody watches: who is added, after having been removed perhaps, has new credentials.
         replicas[0].import_users();
+        // Who is added has new credentials: who logs in before everybody has heard of it has to do so again.
+        heard_of(&replicas, USERS.len());
         let gates = gates(&replicas);
         for gate in &gates {
             let metrics = gate.gate().metrics();
@@ -71,6 +72,12 @@ impl Scene {
             begun,
             ended: Instant::now(),
         }
+    }
+
+    /// Waits until each replica has ended sessions of so many users since it began.
+    #[track_caller]
+    pub(super) fn heard_of(&self, users: usize) {
+        heard_of(&self.replicas, users);
     }
 
     /// The code of the CONNACK at each gate.
@@ -116,6 +123,10 @@ fn gates(replicas: &[Reference]) -> Vec<Topology> {
             .set("authz.control.enabled", true)
             .set("authz.control.endpoint", endpoint)
             .set("metrics.bind", "127.0.0.1:0")
+            // A busy machine is not what is tested here.
+            .set("authz.connect.deadline", "20s")
+            .set("authz.publish.deadline", "20s")
+            .set("authz.subscribe.deadline", "20s")
             .start()
     };
     let first = watching(Topology::real(), &endpoints[0]);
@@ -125,6 +136,16 @@ fn gates(replicas: &[Reference]) -> Vec<Topology> {
         gates.push(watching(Topology::real().broker_at(broker), endpoint));
     }
     gates
+}
+
+#[track_caller]
+fn heard_of(replicas: &[Reference], users: usize) {
+    for replica in replicas {
+        eventually("a replica has heard of changed users", || {
+            let heard = replica.log().matches("ending sessions").count();
+            (heard >= users).then_some(())
+        });
+    }
 }
 
 fn code(gate: &Topology, user: &str, password: &str) -> u8 {

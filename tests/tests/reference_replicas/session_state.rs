@@ -8,7 +8,12 @@ use tidegate_proto::v1::{
     SubscribeResult, authorization_service_client::AuthorizationServiceClient, connect_result,
     publish_result, subscribe_result,
 };
-use tidegate_tests::{background, gate::Settings, reference::password, wait::eventually};
+use tidegate_tests::{
+    background,
+    gate::Settings,
+    reference::{USERS, password},
+    wait::eventually,
+};
 use tonic::transport::Channel;
 
 use super::scene::Scene;
@@ -95,6 +100,7 @@ fn the_state_of_who_is_gone_opens_nothing() {
     }
     // Somebody else by that name, with the same password even.
     scene.user(&["add", "alice"], &password("alice"));
+    scene.heard_of(USERS.len() + 2);
     let new = replicas[0].log_in("alice", "s3");
     for replica in &mut replicas {
         eventually("the new alice may", || {
