@@ -9,8 +9,8 @@ use tonic::metadata::MetadataMap;
 /// The header every gRPC client with a deadline sends.
 const GRPC_TIMEOUT: &str = "grpc-timeout";
 
-/// The most time kept back for the way of the answer.
-const MAX_RESERVE: Duration = Duration::from_millis(50);
+/// The most time kept back for the way of the answer: of a whole batch, and back to a busy data plane.
+const MAX_RESERVE: Duration = Duration::from_millis(250);
 
 /// When an answer must be on its way, if ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl Deadline {
         Self(Instant::now().checked_add(timeout))
     }
 
-    /// The deadline of a call that has just arrived, a tenth (but at most 50 ms) early: the answer
+    /// The deadline of a call that has just arrived, a tenth (but at most 250 ms) early: the answer
     /// has to arrive, not only leave, before the caller stops listening. An unreadable header
     /// counts as none; the transport, which reads it too, enforces what it makes of it.
     #[must_use]
@@ -108,7 +108,7 @@ mod tests {
     async fn keeps_time_for_the_answer() {
         let mut metadata = MetadataMap::new();
         assert_eq!(Deadline::of_call(&metadata), Deadline::NONE);
-        for (header, expected) in [("5S", 4_950), ("100m", 90), ("0m", 0)] {
+        for (header, expected) in [("5S", 4_750), ("100m", 90), ("0m", 0)] {
             metadata.insert(GRPC_TIMEOUT, header.parse().unwrap());
             let expected = Deadline::after(Duration::from_millis(expected));
             assert_eq!(Deadline::of_call(&metadata), expected, "{header}");

@@ -88,7 +88,7 @@ async fn next(changes: &mut Changes) -> Changed {
     loop {
         match heard(changes).await {
             Change::User(changed) => return changed,
-            Change::Earlier(_) | Change::Heard { .. } => {}
+            Change::Earlier(_) | Change::Heard { .. } | Change::Rules => {}
             Change::Unknown(_) => panic!("anything may have changed?"),
         }
     }
@@ -106,8 +106,30 @@ async fn earlier(changes: &mut Changes) -> Vec<Changed> {
         match heard(changes).await {
             Change::Earlier(changed) => all.push(changed),
             Change::Heard { .. } => return all,
+            Change::Rules => {}
             other => panic!("{other:?} before it is all"),
         }
+    }
+}
+
+async fn rules(changes: &mut Changes) {
+    while !matches!(heard(changes).await, Change::Rules) {}
+}
+
+#[tokio::test]
+async fn who_shares_a_postgres_hears_of_new_rules() {
+    let server = Postgres::started().await;
+    let mut config = Config::default();
+    postgres(&mut config, &server);
+    let (one, mut heard_by_one) = follow(&config);
+    let (other, mut heard_by_other) = follow(&config);
+    until_ready(&one).await;
+    until_ready(&other).await;
+    // Each tells at its start; who came first may hear of both.
+    for _ in 1..=3 {
+        one[0].rules_changed();
+        rules(&mut heard_by_one).await;
+        rules(&mut heard_by_other).await;
     }
 }
 

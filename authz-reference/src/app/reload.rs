@@ -9,7 +9,11 @@ use tokio::sync::Notify;
 use tracing::{error, info, warn};
 
 use super::{AppError, parts::Parts};
-use crate::{config::Config, metrics::ReloadMetrics, users::changes::Change};
+use crate::{
+    config::Config,
+    metrics::ReloadMetrics,
+    users::{changes::Change, source::UserSource as _},
+};
 
 /// Keys that count from the next call on. A `.` at the end is all below. What is not here needs a restart: a key that
 /// somebody forgets to think about is refused, not ignored.
@@ -85,6 +89,7 @@ impl Reloader {
             Change::User(changed) | Change::Earlier(changed) => recent.note(changed),
             Change::Heard { source, only_these } => recent.heard(source, *only_these),
             Change::Unknown(source) => recent.unknown(source),
+            Change::Rules => {}
         }
     }
 
@@ -137,6 +142,9 @@ impl Inner {
         if lost_keys || changed.iter().any(|key| is_among(key, &RULES)) {
             // Only now: who asks again is answered by the new rules.
             self.rules.notify_one();
+            for source in &self.parts.sources {
+                source.rules_changed();
+            }
         }
         if let Some(log) = log
             && changed.iter().any(|key| key == "log.filter")

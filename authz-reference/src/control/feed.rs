@@ -102,6 +102,11 @@ impl Feed {
         for change in changes {
             match change {
                 Change::Unknown(_) => is_known = false,
+                // Of another replica perhaps, and this one's may come later.
+                Change::Rules => {
+                    is_known = false;
+                    self.ask_again_from(0);
+                }
                 Change::Earlier(_) => {}
                 // Who was to lose a subscription while nobody looked.
                 Change::Heard { .. } => self.ask_again_from(1),

@@ -21,6 +21,9 @@ use crate::{config::ServerConfig, deadline, service::MAX_CONCURRENT_CALLS};
 
 /// For TLS, and for the first byte.
 const ARRIVAL: Duration = Duration::from_secs(10);
+/// Calls that a data plane gives up before this program has got to them; with one more its connection is closed, and all
+/// its calls with it. The default of 20 is what a deadline that passes in a storm of connects leaves at once.
+const MAX_RESETS: usize = 256;
 /// A batch fits into a stream's window and several streams into the connection's, so one large
 /// request does not hold up the others on its connection.
 const STREAM_WINDOW: u32 = 1024 * 1024;
@@ -84,6 +87,7 @@ impl Connection {
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_concurrent_streams(MAX_CONCURRENT_CALLS)
+            .max_pending_accept_reset_streams(MAX_RESETS)
             .keep_alive_interval(PING_EVERY)
             .keep_alive_timeout(PING_TIMEOUT)
             .serve_connection(TokioIo::new(io), calls);

@@ -58,6 +58,8 @@ pub enum Change {
     },
     /// Changes of this source may have been missed: everything known is to be asked about again.
     Unknown(&'static str),
+    /// A service that shares the source decides about topics by other rules now; it may be this one.
+    Rules,
 }
 
 impl From<&User> for Current {

@@ -86,6 +86,10 @@ pub trait UserSource: Send + Sync + fmt::Debug {
     /// If it can't be said now.
     async fn find(&self, login: &Login<'_>, deadline: Deadline) -> Result<Found, SourceError>;
 
+    /// Tells all services that share this source that this one decides about topics by other rules now: what others
+    /// had asked again because of theirs may have been answered here by the old ones. Nobody, unless the source can.
+    fn rules_changed(&self) {}
+
     /// Who decides about the topics of those whose [`Account::oracle`] is set. None, unless somebody else does.
     fn topic_oracle(&self) -> Option<Arc<dyn TopicOracle>> {
         None

@@ -16,7 +16,7 @@ use std::{
 
 use sqlx::postgres::PgConnectOptions;
 use tokio::{
-    sync::{OnceCell, watch},
+    sync::{Notify, OnceCell, watch},
     task::{self, AbortHandle},
 };
 use tracing::{Instrument as _, Span, field, info_span};
@@ -40,6 +40,7 @@ use tidegate_telemetry::TRACE_TARGET;
 mod follow;
 mod pool;
 mod queries;
+mod rules;
 
 /// A database, and what is known about it.
 struct Shared {
@@ -82,6 +83,7 @@ pub struct SqlUsers {
     /// How long a login waits for a database that is about to be opened.
     patience: Duration,
     following: AbortHandle,
+    rules: Arc<Notify>,
 }
 
 impl SqlStore {
@@ -146,9 +148,11 @@ impl SqlStore {
     #[must_use]
     pub fn follow(self, changes: ChangeSender, remember: Duration, patience: Duration) -> SqlUsers {
         let Self { shared, bell } = self;
+        let rules = Arc::new(Notify::new());
         let follower = Follower {
             shared: Arc::clone(&shared),
             bell,
+            rules: Arc::clone(&rules),
             changes,
             remember,
         };
@@ -156,6 +160,7 @@ impl SqlStore {
             shared,
             patience,
             following: task::spawn(follower.run()).abort_handle(),
+            rules,
         }
     }
 
@@ -255,6 +260,10 @@ impl UserSource for SqlUsers {
 
     fn is_ready(&self) -> bool {
         *self.shared.opening.borrow() == Opening::Done
+    }
+
+    fn rules_changed(&self) {
+        self.rules.notify_one();
     }
 
     async fn find(&self, login: &Login<'_>, _: Deadline) -> Result<Found, SourceError> {

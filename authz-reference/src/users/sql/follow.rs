@@ -7,10 +7,10 @@ use std::{
 
 use sqlx::{
     SqlitePool,
-    postgres::{PgListener, PgPool},
+    postgres::{PgListener, PgNotification, PgPool},
 };
 use tokio::{
-    sync::mpsc,
+    sync::{Notify, mpsc},
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -20,6 +20,7 @@ use super::{
     Opening, Shared,
     pool::{Lease, describe},
     queries::{self, ChangedRow},
+    rules,
 };
 use crate::{
     identity::UserName,
@@ -27,13 +28,13 @@ use crate::{
 };
 
 /// Between two tries to reach a database.
-const RETRY: Duration = Duration::from_secs(1);
+pub(super) const RETRY: Duration = Duration::from_secs(1);
 /// How often SQLite is looked at: one read of shared memory.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How long PostgreSQL may tell nothing before it is asked: a notification may have been lost.
 const ASK_AFTER: Duration = Duration::from_secs(30);
 /// No statement here may take longer, whatever the network does.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// What PostgreSQL's trigger notifies.
 const CHANNEL: &str = "tidegate_users";
 /// Changes, and hashes, that are read at once.
@@ -54,6 +55,8 @@ pub(super) enum Bell {
 pub(super) struct Follower {
     pub(super) shared: Arc<Shared>,
     pub(super) bell: Bell,
+    /// Rung when this process decides by other rules.
+    pub(super) rules: Arc<Notify>,
     pub(super) changes: ChangeSender,
     /// How long session states live: older changes concern nobody.
     pub(super) remember: Duration,
@@ -95,7 +98,7 @@ impl Follower {
                 Ok((now, is_full)) => {
                     if told.is_none() {
                         // Who rings before it is listened to is heard by the next look.
-                        self.bell.hang(&mut ringing, ring.clone());
+                        self.hang_bell(&mut ringing, ring.clone());
                     }
                     told = Some(now);
                     if is_full {
@@ -117,6 +120,22 @@ impl Follower {
                     }
                     sleep(RETRY).await;
                 }
+            }
+        }
+    }
+
+    /// It rings from now on. One ring that nobody has heard yet is as good as ten.
+    fn hang_bell(&self, tasks: &mut JoinSet<()>, ring: mpsc::Sender<()>) {
+        match &self.bell {
+            Bell::Sqlite(pool) => {
+                tasks.spawn(watch_sqlite(pool.clone(), ring));
+            }
+            Bell::Postgres(pool) => {
+                tasks.spawn(listen_to_postgres(pool.clone(), ring, self.changes.clone()));
+                tasks.spawn(rules::tell(
+                    Arc::clone(&self.shared),
+                    Arc::clone(&self.rules),
+                ));
             }
         }
     }
@@ -277,16 +296,6 @@ fn milliseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-impl Bell {
-    /// Rings from now on. One ring that nobody has heard yet is as good as ten.
-    fn hang(&self, tasks: &mut JoinSet<()>, ring: mpsc::Sender<()>) {
-        match self {
-            Self::Sqlite(pool) => tasks.spawn(watch_sqlite(pool.clone(), ring)),
-            Self::Postgres(pool) => tasks.spawn(listen_to_postgres(pool.clone(), ring)),
-        };
-    }
-}
-
 /// `data_version` of one connection tells whether others have written, in this process or in another.
 async fn watch_sqlite(pool: SqlitePool, ring: mpsc::Sender<()>) {
     loop {
@@ -307,15 +316,23 @@ async fn watch_sqlite(pool: SqlitePool, ring: mpsc::Sender<()>) {
     }
 }
 
-async fn listen_to_postgres(pool: PgPool, ring: mpsc::Sender<()>) {
+async fn listen_to_postgres(pool: PgPool, ring: mpsc::Sender<()>, changes: ChangeSender) {
+    let mut was_away = false;
     loop {
         if let Ok(mut listener) = PgListener::connect_with(&pool).await
-            && listener.listen(CHANNEL).await.is_ok()
+            && listener.listen_all([CHANNEL, rules::CHANNEL]).await.is_ok()
         {
             // What was committed before is not notified again.
             ring.try_send(()).ok();
-            // `None` is a lost connection; it is dialled again by the next call, and something may have been missed.
-            while let Ok(_notified_or_lost) = listener.try_recv().await {
+            if std::mem::replace(&mut was_away, true) {
+                changes.send(Change::Rules).await.ok();
+            }
+            while let Ok(notified_or_lost) = listener.try_recv().await {
+                // `None` is a lost connection; it is dialled again by the next call, and something may have been missed.
+                let is_user = |told: &PgNotification| told.channel() == CHANNEL;
+                if !notified_or_lost.as_ref().is_some_and(is_user) {
+                    changes.send(Change::Rules).await.ok();
+                }
                 ring.try_send(()).ok();
             }
             // The server said good-bye: whether it is still there is to be found out now.

@@ -29,6 +29,8 @@ const INSERT: &str = "INSERT INTO users (name, password, superuser, disabled, ro
      VALUES ($1, $2, $3, $4, $5, $6)";
 const UPDATE: &str = "UPDATE users \
      SET password = $2, superuser = $3, disabled = $4, roles = $5, grants = $6 WHERE name = $1";
+/// PostgreSQL only.
+const NOTIFY: &str = "SELECT pg_notify($1, '')";
 const DELETE: &str = "DELETE FROM users WHERE name = $1";
 
 /// A row of `users` without the name.
@@ -45,6 +47,17 @@ pub(super) struct ChangedRow {
     pub(super) changed_at: i64,
     /// `None` if they are gone; an error if what is stored makes no user.
     pub(super) user: Option<Result<User, String>>,
+}
+
+/// Wakes whoever listens to a channel. SQLite has no such thing.
+pub(super) async fn notify(lease: &mut Lease, channel: &str) -> Result<(), sqlx::Error> {
+    if let Connection::Postgres(connection) = &mut lease.connection {
+        sqlx::query(NOTIFY)
+            .bind(channel)
+            .execute(&mut **connection)
+            .await?;
+    }
+    Ok(())
 }
 
 /// Makes the tables, or brings them up to date. One process at a time does it.
