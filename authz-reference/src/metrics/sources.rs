@@ -191,6 +191,8 @@ impl Drop for Asked<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[derive(Debug)]
@@ -208,31 +210,6 @@ mod tests {
                 Err(()) => std::future::pending().await,
             }
         }
-    }
-
-    #[derive(Debug)]
-    struct Asks;
-
-    #[tonic::async_trait]
-    impl UserSource for Asks {
-        fn name(&self) -> &'static str {
-            "asks"
-        }
-
-        fn cache_ttl(&self) -> Option<Duration> {
-            Some(Duration::from_secs(7))
-        }
-
-        async fn find(&self, _: &Login<'_>, _: Deadline) -> Result<Found, SourceError> {
-            Ok(Found::NotMine)
-        }
-    }
-
-    #[test]
-    fn what_a_source_says_of_itself_is_passed_on() {
-        let metrics = SourceMetrics::register(&mut Registry::default());
-        let source = Metered::new(Box::new(Asks), metrics);
-        assert_eq!(source.cache_ttl(), Some(Duration::from_secs(7)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -305,7 +305,7 @@ mod tests {
         loop {
             match heard.recv().await.unwrap() {
                 Change::User(changed) => return changed,
-                Change::Earlier(_) | Change::Heard { .. } => {}
+                Change::Earlier(_) | Change::Heard { .. } | Change::Rules => {}
                 Change::Unknown(_) => panic!("nothing is unknown"),
             }
         }

@@ -110,7 +110,7 @@ impl Fleet {
         client: usize,
         begun: Instant,
     ) -> (Vec<Heard>, Option<(net::TcpStream, Duration)>) {
-        let version = if client % 2 == 0 {
+        let version = if client.is_multiple_of(2) {
             Version::V5
         } else {
             Version::V311
