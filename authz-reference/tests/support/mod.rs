@@ -36,14 +36,14 @@ use tonic::transport::Channel;
 pub type Client = AuthorizationServiceClient<Channel>;
 
 /// A users file with `name`, password `name-secret`; `root` is a superuser. The parameters only
-/// make the tests quick.
+/// make the tests quick. The same at each call, as a file is at a restart: who has another hash has to log in again.
 pub fn users(names: &[&str]) -> String {
     let cheap = Argon2::from(Params::new(64, 1, 1, None).unwrap());
     names
         .iter()
         .map(|name| {
             let hash = cheap
-                .hash_password(format!("{name}-secret").as_bytes())
+                .hash_password_with_salt(format!("{name}-secret").as_bytes(), b"a salt for tests")
                 .unwrap();
             let superuser = *name == "root";
             format!("[users.{name}]\npassword = \"{hash}\"\nsuperuser = {superuser}\n")
