@@ -25,7 +25,8 @@ INSERT INTO user_revision (one, last) VALUES (true, 0);
 CREATE TABLE user_changes (
     name        text   NOT NULL PRIMARY KEY,
     revision    bigint NOT NULL UNIQUE,
-    -- The last change that sessions from before it may not outlive: another password, disabled, added, removed.
+    -- The last change that sessions from before it may not outlive: another password, disabled, removed, there again.
+    -- 0: none. Who is new has no sessions to lose.
     credentials bigint NOT NULL,
     -- Milliseconds since 1970.
     changed_at  bigint NOT NULL
@@ -39,10 +40,10 @@ DECLARE
 BEGIN
     UPDATE user_revision SET last = last + 1 RETURNING last INTO STRICT new_revision;
     INSERT INTO user_changes AS known (name, revision, credentials, changed_at)
-        VALUES (changed, new_revision, new_revision, floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint)
+        VALUES (changed, new_revision, 0, floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint)
         ON CONFLICT (name) DO UPDATE SET
             revision = excluded.revision,
-            credentials = CASE WHEN new_credentials THEN excluded.credentials ELSE known.credentials END,
+            credentials = CASE WHEN new_credentials THEN excluded.revision ELSE known.credentials END,
             changed_at = excluded.changed_at;
     PERFORM pg_notify('tidegate_users', '');
 END

@@ -23,7 +23,8 @@ INSERT INTO user_revision (one, last) VALUES (TRUE, 0);
 CREATE TABLE user_changes (
     name        TEXT   NOT NULL PRIMARY KEY,
     revision    BIGINT NOT NULL UNIQUE,
-    -- The last change that sessions from before it may not outlive: another password, disabled, added, removed.
+    -- The last change that sessions from before it may not outlive: another password, disabled, removed, there again.
+    -- 0: none. Who is new has no sessions to lose.
     credentials BIGINT NOT NULL,
     -- Milliseconds since 1970.
     changed_at  BIGINT NOT NULL
@@ -34,10 +35,10 @@ CREATE TRIGGER users_added AFTER INSERT ON users
 BEGIN
     UPDATE user_revision SET last = last + 1;
     INSERT INTO user_changes (name, revision, credentials, changed_at)
-        SELECT NEW.name, last, last, CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)
+        SELECT NEW.name, last, 0, CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)
         FROM user_revision WHERE TRUE
         ON CONFLICT (name) DO UPDATE SET
-            revision = excluded.revision, credentials = excluded.credentials, changed_at = excluded.changed_at;
+            revision = excluded.revision, credentials = excluded.revision, changed_at = excluded.changed_at;
 END;
 
 CREATE TRIGGER users_removed AFTER DELETE ON users

@@ -101,8 +101,11 @@ impl Readers {
         let mut sessions = Vec::new();
         for user in ["alice", "alice2"] {
             for mut client in scene.everywhere(user) {
-                let id = client.subscribe(&["news/#", &format!("{user}/marker")]);
-                client.expect_suback(id, &[2, 2]);
+                // Until the replica that is asked has heard of what was granted a moment ago.
+                eventually("they may read news", || {
+                    client.subscribe(&["news/#", &format!("{user}/marker")]);
+                    (client.expect(Kind::Suback).codes() == [2, 2]).then_some(())
+                });
                 sessions.push((user, client));
             }
         }

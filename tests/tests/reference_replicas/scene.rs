@@ -7,7 +7,7 @@ use tidegate_tests::{
     gate::Settings,
     packet::Kind,
     postgres::Postgres,
-    reference::{Reference, USERS, password},
+    reference::{Reference, password},
     topology::{Plan, unique},
     wait::eventually,
 };
@@ -38,9 +38,16 @@ impl Scene {
 
     #[track_caller]
     fn open(replicas: Vec<Reference>, postgres: Option<Postgres>) -> Self {
+        // Each is there when the users come: what changed before is no news.
+        for replica in &replicas {
+            eventually("a replica knows its database", || {
+                replica
+                    .log()
+                    .contains("the user database can be asked")
+                    .then_some(())
+            });
+        }
         replicas[0].import_users();
-        // Who is added has new credentials: who logs in before everybody has heard of it has to do so again.
-        heard_of(&replicas, USERS.len());
         let gates = gates(&replicas);
         for gate in &gates {
             let metrics = gate.gate().metrics();
@@ -72,12 +79,6 @@ impl Scene {
             begun,
             ended: Instant::now(),
         }
-    }
-
-    /// Waits until each replica has ended sessions of so many users since it began.
-    #[track_caller]
-    pub(super) fn heard_of(&self, users: usize) {
-        heard_of(&self.replicas, users);
     }
 
     /// The code of the CONNACK at each gate.
@@ -136,16 +137,6 @@ fn gates(replicas: &[Reference]) -> Vec<Topology> {
         gates.push(watching(Topology::real().broker_at(broker), endpoint));
     }
     gates
-}
-
-#[track_caller]
-fn heard_of(replicas: &[Reference], users: usize) {
-    for replica in replicas {
-        eventually("a replica has heard of changed users", || {
-            let heard = replica.log().matches("ending sessions").count();
-            (heard >= users).then_some(())
-        });
-    }
 }
 
 fn code(gate: &Topology, user: &str, password: &str) -> u8 {

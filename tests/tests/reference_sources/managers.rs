@@ -1,7 +1,7 @@
 //! `http`: a user manager that users log in at, one that identifies tokens, and a gateway for go-auth.
 
 use serde_json::json;
-use tidegate_tests::{Connect, reference::Reference};
+use tidegate_tests::{Connect, gate::Settings, reference::Reference};
 
 use crate::{
     RIGHT, WRONG, before,
@@ -49,7 +49,7 @@ fn user_manager_log_in() {
         assert_eq!(question.path, "/login");
         log_in(question.says("username"), question.says("password"))
     });
-    let reference = Reference::start(&source("http").set("users.http.url", web.url()));
+    let reference = Reference::start(&manager(&web));
     let topology = before(&reference);
     let refused = [
         ("wrong", login("alice", WRONG)),
@@ -60,12 +60,18 @@ fn user_manager_log_in() {
     go_through(&mut row, &mut web, &login("alice", RIGHT), &refused);
 }
 
+fn manager(web: &Web) -> Settings {
+    source("http")
+        .set("users.http.url", web.url())
+        .set("users.http.manager.refused_status", vec![401, 403, 404])
+}
+
 fn log_in(username: &str, password: &str) -> Answer {
     match (username, password) {
         ("alice", RIGHT) => (200, json!({"user": {"username": "alice"}}).to_string()),
         ("alice", _) => (401, "wrong password".to_owned()),
-        ("bob", _) => (403, "disabled".to_owned()),
-        _ => (404, "nobody".to_owned()),
+        ("bob", _) => (403, json!({"error": "disabled"}).to_string()),
+        _ => (404, json!({"error": "nobody"}).to_string()),
     }
 }
 
@@ -78,11 +84,11 @@ fn user_manager_token() {
         assert_eq!(question.path, "/identify");
         match question.bearer.as_deref() {
             Some(token) if token == known => (200, json!({"name": "alice"}).to_string()),
-            Some(token) if token == disabled => (403, "disabled".to_owned()),
+            Some(token) if token == disabled => (403, json!({"error": "disabled"}).to_string()),
             _ => (401, "no such token".to_owned()),
         }
     });
-    let reference = Reference::start(&source("http").set("users.http.url", web.url()));
+    let reference = Reference::start(&manager(&web));
     let topology = before(&reference);
     let refused = [
         (

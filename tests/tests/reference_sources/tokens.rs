@@ -36,10 +36,10 @@ impl Logins {
     }
 }
 
-/// A source that looks again soon.
+/// A source that looks again each time.
 fn impatient() -> Settings {
     source("jwt")
-        .set("users.jwt.min_refresh", "100ms")
+        .set("users.jwt.min_refresh", "1ms")
         .set("users.jwt.timeout", "1s")
 }
 
