@@ -15,7 +15,7 @@
 //! pattern *covers* the filter; one that compares the beginning with `<username>/` does so.
 //!
 //! A status from 500, a redirect, 404 (a path or a proxy that is wrong), 405, 408 and 429, no answer, and JSON that is none are failures; other answers that
-//! are not "yes" mean "no", as for the plugin. A token as user name is no [`UserName`] if it is long: a gateway behind
+//! are not "yes" mean "no", as for the plugin. A token as user name is no `UserName` if it is long: a gateway behind
 //! which there is a user manager that knows tokens is better replaced by [`super::http`].
 
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Users who bring a JSON Web Token as user name or password. For the configuration see [`crate::config::jwt`].
 //!
-//! 1. [`token`](super::token) says what looks like one at all: anything else is for another source.
-//! 2. [`keys`] has the issuer's keys, and fetches them again for a key id that it does not know. Without keys nobody
+//! 1. `token` says what looks like one at all: anything else is for another source.
+//! 2. `keys` has the issuer's keys, and fetches them again for a key id that it does not know. Without keys nobody
 //!    can say whose a token is: that is a failure. A key that the issuer does not have is a denial.
 //! 3. The algorithm must be one of those configured *and* fit the key, so a public key is never taken for a secret.
 //! 4. `claims` reads who it is, if the token is for us and in time. The session ends when it does.
