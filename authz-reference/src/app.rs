@@ -12,7 +12,10 @@ use tidegate_proto::v1::{
     authorization_service_server::AuthorizationServiceServer,
     control_service_server::ControlServiceServer,
 };
-use tokio::{sync::Notify, time::sleep};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep},
+};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
@@ -87,6 +90,8 @@ pub async fn build(config: &Config) -> Result<Bound, AppError> {
     let upkeep = Upkeep {
         health: health.clone(),
         sources: parts.sources.clone(),
+        recent: Arc::clone(&parts.recent),
+        begun: Instant::now(),
         tls: tls.clone(),
         metrics: metrics.reload.clone(),
     };
@@ -100,7 +105,9 @@ pub async fn build(config: &Config) -> Result<Bound, AppError> {
         settings: config.server.clone(),
     };
     let rules = Arc::new(Notify::new());
-    let feed = Feed::new(hub, config.users.stores().len(), Arc::clone(&rules));
+    parts.tell_rules(config);
+    let stores = parts.stores(config);
+    let feed = Feed::new(hub, stores, config.server.rollout, Arc::clone(&rules));
     let reloader = Reloader::new(config.clone(), parts, rules, metrics.reload);
     Ok(Bound {
         address,

@@ -120,6 +120,16 @@ impl Recent {
         self.unknown_at(source, SystemTime::now());
     }
 
+    /// Whether all stores have told what had changed before this process listened.
+    #[must_use]
+    pub fn has_heard(&self) -> bool {
+        let heard = |store: &Store| {
+            let noted = store.noted.read().unwrap_or_else(PoisonError::into_inner);
+            noted.heard
+        };
+        self.stores.iter().all(heard)
+    }
+
     /// What to make of a state of `name` that was sealed then.
     #[must_use]
     pub fn judge(&self, stored: &Stored, name: &UserName, sealed_at: SystemTime) -> Standing {
@@ -229,6 +239,11 @@ impl Noted {
 impl Entry {
     fn judge(&self, stored: &Stored, sealed_at: SystemTime) -> Standing {
         match &self.now {
+            // Sealed by a replica that knew less, or that knows more by now.
+            Current::Gone if !is_up_to(sealed_at, self.at) => Standing::Ask,
+            Current::Is(account, _) if account.disabled && !is_up_to(sealed_at, self.at) => {
+                Standing::Ask
+            }
             _ if !is_up_to(sealed_at, self.at) => Standing::AsSealed,
             Current::Gone => Standing::Gone,
             Current::Unreadable => Standing::Ask,

@@ -115,7 +115,8 @@ async fn what_the_file_lost_while_nobody_looked_is_lost() {
         before[begin..end.unwrap_or(before.len())].to_owned()
     };
     let root = part("root").replace("superuser = true", "superuser = false");
-    let edited = part("bob") + &users(&["carol"]) + &root;
+    let carol = users(&["somebody"]).replace("somebody", "carol");
+    let edited = part("bob") + &carol + &root;
     fs::write(case.path().join("users.toml"), edited).unwrap();
 
     let (mut client, _stop) = case.start().await;

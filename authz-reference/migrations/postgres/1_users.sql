@@ -16,10 +16,26 @@ CREATE TABLE users (
 -- become visible in their order and no reader can step over one that is not committed yet, as it could with a
 -- sequence.
 CREATE TABLE user_revision (
-    one  boolean NOT NULL PRIMARY KEY DEFAULT true CHECK (one),
-    last bigint  NOT NULL
+    one      boolean NOT NULL PRIMARY KEY DEFAULT true CHECK (one),
+    last     bigint  NOT NULL,
+    -- When this database was made. Sessions from before are of users of another one.
+    begun_at bigint  NOT NULL
 );
-INSERT INTO user_revision (one, last) VALUES (true, 0);
+
+-- Milliseconds since 1970.
+CREATE FUNCTION service_now() RETURNS bigint
+    LANGUAGE sql AS 'SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint';
+
+INSERT INTO user_revision (one, last, begun_at) VALUES (true, 0, service_now());
+
+-- By which rules services decide, as they told it last: one row.
+CREATE TABLE service_rules (
+    one        boolean NOT NULL PRIMARY KEY DEFAULT true CHECK (one),
+    revision   text    NOT NULL,
+    -- Milliseconds since 1970: when these rules came, and when they were told last.
+    changed_at bigint  NOT NULL,
+    told_at    bigint  NOT NULL
+);
 
 -- The last change of everybody who is or was there.
 CREATE TABLE user_changes (
@@ -40,7 +56,7 @@ DECLARE
 BEGIN
     UPDATE user_revision SET last = last + 1 RETURNING last INTO STRICT new_revision;
     INSERT INTO user_changes AS known (name, revision, credentials, changed_at)
-        VALUES (changed, new_revision, 0, floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint)
+        VALUES (changed, new_revision, 0, service_now())
         ON CONFLICT (name) DO UPDATE SET
             revision = excluded.revision,
             credentials = CASE WHEN new_credentials THEN excluded.revision ELSE known.credentials END,

@@ -15,9 +15,12 @@ CREATE TABLE users (
 -- The revision of the last change: one row.
 CREATE TABLE user_revision (
     one  BOOLEAN NOT NULL PRIMARY KEY DEFAULT TRUE CHECK (one = 1),
-    last BIGINT  NOT NULL
+    last BIGINT  NOT NULL,
+    -- When this database was made, in milliseconds since 1970. Sessions from before are of users of another one.
+    begun_at BIGINT NOT NULL
 );
-INSERT INTO user_revision (one, last) VALUES (TRUE, 0);
+INSERT INTO user_revision (one, last, begun_at)
+    VALUES (TRUE, 0, CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER));
 
 -- The last change of everybody who is or was there.
 CREATE TABLE user_changes (

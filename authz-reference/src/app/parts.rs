@@ -68,6 +68,24 @@ impl Parts {
         Ok((parts, changes))
     }
 
+    /// Tells the other services on the same stores by which rules this one decides.
+    pub(super) fn tell_rules(&self, config: &Config) {
+        let rules = Rules::new(&config.policy, &config.roles);
+        for source in &self.sources {
+            source.rules_are(rules.revision());
+        }
+    }
+
+    /// The sources that store users.
+    pub(super) fn stores(&self, config: &Config) -> Vec<Box<dyn UserSource>> {
+        let names = config.users.stores();
+        let sources = self.sources.iter().filter(|it| names.contains(&it.name()));
+        sources
+            .cloned()
+            .map(|source| Box::new(source) as Box<dyn UserSource>)
+            .collect()
+    }
+
     /// Has the service decide by this configuration from now on. Reads the key files; if that fails, nothing has
     /// changed. Whether a key is gone that states could have been sealed with.
     pub(super) fn replace(&self, config: &Config) -> Result<bool, AppError> {

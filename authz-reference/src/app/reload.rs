@@ -9,11 +9,7 @@ use tokio::sync::Notify;
 use tracing::{error, info, warn};
 
 use super::{AppError, parts::Parts};
-use crate::{
-    config::Config,
-    metrics::ReloadMetrics,
-    users::{changes::Change, source::UserSource as _},
-};
+use crate::{config::Config, metrics::ReloadMetrics, users::changes::Change};
 
 /// Keys that count from the next call on. A `.` at the end is all below. What is not here needs a restart: a key that
 /// somebody forgets to think about is refused, not ignored.
@@ -142,9 +138,7 @@ impl Inner {
         if lost_keys || changed.iter().any(|key| is_among(key, &RULES)) {
             // Only now: who asks again is answered by the new rules.
             self.rules.notify_one();
-            for source in &self.parts.sources {
-                source.rules_changed();
-            }
+            self.parts.tell_rules(&new);
         }
         if let Some(log) = log
             && changed.iter().any(|key| key == "log.filter")

@@ -10,24 +10,32 @@ use std::{
 
 use tokio::{
     task::spawn_blocking,
-    time::{MissedTickBehavior, interval, sleep},
+    time::{Instant, MissedTickBehavior, interval, sleep},
 };
 use tracing::{error, info};
 
 use crate::{
     health::{Health, Standing},
     metrics::{Metered, ReloadMetrics},
+    recent::Recent,
     server::tls::{Reload, Tls},
     users::source::UserSource as _,
 };
 
 /// How often sources and files are looked at. Files are not read before they have changed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The same until the service is ready.
+const LOOK_FIRST: Duration = Duration::from_millis(50);
+/// How long the service is not ready because of a store, if others of its sources can be asked.
+const STORES_WITHIN: Duration = Duration::from_secs(60);
+
 /// What to look at.
 #[derive(Debug)]
 pub(super) struct Upkeep {
     pub(super) health: Health,
     pub(super) sources: Vec<Metered>,
+    pub(super) recent: Arc<Recent>,
+    pub(super) begun: Instant,
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) metrics: ReloadMetrics,
 }
@@ -38,12 +46,22 @@ impl Upkeep {
         tokio::join!(self.keep_sources(), self.keep_tls());
     }
 
-    /// Whether one can be asked. Once one could, the service is ready, whatever comes later.
+    /// Whether one can be asked. Once one could, and all stores have told what live sessions are to be judged by, the
+    /// service is ready, whatever comes later. A store that is away for too long is not waited for: users of other
+    /// sources need the service.
     pub(super) fn look_at_sources(&self) -> bool {
         // All of them: each look is also one for the metrics.
         let ready = self.sources.iter().filter(|source| source.is_ready());
         let is_any = ready.count() > 0;
-        if is_any {
+        if !is_any || self.health.standing() != Standing::Waiting {
+            return is_any;
+        }
+        if self.recent.has_heard() {
+            self.health.set(Standing::Serving);
+        } else if self.begun.elapsed() >= STORES_WITHIN {
+            error!(
+                "a store of users cannot be asked since the start; ready without it: checks of its users' sessions fail"
+            );
             self.health.set(Standing::Serving);
         }
         is_any
@@ -51,7 +69,11 @@ impl Upkeep {
 
     async fn keep_sources(&self) {
         loop {
-            sleep(LOOK_EVERY).await;
+            sleep(match self.health.standing() {
+                Standing::Waiting => LOOK_FIRST,
+                Standing::Serving | Standing::Stopping => LOOK_EVERY,
+            })
+            .await;
             self.look_at_sources();
         }
     }

@@ -16,6 +16,11 @@ pub struct ServerConfig {
     /// What calls that are open then may take.
     #[serde(with = "duration")]
     pub max_connection_age_grace: Duration,
+    /// How much later than this one other replicas may be given the same configuration, or the same users file: after
+    /// that, data planes are told once more to ask about what has changed, and at a start about everything. `0s`:
+    /// there is only one. Replicas on one PostgreSQL tell each other of configurations when they have them.
+    #[serde(with = "duration")]
+    pub rollout: Duration,
 }
 
 /// The end.
@@ -44,6 +49,7 @@ impl Default for ServerConfig {
         Self {
             max_connection_age: Duration::from_secs(30 * 60),
             max_connection_age_grace: Duration::from_secs(10),
+            rollout: Duration::from_secs(2 * 60),
         }
     }
 }

@@ -94,8 +94,12 @@ impl UserSource for Metered {
         self.source.name()
     }
 
-    fn rules_changed(&self) {
-        self.source.rules_changed();
+    fn tells_rules(&self) -> bool {
+        self.source.tells_rules()
+    }
+
+    fn rules_are(&self, revision: &str) {
+        self.source.rules_are(revision);
     }
 
     fn is_ready(&self) -> bool {

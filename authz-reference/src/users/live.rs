@@ -31,7 +31,7 @@ use crate::{deadline::Deadline, identity::UserName, policy::Refusal};
 /// Between two looks at the file's metadata.
 pub const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// What the configuration calls it.
-const NAME: &str = "file";
+pub(crate) const NAME: &str = "file";
 
 /// Users that follow their file, until this is dropped.
 #[derive(Debug)]

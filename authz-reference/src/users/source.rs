@@ -86,9 +86,15 @@ pub trait UserSource: Send + Sync + fmt::Debug {
     /// If it can't be said now.
     async fn find(&self, login: &Login<'_>, deadline: Deadline) -> Result<Found, SourceError>;
 
-    /// Tells all services that share this source that this one decides about topics by other rules now: what others
-    /// had asked again because of theirs may have been answered here by the old ones. Nobody, unless the source can.
-    fn rules_changed(&self) {}
+    /// Whether services that share this source tell each other by which rules they decide.
+    fn tells_rules(&self) -> bool {
+        false
+    }
+
+    /// By which rules this service decides about topics: told once at its start, and each time that there are others. What
+    /// another service had its data planes ask again may have been answered here by the old ones. Nobody hears of it, unless
+    /// [`Self::tells_rules`].
+    fn rules_are(&self, _revision: &str) {}
 
     /// Who decides about the topics of those whose [`Account::oracle`] is set. None, unless somebody else does.
     fn topic_oracle(&self) -> Option<Arc<dyn TopicOracle>> {

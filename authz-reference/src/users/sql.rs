@@ -16,7 +16,7 @@ use std::{
 
 use sqlx::postgres::PgConnectOptions;
 use tokio::{
-    sync::{Notify, OnceCell, watch},
+    sync::{OnceCell, watch},
     task::{self, AbortHandle},
 };
 use tracing::{Instrument as _, Span, field, info_span};
@@ -83,7 +83,7 @@ pub struct SqlUsers {
     /// How long a login waits for a database that is about to be opened.
     patience: Duration,
     following: AbortHandle,
-    rules: Arc<Notify>,
+    rules: watch::Sender<Option<String>>,
 }
 
 impl SqlStore {
@@ -148,11 +148,12 @@ impl SqlStore {
     #[must_use]
     pub fn follow(self, changes: ChangeSender, remember: Duration, patience: Duration) -> SqlUsers {
         let Self { shared, bell } = self;
-        let rules = Arc::new(Notify::new());
+        let rules = watch::Sender::new(None);
         let follower = Follower {
             shared: Arc::clone(&shared),
             bell,
-            rules: Arc::clone(&rules),
+            rules: rules.subscribe(),
+            missed: Arc::default(),
             changes,
             remember,
         };
@@ -262,8 +263,12 @@ impl UserSource for SqlUsers {
         *self.shared.opening.borrow() == Opening::Done
     }
 
-    fn rules_changed(&self) {
-        self.rules.notify_one();
+    fn tells_rules(&self) -> bool {
+        matches!(self.shared.pool, Pool::Postgres(_))
+    }
+
+    fn rules_are(&self, revision: &str) {
+        self.rules.send_replace(Some(revision.to_owned()));
     }
 
     async fn find(&self, login: &Login<'_>, _: Deadline) -> Result<Found, SourceError> {

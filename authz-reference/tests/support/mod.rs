@@ -16,6 +16,7 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use argon2::{Argon2, Params, PasswordHasher};
@@ -30,8 +31,15 @@ use tidegate_proto::v1::{
     SubscribeCheck, SubscribeResult, authorization_service_client::AuthorizationServiceClient,
     connect_result,
 };
-use tokio::{sync::oneshot, task::JoinHandle};
+use tokio::{
+    sync::oneshot,
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
 use tonic::transport::Channel;
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 
 pub type Client = AuthorizationServiceClient<Channel>;
 
@@ -112,6 +120,21 @@ impl Running {
     pub async fn client(&self) -> Client {
         Client::new(self.channel().await)
     }
+}
+
+/// Waits until it is ready: its stores tell what has changed at first.
+pub async fn until_serving(channel: Channel) {
+    let mut health = HealthClient::new(channel);
+    let ready = async {
+        loop {
+            let answer = health.check(HealthCheckRequest::default()).await;
+            if answer.is_ok_and(|it| it.into_inner().status() == ServingStatus::Serving) {
+                return;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_secs(30), ready).await.unwrap();
 }
 
 pub async fn channel(addr: SocketAddr) -> Channel {

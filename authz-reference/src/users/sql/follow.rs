@@ -5,12 +5,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use sqlx::{
-    SqlitePool,
-    postgres::{PgListener, PgNotification, PgPool},
-};
+use sqlx::{SqlitePool, postgres::PgPool};
 use tokio::{
-    sync::{Notify, mpsc},
+    sync::{Notify, mpsc, watch},
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -24,6 +21,7 @@ use super::{
 };
 use crate::{
     identity::UserName,
+    session_state::CLOCKS_APART,
     users::changes::{Change, ChangeSender, Changed, Current},
 };
 
@@ -35,8 +33,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 const ASK_AFTER: Duration = Duration::from_secs(30);
 /// No statement here may take longer, whatever the network does.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
-/// What PostgreSQL's trigger notifies.
-const CHANNEL: &str = "tidegate_users";
 /// Changes, and hashes, that are read at once.
 const PAGE: i64 = 1_000;
 /// Clocks differ, and a change is stamped before it is committed: who logged in shortly after a change that nobody here
@@ -51,12 +47,23 @@ pub(super) enum Bell {
     Postgres(PgPool),
 }
 
+/// Why it is time to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ring {
+    /// Something has changed.
+    Told,
+    /// Something may have changed while nobody listened.
+    Back,
+}
+
 /// Runs until it is dropped.
 pub(super) struct Follower {
     pub(super) shared: Arc<Shared>,
     pub(super) bell: Bell,
-    /// Rung when this process decides by other rules.
-    pub(super) rules: Arc<Notify>,
+    /// By which rules this process decides.
+    pub(super) rules: watch::Receiver<Option<String>>,
+    /// Notified when changes were found that nobody had told of.
+    pub(super) missed: Arc<Notify>,
     pub(super) changes: ChangeSender,
     /// How long session states live: older changes concern nobody.
     pub(super) remember: Duration,
@@ -89,13 +96,18 @@ impl Follower {
     pub(super) async fn run(self) {
         // Ended together with this task.
         let mut ringing = JoinSet::new();
-        let (ring, mut rung) = mpsc::channel(1);
+        let (ring, mut rung) = mpsc::channel(2);
         let mut told: Option<Told> = None;
+        let mut was_told = true;
         loop {
             let looked = timeout(PATIENCE, self.look(told)).await;
             let looked = looked.unwrap_or_else(|_| Err("no answer in time".to_owned()));
             match looked {
                 Ok((now, is_full)) => {
+                    if !was_told && told.is_some_and(|told| told.revision != now.revision) {
+                        // Until now, checks were answered here by what was: all data planes have to ask again.
+                        self.missed.notify_one();
+                    }
                     if told.is_none() {
                         // Who rings before it is listened to is heard by the next look.
                         self.hang_bell(&mut ringing, ring.clone());
@@ -107,7 +119,7 @@ impl Follower {
                     if self.shared.opening.send_replace(Opening::Done) != Opening::Done {
                         info!(source = self.shared.name, "the user database can be asked");
                     }
-                    timeout(ASK_AFTER, rung.recv()).await.ok();
+                    was_told = timeout(ASK_AFTER, rung.recv()).await == Ok(Some(Ring::Told));
                 }
                 Err(problem) => {
                     let failed = Opening::Failed(problem.clone());
@@ -125,17 +137,15 @@ impl Follower {
     }
 
     /// It rings from now on. One ring that nobody has heard yet is as good as ten.
-    fn hang_bell(&self, tasks: &mut JoinSet<()>, ring: mpsc::Sender<()>) {
+    fn hang_bell(&self, tasks: &mut JoinSet<()>, ring: mpsc::Sender<Ring>) {
         match &self.bell {
             Bell::Sqlite(pool) => {
                 tasks.spawn(watch_sqlite(pool.clone(), ring));
             }
             Bell::Postgres(pool) => {
-                tasks.spawn(listen_to_postgres(pool.clone(), ring, self.changes.clone()));
-                tasks.spawn(rules::tell(
-                    Arc::clone(&self.shared),
-                    Arc::clone(&self.rules),
-                ));
+                tasks.spawn(rules::listen(pool.clone(), ring, self.changes.clone()));
+                let (shared, missed) = (Arc::clone(&self.shared), Arc::clone(&self.missed));
+                tasks.spawn(rules::tell(shared, self.rules.clone(), missed));
             }
         }
     }
@@ -200,7 +210,7 @@ impl Follower {
         if next.is_none() {
             changes.push(Change::Heard {
                 source: self.shared.name,
-                only_these: None,
+                only_these: self.made(lease, told.since).await?,
             });
         }
         Ok(Look {
@@ -214,6 +224,15 @@ impl Follower {
             // Of what comes next, nothing has been looked at.
             is_full: true,
         })
+    }
+
+    /// Up to when sessions can't be of users of this database: it was made later. Nothing, if that is too long ago for any
+    /// session. The allowance for clocks that comes on top is taken off: sessions may begin as soon as it is there.
+    async fn made(&self, lease: &mut Lease, since: i64) -> Result<Option<SystemTime>, sqlx::Error> {
+        let begun = queries::begun(lease).await?;
+        let begun = u64::try_from(begun).ok().filter(|_| begun >= since);
+        let made = begun.map(|begun| SystemTime::UNIX_EPOCH + Duration::from_millis(begun));
+        Ok(made.and_then(|made| made.checked_sub(CLOCKS_APART)))
     }
 
     async fn next(&self, lease: &mut Lease, told: Told) -> Result<Look, sqlx::Error> {
@@ -297,7 +316,7 @@ fn milliseconds(duration: Duration) -> i64 {
 }
 
 /// `data_version` of one connection tells whether others have written, in this process or in another.
-async fn watch_sqlite(pool: SqlitePool, ring: mpsc::Sender<()>) {
+async fn watch_sqlite(pool: SqlitePool, ring: mpsc::Sender<Ring>) {
     loop {
         if let Ok(connection) = pool.acquire().await {
             let mut connection = connection.detach();
@@ -307,36 +326,10 @@ async fn watch_sqlite(pool: SqlitePool, ring: mpsc::Sender<()>) {
                 .await
             {
                 if known.replace(version) != Some(version) {
-                    ring.try_send(()).ok();
+                    ring.try_send(Ring::Told).ok();
                 }
                 sleep(LOOK_EVERY).await;
             }
-        }
-        sleep(RETRY).await;
-    }
-}
-
-async fn listen_to_postgres(pool: PgPool, ring: mpsc::Sender<()>, changes: ChangeSender) {
-    let mut was_away = false;
-    loop {
-        if let Ok(mut listener) = PgListener::connect_with(&pool).await
-            && listener.listen_all([CHANNEL, rules::CHANNEL]).await.is_ok()
-        {
-            // What was committed before is not notified again.
-            ring.try_send(()).ok();
-            if std::mem::replace(&mut was_away, true) {
-                changes.send(Change::Rules).await.ok();
-            }
-            while let Ok(notified_or_lost) = listener.try_recv().await {
-                // `None` is a lost connection; it is dialled again by the next call, and something may have been missed.
-                let is_user = |told: &PgNotification| told.channel() == CHANNEL;
-                if !notified_or_lost.as_ref().is_some_and(is_user) {
-                    changes.send(Change::Rules).await.ok();
-                }
-                ring.try_send(()).ok();
-            }
-            // The server said good-bye: whether it is still there is to be found out now.
-            ring.try_send(()).ok();
         }
         sleep(RETRY).await;
     }

@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 use sqlx::{
     SqlSafeStr as _,
     migrate::{MigrateError, Migration, MigrationType, Migrator},
+    postgres::PgListener,
 };
 
 use super::pool::{Connection, Lease, on};
@@ -29,8 +30,15 @@ const INSERT: &str = "INSERT INTO users (name, password, superuser, disabled, ro
      VALUES ($1, $2, $3, $4, $5, $6)";
 const UPDATE: &str = "UPDATE users \
      SET password = $2, superuser = $3, disabled = $4, roles = $5, grants = $6 WHERE name = $1";
-/// PostgreSQL only.
-const NOTIFY: &str = "SELECT pg_notify($1, '')";
+const BEGUN: &str = "SELECT begun_at FROM user_revision";
+// PostgreSQL only, from here on.
+const NOW_RULES: &str = "INSERT INTO service_rules AS known (one, revision, changed_at, told_at) \
+     VALUES (true, $1, service_now(), 0) \
+     ON CONFLICT (one) DO UPDATE SET revision = excluded.revision, changed_at = excluded.changed_at \
+     WHERE known.revision <> excluded.revision";
+const TELL_RULES: &str = "UPDATE service_rules SET told_at = service_now() \
+     WHERE $1 OR changed_at > service_now() - $2 RETURNING pg_notify($3, '')";
+const RULES: &str = "SELECT revision, told_at FROM service_rules";
 const DELETE: &str = "DELETE FROM users WHERE name = $1";
 
 /// A row of `users` without the name.
@@ -49,15 +57,30 @@ pub(super) struct ChangedRow {
     pub(super) user: Option<Result<User, String>>,
 }
 
-/// Wakes whoever listens to a channel. SQLite has no such thing.
-pub(super) async fn notify(lease: &mut Lease, channel: &str) -> Result<(), sqlx::Error> {
+/// Which rules were told last, and when (milliseconds since 1970).
+pub(super) type RulesRow = Option<(String, i64)>;
+
+/// Writes down by which rules a service decides, and wakes whoever listens to `channel`: in any case, or if other rules
+/// were written down less than so many milliseconds ago. SQLite has no such thing.
+pub(super) async fn tell_rules(
+    lease: &mut Lease,
+    revision: &str,
+    channel: &str,
+    in_any_case: bool,
+    ago: i64,
+) -> Result<(), sqlx::Error> {
     if let Connection::Postgres(connection) = &mut lease.connection {
-        sqlx::query(NOTIFY)
-            .bind(channel)
-            .execute(&mut **connection)
-            .await?;
+        let now = sqlx::query(NOW_RULES).bind(revision);
+        now.execute(&mut **connection).await?;
+        let tell = sqlx::query(TELL_RULES).bind(in_any_case).bind(ago);
+        tell.bind(channel).execute(&mut **connection).await?;
     }
     Ok(())
+}
+
+/// The same for who listens.
+pub(super) async fn rules(listener: &mut PgListener) -> Result<RulesRow, sqlx::Error> {
+    sqlx::query_as(RULES).fetch_optional(listener).await
 }
 
 /// Makes the tables, or brings them up to date. One process at a time does it.
@@ -78,6 +101,12 @@ pub(super) async fn migrate(lease: &mut Lease) -> Result<(), MigrateError> {
     migrator.set_ignore_missing(true);
     // `run` would borrow the connection in a way that no task may.
     on!(lease, connection => migrator.run_direct(None, connection, false).await)
+}
+
+/// When this database was made, in milliseconds since 1970.
+pub(super) async fn begun(lease: &mut Lease) -> Result<i64, sqlx::Error> {
+    let (begun,) = on!(lease, connection => sqlx::query_as(BEGUN).fetch_one(connection).await?);
+    Ok(begun)
 }
 
 /// One user; an error if what is stored makes none.

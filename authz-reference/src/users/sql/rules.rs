@@ -4,44 +4,126 @@
 //! again because of the first and may be answered by the last, which does not have it yet. So whoever has other rules
 //! tells everybody, and all data planes ask again. The message holds nothing: what each service decides by stays its
 //! own.
+//!
+//! Asking again ends sessions that the broker has resumed, so it is not done for nothing: who starts with the rules that
+//! were told long ago says nothing, and who has lost the connection looks whether something was told meanwhile.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use sqlx::postgres::{PgListener, PgPool};
 use tokio::{
-    sync::Notify,
+    sync::{Notify, mpsc, watch},
     time::{sleep, timeout},
 };
 
 use super::{
     Shared,
-    follow::{PATIENCE, RETRY},
+    follow::{PATIENCE, RETRY, Ring},
     pool::describe,
     queries,
 };
+use crate::users::changes::{Change, ChangeSender};
 
-/// What is notified. Needs no privilege.
-pub(super) const CHANNEL: &str = "tidegate_rules";
+/// What PostgreSQL's trigger notifies.
+const USERS: &str = "tidegate_users";
+/// What is notified of rules. Needs no privilege.
+const RULES: &str = "tidegate_rules";
+/// How long it may take until all replicas are started again with other rules.
+const ROLLOUT_MS: i64 = 15 * 60 * 1_000;
+/// A listener that has heard nothing for so long is replaced: a connection that a network has dropped without a word can't
+/// be told from one on which nothing happens.
+const SILENCE: Duration = Duration::from_secs(60);
 
-/// Tells it at once, for this process may be the first with a new configuration, and each time that there are others.
-pub(super) async fn tell(shared: Arc<Shared>, changed: Arc<Notify>) {
+/// Tells the rules at the start, and then each time that there are others or that something was `missed`.
+pub(super) async fn tell(
+    shared: Arc<Shared>,
+    mut rules: watch::Receiver<Option<String>>,
+    missed: Arc<Notify>,
+) {
+    let mut in_any_case = false;
     loop {
-        while let Err(problem) = notify(&shared).await {
-            tracing::debug!(problem, "cannot tell other services of new rules yet");
-            sleep(RETRY).await;
+        let revision = rules.borrow_and_update().clone();
+        if let Some(revision) = revision {
+            while let Err(problem) = tell_once(&shared, &revision, in_any_case).await {
+                tracing::debug!(problem, "cannot tell other services of rules yet");
+                sleep(RETRY).await;
+            }
+            in_any_case = true;
         }
-        changed.notified().await;
+        tokio::select! {
+            changed = rules.changed() => if changed.is_err() {
+                return;
+            },
+            () = missed.notified() => {}
+        }
     }
 }
 
-async fn notify(shared: &Shared) -> Result<(), String> {
-    let notified = async {
+async fn tell_once(shared: &Shared, revision: &str, in_any_case: bool) -> Result<(), String> {
+    let told = async {
         let mut lease = shared.pool.lease().await?;
-        queries::notify(&mut lease, CHANNEL).await?;
+        queries::tell_rules(&mut lease, revision, RULES, in_any_case, ROLLOUT_MS).await?;
         lease.done();
         Ok::<_, sqlx::Error>(())
     };
-    match timeout(PATIENCE, notified).await {
-        Ok(notified) => notified.map_err(|error| describe(&error)),
+    match timeout(PATIENCE, told).await {
+        Ok(told) => told.map_err(|error| describe(&error)),
         Err(_) => Err("no answer in time".to_owned()),
+    }
+}
+
+/// Rings when users have changed, and tells of rules. For ever.
+pub(super) async fn listen(pool: PgPool, ring: mpsc::Sender<Ring>, changes: ChangeSender) {
+    let mut known = None;
+    loop {
+        let listener = timeout(PATIENCE, listener(&pool)).await;
+        if let Ok(Ok(mut listener)) = listener {
+            // What was committed before is not notified again.
+            ring.try_send(Ring::Back).ok();
+            hear(&mut listener, &mut known, &ring, &changes).await.ok();
+        } else {
+            // Whether the server is there is to be found out now.
+            ring.try_send(Ring::Back).ok();
+            sleep(RETRY).await;
+        }
+    }
+}
+
+async fn listener(pool: &PgPool) -> Result<PgListener, sqlx::Error> {
+    let mut listener = PgListener::connect_with(pool).await?;
+    listener.listen_all([USERS, RULES]).await?;
+    Ok(listener)
+}
+
+/// Until the connection is lost, or nothing was heard for too long.
+async fn hear(
+    listener: &mut PgListener,
+    known: &mut Option<queries::RulesRow>,
+    ring: &mpsc::Sender<Ring>,
+    changes: &ChangeSender,
+) -> Result<(), sqlx::Error> {
+    loop {
+        // Also after each notification: it is not the row that another connection finds.
+        let rules = timeout(PATIENCE, queries::rules(listener)).await;
+        let rules = rules.map_err(|_| sqlx::Error::WorkerCrashed)??;
+        if known
+            .replace(rules.clone())
+            .is_some_and(|known| known != rules)
+        {
+            changes.send(Change::Rules).await.ok();
+        }
+        loop {
+            let Ok(told) = timeout(SILENCE, listener.try_recv()).await else {
+                return Ok(());
+            };
+            match told? {
+                Some(told) if told.channel() == USERS => {
+                    ring.try_send(Ring::Told).ok();
+                }
+                Some(_) => break,
+                // Lost.
+                None => return Ok(()),
+            }
+        }
     }
 }
