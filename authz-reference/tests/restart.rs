@@ -165,6 +165,35 @@ async fn who_was_added_and_logged_in_before_a_restart_goes_on() {
 }
 
 #[tokio::test]
+async fn sessions_of_a_database_that_was_replaced_begin_again() {
+    let case = Case::new(&[SourceKind::Sqlite]);
+    let (mut client, stop) = case.start().await;
+    let store = open_store(&case.config.users, None).unwrap();
+    let add = Edit::Add {
+        password: PasswordHash::of(&Password::new(b"alice-secret")).unwrap(),
+        superuser: None,
+        replace: false,
+    };
+    let name = UserName::new("alice").unwrap();
+    store
+        .change(vec![UserEdit { name, edit: add }])
+        .await
+        .unwrap();
+    let alice = logged_in(&mut client, "alice").await;
+    assert_eq!(publishes(&mut client, &alice).await, ALLOWED);
+    drop((stop, store));
+
+    for file in fs::read_dir(case.path()).unwrap() {
+        let path = file.unwrap().path();
+        if path.to_string_lossy().contains("users.db") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    let (mut client, _stop) = case.start().await;
+    assert_eq!(publishes(&mut client, &alice).await, AGAIN);
+}
+
+#[tokio::test]
 async fn a_user_of_one_store_is_none_of_another_by_that_name() {
     let case = Case::new(&[SourceKind::File, SourceKind::Sqlite]);
     case.file(&["alice"]);

@@ -142,6 +142,52 @@ async fn who_shares_a_postgres_hears_of_new_rules() {
     }
 }
 
+#[tokio::test]
+async fn a_start_with_rules_that_were_told_long_ago_says_nothing() {
+    let server = Postgres::started().await;
+    let mut config = Config::default();
+    postgres(&mut config, &server);
+    let told = async || {
+        let mut other = server.connect().await;
+        let row = "SELECT revision, told_at FROM service_rules";
+        let row: Result<Option<(String, i64)>, _> =
+            sqlx::query_as(row).fetch_optional(&mut other).await;
+        // There is no such table at first.
+        row.ok().flatten()
+    };
+    let until = async |what: &str, holds: &dyn Fn(&(String, i64)) -> bool| {
+        let begun = Instant::now();
+        while !told().await.is_some_and(|row| holds(&row)) {
+            assert!(begun.elapsed() < PATIENCE, "{what}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let (first, _heard) = follow(&config);
+    first[0].rules_are("one");
+    until("the first tells", &|(revision, at)| {
+        revision == "one" && *at > 0
+    })
+    .await;
+    let age = "UPDATE service_rules SET changed_at = 0, told_at = 0";
+    server.connect().await.execute(age).await.unwrap();
+    let (second, _heard) = follow(&config);
+    second[0].rules_are("one");
+    // What it tells later comes after what it would have told at its start.
+    until_ready(&second).await;
+    let (third, mut heard) = follow(&config);
+    until_ready(&third).await;
+    tokio::time::timeout(Duration::from_millis(500), rules(&mut heard))
+        .await
+        .unwrap_err();
+    assert_eq!(told().await, Some(("one".to_owned(), 0)));
+    second[0].rules_are("two");
+    until("other rules are told", &|(revision, at)| {
+        revision == "two" && *at > 0
+    })
+    .await;
+    rules(&mut heard).await;
+}
+
 fn follow(config: &Config) -> (Vec<Box<dyn UserSource>>, Changes) {
     let (changes, heard) = mpsc::channel(256);
     (open(config, changes).unwrap(), heard)

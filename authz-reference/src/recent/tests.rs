@@ -107,6 +107,24 @@ fn who_is_gone_stays_gone_even_if_somebody_takes_the_name() {
 }
 
 #[test]
+fn who_was_let_in_later_by_a_replica_that_knew_less_has_to_log_in_again() {
+    let recent = recent();
+    note(&recent, &changed("alice", None, false, 100));
+    note(&recent, &changed("carol", Some(account(true)), false, 100));
+    let disabled = Account {
+        disabled: true,
+        ..Account::default()
+    };
+    note(
+        &recent,
+        &changed("dave", Some(Arc::new(disabled)), false, 100),
+    );
+    assert_eq!(judge(&recent, "alice", at(900)), Standing::Ask);
+    assert_eq!(judge(&recent, "dave", at(900)), Standing::Ask);
+    assert_eq!(judge(&recent, "carol", at(900)), Standing::AsSealed);
+}
+
+#[test]
 fn a_clock_that_goes_back_undoes_nothing() {
     let recent = recent();
     recent.note_at(&changed("alice", Some(account(true)), false, 100), at(100));
