@@ -132,6 +132,7 @@ impl UserSource for Metered {
             Ok(Found::Refused(_)) => "refused",
             Ok(Found::NotMine) => "not_mine",
             Err(SourceError::Unavailable { .. }) => "unavailable",
+            Err(SourceError::NotYet { .. }) => "not_yet",
             Err(SourceError::Busy(_)) => "busy",
         };
         found
@@ -166,6 +167,7 @@ impl TopicOracle for MeteredOracle {
             Ok(TopicAnswer::Permitted) => "topic_permitted",
             Ok(TopicAnswer::Refused) => "topic_refused",
             Err(SourceError::Unavailable { .. }) => "unavailable",
+            Err(SourceError::NotYet { .. }) => "not_yet",
             Err(SourceError::Busy(_)) => "busy",
         };
         answer
@@ -186,7 +188,7 @@ impl Drop for Asked<'_> {
         } = self.source;
         let name = self.source.name();
         metrics.asked(name, self.outcome, self.begun);
-        // One that is busy is there.
+        // One that is busy is there, and so is one that does not know something yet.
         let is_up = !matches!(self.outcome, "late" | "unavailable");
         is_down.store(!is_up, Ordering::Relaxed);
         metrics.is_up(name, is_up);
@@ -200,7 +202,7 @@ mod tests {
     use super::*;
 
     #[derive(Debug)]
-    struct Store(Result<(), ()>);
+    struct Store(Option<Result<(), SourceError>>);
 
     #[tonic::async_trait]
     impl UserSource for Store {
@@ -209,15 +211,15 @@ mod tests {
         }
 
         async fn find(&self, _: &Login<'_>, _: Deadline) -> Result<Found, SourceError> {
-            match self.0 {
-                Ok(()) => Ok(Found::NotMine),
-                Err(()) => std::future::pending().await,
+            match self.0.clone() {
+                Some(answer) => answer.map(|()| Found::NotMine),
+                None => std::future::pending().await,
             }
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_source_that_hangs_is_down_whatever_it_thinks_of_itself() {
+    async fn a_source_that_hangs_or_fails_is_down_whatever_it_thinks_of_itself() {
         let metrics = SourceMetrics::register(&mut Registry::default());
         let login = Login {
             username: None,
@@ -226,15 +228,31 @@ mod tests {
             tls: None,
             listener: "mqtt",
         };
-        for (answer, expected) in [(Ok(()), 1), (Err(()), 0)] {
+        let source_name = "store";
+        let unavailable = SourceError::Unavailable {
+            source_name,
+            problem: String::new(),
+        };
+        let not_yet = SourceError::NotYet {
+            source_name,
+            problem: "",
+        };
+        for (answer, expected) in [
+            (Some(Ok(())), 1),
+            (None, 0),
+            (Some(Err(not_yet)), 1),
+            (Some(Err(unavailable)), 0),
+            (Some(Err(SourceError::Busy(source_name))), 1),
+        ] {
+            let answers = answer.is_some();
             let source = Metered::new(Box::new(Store(answer)), metrics.clone());
             assert!(source.is_ready());
             let deadline = Deadline::after(Duration::from_secs(1));
             let found = deadline.bound(source.find(&login, deadline)).await;
-            assert_eq!(found.is_some(), answer.is_ok());
+            assert_eq!(found.is_some(), answers);
             assert!(source.is_ready());
             let up = metrics.up.get_or_create(&[("source", "store")]).get();
-            assert_eq!(up, expected);
+            assert_eq!(up, expected, "{found:?}");
         }
     }
 }

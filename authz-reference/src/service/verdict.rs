@@ -89,7 +89,9 @@ impl Fault {
             | Self::TopicFilter
             | Self::ShareName
             | Self::Qos => FailureCode::InvalidCheck,
-            Self::Users(SourceError::Unavailable { .. }) => FailureCode::DependencyUnavailable,
+            Self::Users(SourceError::Unavailable { .. } | SourceError::NotYet { .. }) => {
+                FailureCode::DependencyUnavailable
+            }
             Self::State(_) => FailureCode::SessionStateInvalid,
             Self::Users(SourceError::Busy(_)) | Self::Busy(Busy::QueueFull | Busy::Late) => {
                 FailureCode::Overloaded

@@ -2,7 +2,8 @@
 //!
 //! 1. `token` says what looks like one at all: anything else is for another source.
 //! 2. `keys` has the issuer's keys, and fetches them again for a key id that it does not know. Without keys nobody
-//!    can say whose a token is: that is a failure. A key that the issuer does not have is a denial.
+//!    can say whose a token is: that is a failure. A key that the issuer does not have is a denial. While the issuer may
+//!    not be asked again, the token's `iat` decides: keys that were seen after it would have been enough.
 //! 3. The algorithm must be one of those configured *and* fit the key, so a public key is never taken for a secret.
 //! 4. `claims` reads who it is, if the token is for us and in time. The session ends when it does.
 
@@ -12,7 +13,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, crypto};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use self::keys::{KeySet, Keys};
+use self::keys::{KeySet, Keys, NotEnough};
 use super::{
     http::OpenError,
     source::{Found, Login, SourceError, UserSource, Verified},
@@ -110,6 +111,7 @@ impl Tokens {
         };
         let signed = Signed {
             message: &token.as_bytes()[..header.len() + 1 + claims.len()],
+            claims,
             signature,
             algorithm,
             key_id,
@@ -138,16 +140,47 @@ impl Tokens {
         let Some(keys) = &self.keys else {
             return Ok(Err("token-algorithm"));
         };
-        let unavailable = |problem| SourceError::Unavailable {
-            source_name: NAME,
-            problem,
-        };
-        let set = deadline
+        let found = deadline
             .bound(keys.current(|set| signed.finds_key(set)))
             .await
-            .ok_or_else(|| unavailable("the keys did not come in time".to_owned()))?
-            .map_err(unavailable)?;
-        Ok(signed.check(&set))
+            .ok_or_else(|| unavailable("the keys did not come in time".to_owned()))?;
+        match found {
+            Ok(set) => Ok(signed.check(&set)),
+            Err(not_enough) => self.judge_by_age(signed, not_enough),
+        }
+    }
+
+    /// What becomes of a token whose key is not among those known, when there is no telling whether there are new ones.
+    fn judge_by_age(
+        &self,
+        signed: &Signed<'_>,
+        NotEnough { last, problem }: NotEnough,
+    ) -> Result<Result<(), &'static str>, SourceError> {
+        if let Some((set, seen)) = last {
+            let issued = signed.issued();
+            let is_older = issued
+                .and_then(|issued| issued.checked_add(self.config.leeway))
+                .is_some_and(|issued| issued <= seen);
+            // One that says nothing of itself is not worth waiting for, unless nobody can be asked at all.
+            let is_nameless = issued.is_none() && signed.key_id.is_none() && problem.is_none();
+            if is_older || is_nameless {
+                return Ok(signed.check(&set));
+            }
+        }
+        Err(match problem {
+            Some(problem) => unavailable(problem),
+            None => SourceError::NotYet {
+                source_name: NAME,
+                problem: "an unknown key, and the issuer was asked a moment ago",
+            },
+        })
+    }
+}
+
+fn unavailable(problem: String) -> SourceError {
+    SourceError::Unavailable {
+        source_name: NAME,
+        problem,
     }
 }
 
@@ -179,6 +212,8 @@ impl UserSource for Tokens {
 /// What of a token concerns its signature.
 struct Signed<'a> {
     message: &'a [u8],
+    /// Encoded, and not to be believed.
+    claims: &'a str,
     signature: &'a str,
     algorithm: SignatureAlgorithm,
     key_id: Option<&'a str>,
@@ -203,6 +238,11 @@ impl Signed<'_> {
         } else {
             Err("token-signature")
         }
+    }
+
+    /// When somebody says that it was made.
+    fn issued(&self) -> Option<SystemTime> {
+        claims::issued(&token::object(self.claims)?)
     }
 
     fn candidates<'k>(&self, set: &'k KeySet) -> impl Iterator<Item = &'k DecodingKey> {

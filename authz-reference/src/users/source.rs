@@ -64,6 +64,14 @@ pub enum SourceError {
         /// What went wrong.
         problem: String,
     },
+    /// The source is well, but can't say this one thing yet: it asks others only now and then. It may be asked again.
+    #[error("{source_name}: {problem}")]
+    NotYet {
+        /// Which source, as the configuration calls it.
+        source_name: &'static str,
+        /// What it does not know.
+        problem: &'static str,
+    },
     /// It takes too many at once already, or the deadline would pass first.
     #[error("{0} is busy")]
     Busy(&'static str),

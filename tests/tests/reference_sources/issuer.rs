@@ -31,15 +31,32 @@ impl Issuer {
         self.sign(&json!({"sub": user, "exp": IN_TIME}))
     }
 
+    /// A token of a user that says when it was made, in seconds since 1970, and may not say by which key.
+    pub(crate) fn dated(&self, user: &str, issued: u64, has_key_id: bool) -> String {
+        let mut header = self.header();
+        if !has_key_id {
+            header.as_object_mut().unwrap().remove("kid");
+        }
+        let claims = json!({"sub": user, "exp": IN_TIME, "iat": issued});
+        self.sign_with(&header, &claims)
+    }
+
     /// A token of a user that has been good once.
     pub(crate) fn expired(&self, user: &str) -> String {
         self.sign(&json!({"sub": user, "exp": 1_000_000_000}))
     }
 
     fn sign(&self, claims: &Value) -> String {
-        let header = json!({"alg": "EdDSA", "typ": "JWT", "kid": self.key_id});
+        self.sign_with(&self.header(), claims)
+    }
+
+    fn header(&self) -> Value {
+        json!({"alg": "EdDSA", "typ": "JWT", "kid": self.key_id})
+    }
+
+    fn sign_with(&self, header: &Value, claims: &Value) -> String {
         let part = |value: &Value| BASE64.encode(value.to_string());
-        let message = format!("{}.{}", part(&header), part(claims));
+        let message = format!("{}.{}", part(header), part(claims));
         let signature = self.key.sign(message.as_bytes()).unwrap();
         format!("{message}.{}", BASE64.encode(signature))
     }

@@ -84,6 +84,30 @@ fn jwks_url() {
 }
 
 #[test]
+fn jwks_url_asked_seldom() {
+    let issuer = Issuer::new("one");
+    let keys = issuer.key_set();
+    let web = Web::start(move |_| (200, keys.clone()));
+    // At most every 10 s, as it is if nothing is said.
+    let settings = source("jwt").set("users.jwt.jwks_url", web.url() + "/jwks.json");
+    let reference = Reference::start(&settings);
+    let topology = before(&reference);
+    let mut row = Row::of("jwt (seldom)", &topology);
+    let right = login("token", &issuer.token("alice"));
+    row.comes_back("alice", &right);
+
+    // Whether it may ask again just now makes no difference.
+    let other = Issuer::new("two");
+    for (case, has_key_id) in [("unknown key", true), ("no key id", false)] {
+        let forged = login("token", &other.dated("alice", 1_000_000_000, has_key_id));
+        row.hears(case, &forged, REFUSED);
+        row.hears(case, &forged, REFUSED);
+    }
+    row.is_in("right", "alice", &right);
+    row.has_no("slow");
+}
+
+#[test]
 fn jwks_file() {
     let issuer = Issuer::new("one");
     let folder = TempDir::new().unwrap();

@@ -46,6 +46,11 @@ pub(super) fn read(
     })
 }
 
+/// When the token was made, if it says so.
+pub(super) fn issued(claims: &Claims) -> Option<SystemTime> {
+    time(claims, "iat").ok().flatten()
+}
+
 /// When the session has to end.
 fn in_time(claims: &Claims, config: &JwtConfig, now: SystemTime) -> Read<Option<SystemTime>> {
     let begins = time(claims, "nbf")?;

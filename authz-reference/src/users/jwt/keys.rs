@@ -3,7 +3,7 @@
 //! One task fetches; logins look at what it has, and may ask it to look again. So a slow issuer is asked once at a
 //! time, however many clients wait, and at most every `min_refresh`, whatever key ids clients make up.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use tokio::{
     sync::{Notify, watch},
@@ -42,6 +42,8 @@ struct State {
     keys: Option<Current>,
     /// When the keys were last seen to be these.
     good: Option<Instant>,
+    /// The same by the clock that tokens are dated by, and not later than the issuer was asked.
+    seen: Option<SystemTime>,
     /// When the last attempt ended.
     tried: Option<Instant>,
     /// Why it failed, if it did.
@@ -55,8 +57,9 @@ impl Keys {
             return Ok(None);
         };
         let mut state = State::default();
+        let asked = SystemTime::now();
         if let Some(set) = fetch.read_file_now()? {
-            state.learn(Ok(Fetched::Keys(set)));
+            state.learn(Ok(Fetched::Keys(set)), asked);
         }
         let pace = Pace {
             refresh: config.refresh,
@@ -82,7 +85,7 @@ impl Keys {
     pub(super) async fn current(
         &self,
         enough: impl Fn(&KeySet) -> bool + Send + Sync,
-    ) -> Result<Current, String> {
+    ) -> Result<Current, NotEnough> {
         let mut receiver = self.state.clone();
         let mut state = receiver.borrow_and_update().clone();
         let satisfied = |state: &State| {
@@ -95,23 +98,40 @@ impl Keys {
         let due = |tried: Instant| tried.elapsed() >= self.pace.min_refresh;
         self.wanted.notify_one();
         if !state.tried.is_none_or(due) {
-            // What the issuer has now is not known: it may have changed its keys since.
-            let problem = state.problem.unwrap_or_else(|| {
-                "an unknown key, and the issuer was asked a moment ago".to_owned()
-            });
-            return Err(problem);
+            return Err(self.not_enough(&state, None));
         }
         if receiver.changed().await.is_err() {
-            return Err("nobody reads the keys any more".to_owned());
+            return Err(self.not_enough(&state, Some("nobody reads the keys any more")));
         }
         state = receiver.borrow().clone();
-        match (state.believed(self.pace.max_stale), state.problem) {
+        match (state.believed(self.pace.max_stale), &state.problem) {
             (Some(keys), _) if enough(&keys) => Ok(keys),
             (Some(keys), None) => Ok(keys),
-            (_, Some(problem)) => Err(problem),
-            (None, None) => Err("there are no keys, or they are too old".to_owned()),
+            _ => Err(self.not_enough(&state, None)),
         }
     }
+
+    fn not_enough(&self, state: &State, problem: Option<&str>) -> NotEnough {
+        let keys = state.believed(self.pace.max_stale);
+        let too_old = keys
+            .is_none()
+            .then_some("there are no keys, or they are too old");
+        let problem = problem.or(state.problem.as_deref()).or(too_old);
+        NotEnough {
+            last: keys.zip(state.seen),
+            problem: problem.map(ToOwned::to_owned),
+        }
+    }
+}
+
+/// The keys that are known are not enough, and there are no newer ones. What the issuer has now is not known: it may
+/// have changed its keys since.
+#[derive(Debug)]
+pub(super) struct NotEnough {
+    /// The keys that are known and can be believed, and when the issuer had them.
+    pub(super) last: Option<(Current, SystemTime)>,
+    /// Why newer ones could not be had. Otherwise it is only too early to ask for them.
+    pub(super) problem: Option<String>,
 }
 
 impl Drop for Keys {
@@ -136,6 +156,7 @@ async fn follow(mut fetch: Fetch, state: watch::Sender<State>, wanted: Arc<Notif
                 .await
                 .ok();
         }
+        let asked = SystemTime::now();
         let fetched = fetch.run().await;
         if let Err(problem) = &fetched {
             warn!(
@@ -143,12 +164,12 @@ async fn follow(mut fetch: Fetch, state: watch::Sender<State>, wanted: Arc<Notif
                 problem, "cannot read the keys of the token issuer"
             );
         }
-        state.send_modify(|state| state.learn(fetched));
+        state.send_modify(|state| state.learn(fetched, asked));
     }
 }
 
 impl State {
-    fn learn(&mut self, fetched: Result<Fetched, String>) {
+    fn learn(&mut self, fetched: Result<Fetched, String>, asked: SystemTime) {
         let now = Instant::now();
         self.tried = Some(now);
         match fetched {
@@ -160,11 +181,13 @@ impl State {
                 );
                 self.keys = Some(Arc::new(keys));
                 self.good = Some(now);
+                self.seen = Some(asked);
                 self.problem = None;
             }
             Ok(Fetched::Unchanged) => {
                 debug!(source = NAME, "the keys of the token issuer are the same");
                 self.good = Some(now);
+                self.seen = Some(asked);
                 self.problem = None;
             }
             // The last good ones stay.

@@ -73,6 +73,19 @@ async fn every_kind_of_key() {
 }
 
 #[tokio::test]
+async fn a_token_without_key_id_may_be_by_any_key() {
+    let mut keys: Vec<_> = (0..20)
+        .map(|_| IssuerKey {
+            id: None,
+            ..IssuerKey::new("", Algorithm::ES256)
+        })
+        .collect();
+    let (_folder, tokens) = tokens(&jwks(&keys.iter().collect::<Vec<_>>()), |_| {});
+    let last = keys.pop().unwrap();
+    assert_eq!(outcome(&tokens, &last.sign(&alice())).await, "alice by jwt");
+}
+
+#[tokio::test]
 async fn where_the_token_is() {
     let key = IssuerKey::new("1", Algorithm::ES256);
     let (_folder, lenient) = tokens(&jwks(&[&key]), |_| {});

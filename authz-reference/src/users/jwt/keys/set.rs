@@ -8,10 +8,9 @@ use serde_json::Value;
 
 use crate::config::jwt::SignatureAlgorithm as Algorithm;
 
-/// The most keys that are taken; the rest is not looked at.
+/// The most keys that are taken; the rest is not looked at. So many may be tried for a token that does not say by which
+/// it is signed, too: with fewer, whether a good one is taken would depend on the order of the keys.
 const MAX_KEYS: usize = 64;
-/// The most keys that are tried for one token, which may not say by which it is signed.
-const MAX_TRIED: usize = 8;
 
 /// The keys of an issuer.
 #[derive(Debug)]
@@ -71,7 +70,7 @@ impl KeySet {
             key.kind.verifies(algorithm) && key.algorithm.as_ref().is_none_or(free)
         };
         let keys = self.0.iter().filter(named).filter(fits);
-        keys.map(|key| &key.key).take(MAX_TRIED)
+        keys.map(|key| &key.key)
     }
 }
 

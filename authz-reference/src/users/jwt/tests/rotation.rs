@@ -203,11 +203,77 @@ async fn unchanged_keys_are_not_sent_again_and_forged_ids_cost_no_requests() {
         let expected = match number {
             0 => "refused token-key-unknown",
             // Nobody has asked the issuer about these: it may have new keys since a moment ago.
-            _ => "failure an unknown key, and the issuer was asked a moment ago",
+            _ => NOT_YET,
         };
         assert_eq!(outcome(&tokens, &forged).await, expected);
     }
     assert_eq!(issuer.server.seen().len(), 1);
+}
+
+const NOT_YET: &str = "failure an unknown key, and the issuer was asked a moment ago";
+
+/// Seconds since 1970.
+fn seconds(at: SystemTime) -> u64 {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH);
+    since.unwrap().as_secs()
+}
+
+#[tokio::test]
+async fn while_it_is_too_early_to_ask_the_age_of_a_token_decides() {
+    let known = IssuerKey::new("1", Algorithm::ES256);
+    let mut other = IssuerKey::new("2", Algorithm::ES256);
+    let issuer = Issuer::start(&jwks(&[&known])).await;
+    let tokens = issuer.tokens(|config| config.min_refresh = Duration::from_secs(3_600));
+    let good = known.sign(&alice());
+    assert_eq!(outcome(&tokens, &good).await, "alice by jwt");
+
+    let now = seconds(SystemTime::now());
+    for (issued, with_id, without) in [
+        // The issuer had no such key when it had already been made.
+        (json!(now - 60), "key-unknown", "signature"),
+        (json!(0), "key-unknown", "signature"),
+        // The issuer's clock may be ahead, or it has a new key.
+        (json!(now - 1), "", ""),
+        (json!(now + 5), "", ""),
+        (json!(null), "", "signature"),
+        (json!("yesterday"), "", "signature"),
+    ] {
+        let claims = json!({"sub": "alice", "iat": issued});
+        for (id, expected) in [(Some("2"), with_id), (None, without)] {
+            other.id = id;
+            let found = ask(&tokens, Some("device"), Some(&other.sign(&claims))).await;
+            let is_well = !matches!(found, Err(SourceError::Unavailable { .. }));
+            assert!(is_well, "the source is not down: {found:?}");
+            let expected = match expected {
+                "" => NOT_YET.to_owned(),
+                rule => format!("refused token-{rule}"),
+            };
+            assert_eq!(short(found), expected, "{issued}, {id:?}");
+        }
+    }
+    assert_eq!(outcome(&tokens, &good).await, "alice by jwt");
+    assert_eq!(issuer.server.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn a_token_older_than_the_keys_is_refused_in_an_outage_too() {
+    let known = IssuerKey::new("1", Algorithm::ES256);
+    let other = IssuerKey::new("2", Algorithm::ES256);
+    let issuer = Issuer::start(&jwks(&[&known])).await;
+    let tokens = issuer.tokens(|_| {});
+    assert_eq!(
+        outcome(&tokens, &known.sign(&alice())).await,
+        "alice by jwt"
+    );
+    issuer.say(503, "");
+    let now = seconds(SystemTime::now());
+    let new = other.sign(&json!({"sub": "alice", "iat": now + 60}));
+    let old = other.sign(&json!({"sub": "alice", "iat": now - 60}));
+    eventually(&tokens, &new, "failure answered 503").await;
+    assert_eq!(outcome(&tokens, &old).await, "refused token-key-unknown");
+    // As long as the keys are believed.
+    let impatient = issuer.tokens(|_| {});
+    assert_eq!(outcome(&impatient, &old).await, "failure answered 503");
 }
 
 #[tokio::test]
