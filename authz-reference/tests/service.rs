@@ -390,7 +390,7 @@ async fn tells_its_capabilities() {
 #[tokio::test]
 async fn reports_health_until_it_stops() {
     let running = Running::start().await;
-    support::until_serving(running.channel().await).await;
+    until_serving(running.channel().await).await;
     let mut health = HealthClient::new(running.channel().await);
     for service in ["", "tidegate.authz.v1.AuthorizationService"] {
         let request = HealthCheckRequest {
