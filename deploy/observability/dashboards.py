@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Looks at dashboards for what Grafana does not say: panels without words or units, ids that come twice, panels that
-lie on each other, data sources of one machine, variables that are not there. Each argument is a file; says what is wrong."""
+lie on each other, data sources of one machine, variables that are not there. Each argument is a file; says what is wrong.
+With --rules first, prints their expressions as rules, for promtool to read."""
 
 import json
 import re
@@ -68,7 +69,23 @@ def overlaps(panel, name, taken):
         yield f"{name} lies on {other}"
 
 
+def rules(paths):
+    """Each expression as a recording rule that is named after its file and panel."""
+    found = []
+    for path in paths:
+        with open(path, encoding="utf-8") as file:
+            dashboard = json.load(file)
+        for panel in dashboard["panels"]:
+            for target in panel.get("targets", []):
+                expr = target["expr"].replace("$__rate_interval", "5m")
+                found.append({"record": f"panel:{panel['id']}:{target['refId']}", "expr": expr})
+    return {"groups": [{"name": "dashboards", "rules": found}]}
+
+
 def main(paths):
+    if paths[:1] == ["--rules"]:
+        print(json.dumps(rules(paths[1:])))
+        return 0
     panels, uids, is_good = 0, {}, True
     for path in paths:
         try:
