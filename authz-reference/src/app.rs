@@ -12,6 +12,7 @@ use tidegate_proto::v1::{
     authorization_service_server::AuthorizationServiceServer,
     control_service_server::ControlServiceServer,
 };
+use tidegate_telemetry::Counters;
 use tokio::{
     sync::Notify,
     time::{Instant, sleep},
@@ -26,7 +27,7 @@ use crate::{
     control::{Control, feed::Feed, hub::Hub},
     front::Front,
     health::{Health, Standing},
-    metrics::{Metrics, Observed},
+    metrics::{Metrics, Observed, Spans},
     probes::Probes,
     server::{Server, Socket, tls::Tls},
     service::MAX_REQUEST_BYTES,
@@ -62,6 +63,14 @@ pub struct Bound {
 /// # Errors
 /// If anything is missing or a port cannot be had.
 pub async fn build(config: &Config) -> Result<Bound, AppError> {
+    build_with(config, Counters::default()).await
+}
+
+/// The same in a process that exports spans, which are counted here.
+///
+/// # Errors
+/// As [`build`].
+pub async fn build_with(config: &Config, spans: Counters) -> Result<Bound, AppError> {
     let (metrics, mut registry) = Metrics::registered();
     let (parts, changes) = Parts::load(config, &metrics)?;
     let tls = Tls::load(&config.tls)?.map(Arc::new);
@@ -73,6 +82,7 @@ pub async fn build(config: &Config) -> Result<Bound, AppError> {
         pool: parts.pool.clone(),
         tls: tls.clone(),
     }));
+    registry.register_collector(Box::new(Spans(spans)));
 
     let socket = Socket::bind(&config.bind).map_err(AppError::bind(&config.bind))?;
     let address = socket.address().map_err(AppError::bind(&config.bind))?;

@@ -123,6 +123,11 @@ impl HashingPool {
         (running, taken.saturating_sub(running))
     }
 
+    /// Jobs that may run at once. For metrics.
+    pub(crate) fn workers(&self) -> usize {
+        self.limits.workers.get()
+    }
+
     /// Waits in the queue, unless the job could not be done in time.
     async fn wait_for_worker(&self, deadline: Deadline) -> Result<OwnedSemaphorePermit, Busy> {
         let in_time = |wait: Duration| {

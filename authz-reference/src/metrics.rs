@@ -8,6 +8,7 @@ mod observed;
 mod page;
 mod reload;
 mod sources;
+mod spans;
 
 use prometheus_client::{metrics::info::Info, registry::Registry};
 
@@ -17,6 +18,7 @@ pub(crate) use self::{
     page::{CONTENT_TYPE, page},
     reload::ReloadMetrics,
     sources::{Metered, SourceMetrics},
+    spans::Spans,
 };
 
 /// The handles. Cheap to clone; clones count together.

@@ -6,15 +6,15 @@ mod support;
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
+    os::unix::{fs::PermissionsExt, net::UnixDatagram},
     path::Path,
-    process::Output,
+    process::{Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
 use support::{
-    program::{Serving, run},
+    program::{Serving, program, run},
     *,
 };
 use tidegate_authz::password::{Password, PasswordHash};
@@ -48,6 +48,42 @@ fn succeeds(folder: &Path, args: &[&str], input: &str) -> String {
         stderr(&output)
     );
     stdout(&output)
+}
+
+/// `Type=notify` and `WatchdogSec=` of systemd.
+#[test]
+fn the_manager_hears_of_start_life_and_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(LONG)).unwrap();
+    let expect = |line: &str| {
+        let mut buffer = [0; 1024];
+        loop {
+            let length = manager.recv(&mut buffer).unwrap();
+            let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            if text.lines().any(|it| it == line) {
+                break text;
+            }
+        }
+    };
+    fs::write(folder.path().join("authz.toml"), "bind = \"127.0.0.1:0\"\n").unwrap();
+    let mut child = program(folder.path(), &["--config", "authz.toml"])
+        .env("NOTIFY_SOCKET", &path)
+        .env("WATCHDOG_USEC", "200000")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    expect("READY=1");
+    expect("WATCHDOG=1");
+    expect("WATCHDOG=1");
+    let id = child.id().to_string();
+    let killed = Command::new("kill").args(["-TERM", &id]).status();
+    assert!(killed.unwrap().success());
+    let stopping = expect("STOPPING=1");
+    assert!(stopping.contains("EXTEND_TIMEOUT_USEC="), "{stopping}");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 #[test]

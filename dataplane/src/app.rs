@@ -45,6 +45,8 @@ pub(crate) type BrokerLeg = Upstream;
 pub struct Host {
     /// Whether spans are exported.
     pub tracing_enabled: bool,
+    /// What becomes of the spans.
+    pub spans: tidegate_telemetry::Counters,
     /// The filter of the logs, to be replaced.
     pub log: Option<LogFilter>,
     /// The manager of the process.
@@ -127,7 +129,7 @@ pub async fn bind_in(loaded: Loaded<Config>, mut host: Host) -> Result<Bound, St
         terminations: Arc::clone(&oversight.terminations),
         events: events.clone(),
     };
-    let (metrics, mut registry) = Metrics::registered(&counters, overseen, tls_metrics);
+    let (metrics, mut registry) = Metrics::registered(&counters, overseen, tls_metrics, host.spans);
     let dials = metrics.dials.clone();
     let upstream = upstream(config, dials, &metrics.tls).map_err(placed)?;
     let watch = match control.enabled {

@@ -603,7 +603,9 @@ impl Parts<'_> {
     fn stack<H: Hook>(&self, lane: Lane<H>, endpoints: &Arc<Endpoints>) -> Stack<H> {
         let options = self.options.hook(H::KIND);
         let mode = options.mode.of(H::KIND);
-        self.counters.hook(H::KIND).set_mode(mode.as_str());
+        let counters = self.counters.hook(H::KIND);
+        counters.set_mode(mode.as_str());
+        counters.deadline.set(options.deadline.as_secs_f64());
         let policy = Policy::new(
             H::KIND,
             options.deadline,

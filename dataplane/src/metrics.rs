@@ -18,6 +18,7 @@ mod packets;
 mod page;
 mod reload;
 mod sessions;
+mod spans;
 mod tls;
 mod unasked;
 
@@ -61,6 +62,7 @@ impl Metrics {
         authz: &Arc<Counters>,
         overseen: Overseen,
         tls: TlsMetrics,
+        spans: tidegate_telemetry::Counters,
     ) -> (Self, Registry) {
         let metrics = Self {
             tls,
@@ -86,6 +88,7 @@ impl Metrics {
         metrics.dials.register(&mut registry);
         registry.register_collector(Box::new(authz::Collected(Arc::clone(authz))));
         registry.register_collector(Box::new(overseen));
+        registry.register_collector(Box::new(spans::Spans(spans)));
         (metrics, registry)
     }
 }

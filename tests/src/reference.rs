@@ -6,7 +6,8 @@ use tempfile::TempDir;
 
 use crate::{
     binaries,
-    gate::{Settings, command, listening},
+    gate::{Settings, address_in, command, listening},
+    metrics::Metrics,
     process::{Program, Signal},
 };
 
@@ -49,6 +50,16 @@ impl Reference {
     #[must_use]
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// What it counts, if `probes.bind` is set.
+    #[must_use]
+    #[track_caller]
+    pub fn metrics(&self) -> Metrics {
+        let log = self.log();
+        let mut lines = log.lines();
+        let address = lines.find_map(|line| address_in(line, "answering probes"));
+        Metrics::at(address.expect("the service has probes"))
     }
 
     /// Kills it, as a crash would.

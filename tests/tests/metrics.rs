@@ -8,8 +8,12 @@ mod certificates;
 mod endings;
 #[path = "metrics/exposition.rs"]
 mod exposition;
+#[path = "metrics/observability.rs"]
+mod observability;
 #[path = "metrics/packets.rs"]
 mod packets;
+#[path = "metrics/promql.rs"]
+mod promql;
 #[path = "metrics/websocket.rs"]
 mod websocket;
 

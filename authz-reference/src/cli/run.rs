@@ -15,11 +15,14 @@ use tracing::info;
 use super::{Failed, environment, systemd};
 use crate::{
     app::{self, FileWatch, Reloader},
-    config::Config,
+    config::{self, Config},
 };
 
 /// How long password checks that nobody waits for any more may keep the program from ending.
 const LAST_JOBS: Duration = Duration::from_secs(1);
+
+/// For the last spans to be exported.
+const LAST_SPANS: Duration = Duration::from_secs(5);
 
 /// Serves until a signal.
 pub(super) fn run(file: Option<&Path>) -> Result<(), Failed> {
@@ -41,7 +44,7 @@ pub(super) fn run(file: Option<&Path>) -> Result<(), Failed> {
         error => Failed::Runtime(error.into()),
     })?;
     let runtime = Runtime::new().context("cannot start the runtime")?;
-    let served = runtime.block_on(serve(config, file, watch, telemetry.log_filter()));
+    let served = runtime.block_on(serve(config, file, watch, &telemetry));
     runtime.shutdown_timeout(LAST_JOBS);
     // Only now, and outside of any runtime: flushing blocks.
     telemetry.shutdown();
@@ -52,18 +55,22 @@ async fn serve(
     config: &Config,
     file: Option<&Path>,
     watch: FileWatch,
-    log: telemetry::LogFilter,
+    telemetry: &telemetry::Telemetry,
 ) -> Result<(), Failed> {
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let mut hang_up = signal(SignalKind::hangup()).context("cannot listen for signals")?;
-    let bound = app::build(config).await?;
+    let bound = app::build_with(config, telemetry.counters()).await?;
     if let Some(address) = bound.probes_address {
         info!(%address, "answering probes");
     }
     info!(address = %bound.address, "listening");
     systemd::tell("READY=1");
+    // To the last moment, the end included.
+    tokio::spawn(systemd::keep_alive());
 
+    let log = telemetry.log_filter();
     let reloader = bound.reloader();
+    let config::ShutdownConfig { delay, grace } = config.shutdown;
     let (stop, stopped) = oneshot::channel::<()>();
     let mut serving = pin!(bound.serve(async {
         // Nothing is ever sent: dropping the other end is the sign.
@@ -72,7 +79,7 @@ async fn serve(
     tokio::select! {
         () = &mut serving => return Ok(()),
         () = signals.next() => {
-            systemd::tell("STOPPING=1");
+            systemd::stopping(delay + grace + LAST_JOBS + LAST_SPANS);
             drop(stop);
         }
         () = follow(&reloader, file, watch, &mut hang_up, &log) => {}

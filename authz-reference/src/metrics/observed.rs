@@ -22,6 +22,7 @@ impl Collector for Observed {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let encoder = &mut encoder;
         let (running, waiting) = self.pool.load();
+        let workers = self.pool.workers();
         let gauges = [
             (
                 "hashing_running",
@@ -32,6 +33,11 @@ impl Collector for Observed {
                 "hashing_waiting",
                 "Password checks that wait for a worker.",
                 waiting as u64,
+            ),
+            (
+                "hashing_workers",
+                "Password checks that may be made at once.",
+                workers as u64,
             ),
             (
                 "control_watches",

@@ -171,6 +171,8 @@ pub struct HookCounters {
     /// Allows that were not used because a directive had overtaken them.
     pub outdated: Count,
     mode: Mutex<Option<&'static str>>,
+    /// Time from the arrival of a check to its decision, in seconds. After a reload it is that of new sessions.
+    pub deadline: Gauge,
     /// From the arrival of a check to the moment when its session takes the outcome, an allow.
     pub check_duration: Histogram,
     /// The same of those that were denied.

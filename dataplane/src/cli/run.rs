@@ -52,6 +52,7 @@ pub(super) fn run(source: Source) -> ExitCode {
     let host = || -> anyhow::Result<Host> {
         Ok(Host {
             tracing_enabled: telemetry.tracing_enabled(),
+            spans: telemetry.counters(),
             log: Some(telemetry.log_filter()),
             // A manager that cannot be told has its own opinion of that.
             notifier: Notifier::from_env().unwrap_or_else(|error| {

@@ -141,6 +141,12 @@ impl Collected {
         )?;
         gauge(
             encoder,
+            "authz_deadline_seconds",
+            "Longest time from the arrival of a check to its decision, as of new sessions.",
+            self.by_hook(|hook| hook.deadline.get()),
+        )?;
+        gauge(
+            encoder,
             "authz_throttle_probability",
             "Share of checks that are refused unasked, as of the last one that might have been.",
             self.by_hook(|hook| hook.throttle_probability.get()),

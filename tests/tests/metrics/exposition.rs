@@ -158,6 +158,7 @@ fn what_the_decision_pipeline_tells_is_there() {
         ("authz_capacity_remaining", "hook"),
         ("authz_call_retries_total", "hook"),
         ("authz_retry_budget_exhausted_total", "hook"),
+        ("authz_deadline_seconds", "hook"),
         ("authz_throttle_probability", "hook"),
         ("authz_endpoint_ejected", "hook server_address"),
         ("authz_endpoint_healthy", "hook server_address"),
@@ -178,6 +179,16 @@ fn what_the_decision_pipeline_tells_is_there() {
     let due =
         "0.0001 0.00025 0.0005 0.001 0.0025 0.005 0.01 0.025 0.05 0.1 0.25 0.5 1.0 2.5 5.0 +Inf";
     assert_eq!(bounds.join(" "), due);
+}
+
+#[test]
+fn the_deadline_is_the_one_that_is_configured() {
+    let plan = counted().set("authz.publish.deadline", "250ms");
+    let text = start(plan).gate().metrics().text();
+    for (hook, seconds) in [("connect", "5.0"), ("will", "5.0"), ("publish", "0.25")] {
+        let line = format!("tidegate_authz_deadline_seconds{{hook=\"{hook}\"}} {seconds}");
+        assert!(text.lines().any(|it| it == line), "{line}:\n{text}");
+    }
 }
 
 /// The names of the labels of a series.
