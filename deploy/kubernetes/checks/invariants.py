@@ -12,7 +12,7 @@ import objects
 from objects import find, matches, name, of_kind, pods, seconds
 
 VOLUMES = {"configMap", "emptyDir", "secret", "persistentVolumeClaim", "projected", "downwardAPI", "csi", "ephemeral"}
-PINNED = re.compile(r"[a-z0-9.:/_-]+?(:(?!latest)\w[\w.-]*)?(?<!/)(@sha256:[0-9a-f]{64})?$")
+PINNED = re.compile(r"(?!.*:latest)[\w.-]+(:\d+)?(/[\w.-]+)*(:\w[\w.-]*|(:\w[\w.-]*)?@sha256:[0-9a-f]{64})$")
 
 
 def main(readme, *files):
