@@ -287,7 +287,7 @@ pub(crate) fn listening(line: &str) -> Option<SocketAddr> {
 }
 
 /// The address in a log line with a message.
-fn address_in(line: &str, message: &str) -> Option<SocketAddr> {
+pub(crate) fn address_in(line: &str, message: &str) -> Option<SocketAddr> {
     let event: serde_json::Value = serde_json::from_str(line).ok()?;
     let fields = event.get("fields").unwrap_or(&event);
     let says = |key| fields.get(key).and_then(serde_json::Value::as_str);
