@@ -1,4 +1,8 @@
-"""Whether the Dockerfile and what it is built from fit together. Run by ./check; needs Python 3.11."""
+"""Whether the Dockerfile and what it is built from fit together. Run by ./check; needs Python 3.11.
+
+context.py          looks at the Dockerfile and the repository
+context.py named    looks whether all that the manifests of what is built, below the working directory, name is there
+"""
 
 import json
 import re
@@ -154,10 +158,31 @@ def check_kubernetes(uid):
                 problem(f"{path.relative_to(ROOT)}:{number}", f"user {found.group(1)} is not the images' {uid}")
 
 
+def packages(found):
+    """Those that are built."""
+    return {package for _, word, rest in found if word == "RUN" for package in re.findall(r"--package (\S+)", rest)}
+
+
+def check_named(folder, built):
+    """Cargo refuses to build a package of which one is missing."""
+    places = {"bin": "src/bin", "bench": "benches", "test": "tests", "example": "examples"}
+    for path in folder.glob("*/**/Cargo.toml"):
+        manifest = tomllib.loads(path.read_text())
+        if manifest["package"]["name"] not in built:
+            continue
+        for kind, place in places.items():
+            for target in manifest.get(kind, []):
+                if not (path.parent / target.get("path", f"{place}/{target['name']}.rs")).exists():
+                    problem(path.relative_to(folder), f"there is no {kind} {target['name']}")
+
+
 found = instructions(HERE / "Dockerfile")
-sources = check_sources(found)
-check_cargo(found, sources)
-check_kubernetes(check_images(found))
+if sys.argv[1:] == ["named"]:
+    check_named(Path.cwd(), packages(found))
+else:
+    sources = check_sources(found)
+    check_cargo(found, sources)
+    check_kubernetes(check_images(found))
 for line in problems:
     print(line, file=sys.stderr)
 sys.exit(bool(problems))
