@@ -1,5 +1,6 @@
 //! The command line.
 
+mod certificates;
 mod health;
 mod mproxy;
 mod run;
@@ -40,6 +41,8 @@ enum Command {
     Config(Show),
     /// Ask a running gate on this machine whether it is ready: 0 if it is, else 1.
     Health(health::Arguments),
+    /// Make certificates for trying out: an authority of its own, and what it signed.
+    Certificates(certificates::Arguments),
     /// Print a script that completes the command line in a shell.
     Completions {
         /// The shell.
@@ -122,6 +125,7 @@ pub fn cli(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         },
         Some(Command::Config(what)) => config(what),
         Some(Command::Health(arguments)) => health::ask(arguments),
+        Some(Command::Certificates(arguments)) => certificates::make(&arguments),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "tidegate", &mut script);

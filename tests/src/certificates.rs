@@ -120,6 +120,25 @@ impl Authority {
     }
 }
 
+/// A client that believes the authority in a file, shows nothing, and offers these protocols.
+///
+/// # Panics
+/// If there is no authority in it.
+#[must_use]
+pub fn client_of(authority: PathBuf, alpn: &[&str]) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    for certificate in chain(authority) {
+        roots.add(certificate).expect("an authority");
+    }
+    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions of TLS")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|word| word.as_bytes().to_vec()).collect();
+    Arc::new(config)
+}
+
 fn key() -> KeyPair {
     KeyPair::generate().expect("a key")
 }

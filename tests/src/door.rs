@@ -207,8 +207,23 @@ impl Tls {
     ///
     /// # Errors
     /// What either side does not like about the other.
-    pub fn connect(mut stream: TcpStream, config: Arc<ClientConfig>) -> io::Result<Self> {
-        let name = ServerName::try_from(Authority::GATE).expect("a name");
+    pub fn connect(stream: TcpStream, config: Arc<ClientConfig>) -> io::Result<Self> {
+        Self::connect_to(Authority::GATE, stream, config)
+    }
+
+    /// The same by another name.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    ///
+    /// # Panics
+    /// If it is no name.
+    pub fn connect_to(
+        name: &'static str,
+        mut stream: TcpStream,
+        config: Arc<ClientConfig>,
+    ) -> io::Result<Self> {
+        let name = ServerName::try_from(name).expect("a name");
         let mut connection = ClientConnection::new(config, name).map_err(io::Error::other)?;
         while connection.is_handshaking() {
             connection.complete_io(&mut stream)?;

@@ -21,6 +21,7 @@
 //! * [`mosquitto`] and [`recorder`] are the brokers, [`haproxy`] stands in for one that wants to know for whom
 //!   connections are, and [`pki`] has the certificates of those with TLS;
 //! * [`service`], [`framed`] (frame by frame) [`rogue`] and [`black_hole`] are the services that do as they are told;
+//! * [`compose`] runs what `deploy/compose` ships, without containers;
 //! * [`mod@postgres`] keeps the users of several replicas of the reference service;
 //! * [`collector`] receives the traces, and [`metrics`] and [`http`] ask for what was counted and more;
 //! * [`wait`] and [`background`] are how a test waits, and where the servers live.
@@ -48,6 +49,7 @@ pub mod black_hole;
 pub mod certificates;
 pub mod client;
 pub mod collector;
+pub mod compose;
 pub mod door;
 pub mod framed;
 pub mod gate;
