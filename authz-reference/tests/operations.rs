@@ -126,7 +126,7 @@ async fn probes_are_in_plaintext_and_tell_of_the_end() {
     .await;
     let probes = running.probes.unwrap();
     assert_eq!(get(probes, "/healthz").await, (200, "ok\n".to_owned()));
-    support::until_serving(channel(probes).await).await;
+    until_serving(channel(probes).await).await;
     assert_eq!(get(probes, "/readyz").await, (200, "serving\n".to_owned()));
     assert_eq!(get(probes, "/").await.0, 404);
     let mut health = HealthClient::new(channel(probes).await);
@@ -216,7 +216,7 @@ async fn old_connections_go_but_a_watch_stays() {
         config.server.max_connection_age_grace = Duration::from_millis(200);
     })
     .await;
-    support::until_serving(running.channel().await).await;
+    until_serving(running.channel().await).await;
     let mut watch = ControlServiceClient::new(running.channel().await)
         .watch_directives(WatchDirectivesRequest::default())
         .await
