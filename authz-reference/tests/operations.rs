@@ -270,18 +270,23 @@ async fn listens_on_a_unix_socket_and_takes_its_file_away() {
 
 #[tokio::test]
 async fn silent_connections_hold_nothing_up() {
-    let running = Running::start().await;
-    let mut silent = Vec::new();
-    for _ in 0..300 {
-        silent.push(TcpStream::connect(running.addr).await.unwrap());
+    // Who has said a little of what HTTP/2 begins with is not there yet, either.
+    for said in ["", "P", "PRI * HTTP/2.0"] {
+        let running = Running::start().await;
+        let mut silent = Vec::new();
+        for _ in 0..300 {
+            let mut connection = TcpStream::connect(running.addr).await.unwrap();
+            connection.write_all(said.as_bytes()).await.unwrap();
+            silent.push(connection);
+        }
+        assert!(is_served(running.channel().await).await);
+        // The oldest had to go.
+        let mut byte = [0];
+        let read = timeout(LONG, silent[0].read(&mut byte)).await.unwrap();
+        assert!(matches!(read, Ok(0) | Err(_)), "{said:?}");
+        running.stop.send(()).unwrap();
+        timeout(LONG, running.served).await.unwrap().unwrap();
     }
-    assert!(is_served(running.channel().await).await);
-    // The oldest had to go.
-    let mut byte = [0];
-    let read = timeout(LONG, silent[0].read(&mut byte)).await.unwrap();
-    assert!(matches!(read, Ok(0) | Err(_)));
-    running.stop.send(()).unwrap();
-    timeout(LONG, running.served).await.unwrap().unwrap();
 }
 
 #[test]
