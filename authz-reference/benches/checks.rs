@@ -190,6 +190,7 @@ fn check(sealer: &Sealer, number: usize, size: usize, kind: Kind) -> PublishChec
             credential: PasswordHash::default().id(),
         }),
         oracle: false,
+        ends: None,
     };
     let binding = Binding {
         session_id: &session_id,

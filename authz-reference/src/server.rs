@@ -4,14 +4,15 @@
 //! each handshake without a bound. So the connections are taken here, and Tonic has the calls.
 //!
 //! ```text
-//!   accept ─► arrival (TLS; first byte) ─► HTTP/2 ─► calls
-//!   never     10 s, the oldest of too      until it is old (GOAWAY), or the end of
-//!   waits     many goes                    the program
+//!   accept ─► arrival (TLS; preface) ─► HTTP/2 ─► calls
+//!   never     10 s, the oldest of too   until it is old (GOAWAY), or the end of
+//!   waits     many goes                 the program
 //! ```
 
 mod arrivals;
 mod connection;
 mod lifetime;
+mod preface;
 mod seldom;
 mod socket;
 pub(crate) mod tls;

@@ -47,6 +47,9 @@ pub struct Claims {
     /// Whether somebody else is asked about the topics
     /// ([`TopicOracle`](crate::users::topic_oracle::TopicOracle)), in place of the rules of this service.
     pub oracle: bool,
+    /// When the credentials end by themselves, to the millisecond (the `exp` of a token, with the leeway). The data
+    /// plane ends the session then; whatever it asks later is refused here, too.
+    pub ends: Option<SystemTime>,
 }
 
 /// Who somebody is in a store.
@@ -82,8 +85,8 @@ pub enum InvalidState {
     /// Cut, altered, of another session, client id, key or layout, or from the future.
     #[error("the session state was not made by this service for this session")]
     Foreign,
-    /// Too old.
-    #[error("the session state is too old")]
+    /// Too old, or the credentials that it was made for have ended.
+    #[error("the session state is too old, or the credentials have ended")]
     Expired,
     /// What it says has been overtaken, and what is true now is not known here.
     #[error("the user has changed since the session began, and has to log in again")]
@@ -177,15 +180,23 @@ impl Sealer {
             return Err(foreign);
         }
         let opened = layout::read(content).ok_or(foreign)?;
-        self.check_age(opened.sealed_at, now)?;
+        self.check_age(opened.sealed_at, opened.claims.ends, now)?;
         Ok(opened)
     }
 
-    /// Whether a state that was sealed then is still good.
+    /// Whether a state that was sealed then, and [ends](Claims::ends) then, is still good.
     ///
     /// # Errors
-    /// If it is too old, or from the future.
-    pub fn check_age(&self, sealed_at: SystemTime, now: SystemTime) -> Result<(), InvalidState> {
+    /// If it is too old, has ended, or is from the future.
+    pub fn check_age(
+        &self,
+        sealed_at: SystemTime,
+        ends: Option<SystemTime>,
+        now: SystemTime,
+    ) -> Result<(), InvalidState> {
+        if ends.is_some_and(|ends| ends <= now) {
+            return Err(InvalidState::Expired);
+        }
         match now.duration_since(sealed_at) {
             Ok(age) if age > self.max_age => Err(InvalidState::Expired),
             Ok(_) => Ok(()),

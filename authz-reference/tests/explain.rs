@@ -6,6 +6,7 @@ mod support;
 
 use std::{fs, path::Path};
 
+use sqlx::{Connection as _, Executor as _, SqliteConnection};
 use support::{program::run, *};
 
 const CONFIG: &str = r#"
@@ -164,7 +165,9 @@ fn tells_failures_apart() {
     fs::write(folder.path().join("users.toml"), "[users.a]\n").unwrap();
     assert_eq!(explain(folder.path(), "--user a publish a/x").0, Some(78));
     fs::remove_file(folder.path().join("users.toml")).unwrap();
-    assert_eq!(explain(folder.path(), "--user a publish a/x").0, Some(69));
+    let (exit, said, _) = explain(folder.path(), "--user a publish a/x");
+    assert_eq!(exit, Some(1), "a service would know nobody, too");
+    assert!(said.contains("users.toml is not there"), "{said}");
     assert_eq!(
         explain(folder.path(), "--user a --superuser publish a/x").0,
         Some(0),
@@ -195,4 +198,49 @@ fn asks_the_stores_in_their_order() {
         alice.contains("by own-prefix"),
         "she is in the file: {alice}"
     );
+}
+
+#[tokio::test]
+async fn asks_for_one_user_only() {
+    let folder = folder();
+    let sources = |named: &str, sections: &str| {
+        let config = CONFIG.replace(
+            "users.file =",
+            &format!("users.sources = [{named}]\n    users.file ="),
+        );
+        fs::write(folder.path().join("authz.toml"), config + sections).unwrap();
+    };
+    sources("\"file\", \"sqlite\"", "");
+    for name in ["dave", "erin"] {
+        let args = ["user", "--config", "authz.toml", "--source", "sqlite"];
+        let args = [&args[..], &["add", name]].concat();
+        let added = run(folder.path(), &args, "secret\n");
+        assert!(added.status.success(), "{added:?}");
+    }
+    // Another user whose row makes none.
+    let url = format!("sqlite://{}", folder.path().join("users.db").display());
+    let mut database = SqliteConnection::connect(&url).await.unwrap();
+    let spoil = "UPDATE users SET roles = '[\"a b\"]' WHERE name = 'erin'";
+    database.execute(spoil).await.unwrap();
+    fs::remove_file(folder.path().join("users.toml")).unwrap();
+    let asked = |user: &str| explain(folder.path(), &format!("--user {user} publish {user}/x"));
+    let (exit, said, problem) = asked("dave");
+    assert_eq!(exit, Some(0), "{said}{problem}");
+    assert!(said.contains("by own-prefix"), "{said}");
+    let (exit, _, problem) = asked("erin");
+    assert_eq!(exit, Some(69), "{problem}");
+    assert!(problem.contains("users.roles"), "{problem}");
+    assert_eq!(asked("frank").0, Some(1));
+
+    // Users of a source that stores nobody may be called anything.
+    sources(
+        "\"jwt\", \"file\", \"sqlite\"",
+        "\n[users.jwt]\njwks_url = \"https://id.example.org/keys\"\n",
+    );
+    let (exit, said, _) = asked("dave");
+    assert_eq!(exit, Some(0), "{said}");
+    assert!(said.contains("jwt, asked before"), "{said}");
+    let (exit, said, problem) = asked("frank");
+    assert_eq!(exit, Some(69), "{said}");
+    assert!(problem.contains("may come from jwt"), "{problem}");
 }

@@ -126,7 +126,7 @@ async fn probes_are_in_plaintext_and_tell_of_the_end() {
     .await;
     let probes = running.probes.unwrap();
     assert_eq!(get(probes, "/healthz").await, (200, "ok\n".to_owned()));
-    support::until_serving(channel(probes).await).await;
+    until_serving(channel(probes).await).await;
     assert_eq!(get(probes, "/readyz").await, (200, "serving\n".to_owned()));
     assert_eq!(get(probes, "/").await.0, 404);
     let mut health = HealthClient::new(channel(probes).await);
@@ -216,7 +216,7 @@ async fn old_connections_go_but_a_watch_stays() {
         config.server.max_connection_age_grace = Duration::from_millis(200);
     })
     .await;
-    support::until_serving(running.channel().await).await;
+    until_serving(running.channel().await).await;
     let mut watch = ControlServiceClient::new(running.channel().await)
         .watch_directives(WatchDirectivesRequest::default())
         .await
@@ -270,18 +270,23 @@ async fn listens_on_a_unix_socket_and_takes_its_file_away() {
 
 #[tokio::test]
 async fn silent_connections_hold_nothing_up() {
-    let running = Running::start().await;
-    let mut silent = Vec::new();
-    for _ in 0..300 {
-        silent.push(TcpStream::connect(running.addr).await.unwrap());
+    // Who has said a little of what HTTP/2 begins with is not there yet, either.
+    for said in ["", "P", "PRI * HTTP/2.0"] {
+        let running = Running::start().await;
+        let mut silent = Vec::new();
+        for _ in 0..300 {
+            let mut connection = TcpStream::connect(running.addr).await.unwrap();
+            connection.write_all(said.as_bytes()).await.unwrap();
+            silent.push(connection);
+        }
+        assert!(is_served(running.channel().await).await);
+        // The oldest had to go.
+        let mut byte = [0];
+        let read = timeout(LONG, silent[0].read(&mut byte)).await.unwrap();
+        assert!(matches!(read, Ok(0) | Err(_)), "{said:?}");
+        running.stop.send(()).unwrap();
+        timeout(LONG, running.served).await.unwrap().unwrap();
     }
-    assert!(is_served(running.channel().await).await);
-    // The oldest had to go.
-    let mut byte = [0];
-    let read = timeout(LONG, silent[0].read(&mut byte)).await.unwrap();
-    assert!(matches!(read, Ok(0) | Err(_)));
-    running.stop.send(()).unwrap();
-    timeout(LONG, running.served).await.unwrap().unwrap();
 }
 
 #[test]

@@ -501,6 +501,24 @@ async fn a_user_stored_wrongly_is_not_told_to_be_gone_and_can_be_mended() {
     let mended = next(&mut heard).await;
     assert!(mended.now.account().is_some(), "{mended:?}");
 
+    // What can be read of her stays: who was disabled or a superuser still is, unless it is said otherwise.
+    let spoil_more = "UPDATE users SET roles = '[\"a b\"]', disabled = TRUE, superuser = TRUE WHERE name = 'alice'";
+    for (wanted, expected) in [(None, true), (Some(false), false)] {
+        other.execute(spoil_more).await.unwrap();
+        assert_eq!(next(&mut heard).await.now, Current::Unreadable);
+        let replace = Edit::Add {
+            password: hash("y"),
+            superuser: wanted,
+            replace: true,
+        };
+        change(&*store, [edit("alice", replace)]).await;
+        next(&mut heard).await;
+        let name = UserName::new("alice").unwrap();
+        let account = store.find(&name).await.unwrap().unwrap().account;
+        assert!(account.disabled, "{account:?}");
+        assert_eq!(account.superuser, expected, "{account:?}");
+    }
+
     other.execute(spoil).await.unwrap();
     assert_eq!(next(&mut heard).await.now, Current::Unreadable);
     assert_eq!(

@@ -57,6 +57,21 @@ struct Decided {
     lines: Vec<Line>,
 }
 
+/// Whom a decision is about.
+struct Who {
+    /// Who it is, or why they would not even get in.
+    principal: Result<Principal, Decided>,
+    /// What else is to be known about that.
+    hint: Option<String>,
+}
+
+/// What the user bases say.
+#[derive(Default)]
+struct Known {
+    account: Option<Account>,
+    hint: Option<String>,
+}
+
 impl Explain {
     /// Prints the decision. A denial is [`Failed::Denied`].
     pub(super) fn run(&self, config: &Config) -> Result<(), Failed> {
@@ -67,8 +82,9 @@ impl Explain {
         if !well_formed {
             return Err(Failed::Usage(format!("`{}` is not a {what}", self.topic)));
         }
-        let decided = self.decide(config)?;
-        print(&self.describe(&decided))?;
+        let (decided, hint) = self.decide(config)?;
+        let hint = hint.map(|hint| format!("{hint}\n"));
+        print(&(self.describe(&decided) + &hint.unwrap_or_default()))?;
         if decided.allow {
             Ok(())
         } else {
@@ -76,44 +92,48 @@ impl Explain {
         }
     }
 
-    fn decide(&self, config: &Config) -> Result<Decided, Failed> {
+    fn decide(&self, config: &Config) -> Result<(Decided, Option<String>), Failed> {
         let rules = Rules::new(&config.policy, &config.roles);
-        let principal = match self.principal(config, &rules)? {
+        let Who { principal, hint } = self.who(config, &rules)?;
+        let principal = match principal {
             Ok(principal) => principal,
-            Err(refused) => return Ok(refused),
+            Err(refused) => return Ok((refused, hint)),
         };
         if let Some(client_id) = &self.client_id
             && let Err(refusal) = rules.broker_client_id(&principal, client_id)
         {
-            return Ok(Decided::at_connect(refusal.rule(), refusal.reason()));
+            let refused = Decided::at_connect(refusal.rule(), refusal.reason());
+            return Ok((refused, hint));
         }
         let client_id = self.client_id.as_deref().unwrap_or_default();
-        Ok(self.ask(&rules.permissions(principal, client_id)))
+        let decided = self.ask(&rules.permissions(principal, client_id));
+        Ok((decided, hint))
     }
 
-    /// Who it is, or why they would not even get in.
-    fn principal(
-        &self,
-        config: &Config,
-        rules: &Rules,
-    ) -> Result<Result<Principal, Decided>, Failed> {
+    fn who(&self, config: &Config, rules: &Rules) -> Result<Who, Failed> {
         let Some(name) = &self.user else {
-            return Ok(if rules.admits_anonymous() {
+            let principal = if rules.admits_anonymous() {
                 Ok(Principal::Anonymous)
             } else {
                 Err(Decided::at_connect("anonymous", "a user name is required"))
-            });
+            };
+            let hint = None;
+            return Ok(Who { principal, hint });
         };
-        let account = if self.superuser || !self.roles.is_empty() {
-            Some(Account {
+        let Known { account, hint } = if self.superuser || !self.roles.is_empty() {
+            let account = Some(Account {
                 superuser: self.superuser,
                 roles: self.roles.clone(),
                 ..Account::default()
-            })
+            });
+            Known {
+                account,
+                hint: None,
+            }
         } else {
-            account(config, name)?
+            known(config, name)?
         };
-        Ok(match account {
+        let principal = match account {
             None => Err(Decided::at_connect(
                 "unknown-user-or-password",
                 "there is no such user",
@@ -127,7 +147,8 @@ impl Explain {
                 roles: account.roles,
                 grants: account.grants,
             }),
-        })
+        };
+        Ok(Who { principal, hint })
     }
 
     fn ask(&self, permissions: &Permissions) -> Decided {
@@ -220,18 +241,52 @@ impl Decided {
 }
 
 /// What the first user base that knows somebody has about them, of those that store users.
-fn account(config: &Config, name: &UserName) -> Result<Option<Account>, Failed> {
+///
+/// Who is in none of them may still come from one that stores nobody: then there is no answer.
+fn known(config: &Config, name: &UserName) -> Result<Known, Failed> {
     let sources = config.users.sources();
+    let names = |sources: &[SourceKind]| {
+        let names: Vec<_> = sources.iter().map(|source| source.name()).collect();
+        names.join(", ")
+    };
     if config.users.stores().is_empty() {
-        let names: Vec<_> = sources.into_iter().map(SourceKind::name).collect();
-        return Err(Failed::configuration(OpenError::NoStore(names.join(", "))));
+        return Err(Failed::configuration(OpenError::NoStore(names(&sources))));
     }
-    for source in sources.into_iter().filter(|kind| kind.stores_users()) {
-        let users = super::user::everybody(config, source)?;
-        let mut found = users.into_iter().filter(|(listed, _)| listed == name);
-        if let Some((_, user)) = found.next() {
-            return Ok(Some(user.account));
+    let mut others = Vec::new();
+    let mut hints = Vec::new();
+    for source in sources {
+        if !source.stores_users() {
+            others.push(source);
+            continue;
+        }
+        if let Some(user) = super::user::find(config, source, name)? {
+            let hint = format!(
+                "as `{}` has this user; {}, asked before and storing nobody, may let in somebody of that name with other rights",
+                source.name(),
+                names(&others),
+            );
+            return Ok(Known {
+                account: Some(user.account),
+                hint: (!others.is_empty()).then_some(hint),
+            });
+        }
+        if let Some(file) = super::user::missing_file(config, source) {
+            hints.push(format!("{} is not there", file.display()));
         }
     }
-    Ok(None)
+    if others.is_empty() {
+        return Ok(Known {
+            account: None,
+            hint: (!hints.is_empty()).then(|| hints.join("; ")),
+        });
+    }
+    hints.insert(
+        0,
+        format!(
+            "no store has the user `{name}`, who may come from {all} all the same, which can't be asked without \
+             credentials: suppose what they have with --role or --superuser",
+            all = names(&others),
+        ),
+    );
+    Err(Failed::Unavailable(anyhow::anyhow!(hints.join("; "))))
 }

@@ -261,26 +261,31 @@ impl<'a> Listed<'a> {
     }
 }
 
-/// Everybody whom a source that stores users has. A store that can't be read is no answer.
-pub(super) fn everybody(
-    config: &Config,
-    source: SourceKind,
-) -> Result<Vec<(UserName, User)>, Failed> {
+/// The file of a source that is not there: nobody is in it, as for a service, which would make it or wait for it.
+pub(super) fn missing_file(config: &Config, source: SourceKind) -> Option<PathBuf> {
     let place = match source {
         SourceKind::File => Some(config.users.file()),
         SourceKind::Sqlite => Some(config.users.sqlite.path.clone()),
         _ => None,
     };
-    if let Some(place) = place.filter(|place| !place.exists()) {
-        let missing = anyhow::anyhow!("{} is not there", place.display());
-        return Err(Failed::Unavailable(missing));
+    place.filter(|place| !place.exists())
+}
+
+/// What a source that stores users has about one. Makes no SQLite file. A store that can't be read is no answer.
+pub(super) fn find(
+    config: &Config,
+    source: SourceKind,
+    name: &UserName,
+) -> Result<Option<User>, Failed> {
+    if missing_file(config, source).is_some() {
+        return Ok(None);
     }
-    with_store(config, Some(source), async |store| store.list().await).map_err(
-        |failed| match failed {
+    with_store(config, Some(source), async |store| store.find(name).await).map_err(|failed| {
+        match failed {
             Failed::Runtime(error) => Failed::Unavailable(error),
             failed => failed,
-        },
-    )
+        }
+    })
 }
 
 /// How many users each source that stores users has. Makes no SQLite file.

@@ -306,12 +306,29 @@ pub(super) fn check_url(
     if good {
         Ok(())
     } else {
-        // It may hold a password: that is why it is refused.
-        let found = match text.contains('@') {
-            true => "one with something before an @",
-            false => text,
-        };
-        Err(invalid(tree, key, found, expected))
+        Err(invalid(tree, key, &without_secrets(text), expected))
+    }
+}
+
+/// As much of a URL as may be shown: user and query may hold secrets, which is why they are refused.
+pub(super) fn without_secrets(url: &str) -> String {
+    // Anything may stand before it, even what looks like a query.
+    if url.contains('@') {
+        return "one with something before an @".to_owned();
+    }
+    let Some(end) = url.find(['?', '#']) else {
+        return url.to_owned();
+    };
+    let what = match url.as_bytes().get(end) {
+        Some(b'?') => "query",
+        _ => "fragment",
+    };
+    match reqwest::Url::parse(&url[..end]) {
+        Ok(parsed) if parsed.has_host() => {
+            let host = parsed.host_str().unwrap_or_default();
+            format!("{}://{host} with a {what}", parsed.scheme())
+        }
+        _ => format!("one with a {what}"),
     }
 }
 
@@ -319,7 +336,8 @@ fn check_path(tree: &settings::Tree, key: &str, path: &str) -> Result<(), settin
     if path.starts_with('/') && !path.contains(['?', '#', ' ']) {
         Ok(())
     } else {
-        Err(invalid(tree, key, path, "a path that begins with /"))
+        let expected = "a path that begins with /, without query and fragment";
+        Err(invalid(tree, key, &without_secrets(path), expected))
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tidegate_settings as settings;
 
-use super::invalid;
+use super::{http::without_secrets, invalid};
 
 /// Where traces go.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,7 +22,7 @@ impl TelemetryConfig {
         };
         tidegate_telemetry::check_endpoint(endpoint).map_err(|_| {
             let key = "telemetry.otlp_endpoint";
-            invalid(tree, key, endpoint, "http://host:port")
+            invalid(tree, key, &without_secrets(endpoint), "http://host:port")
         })
     }
 }

@@ -13,13 +13,14 @@ use tracing::{debug, warn};
 use super::{
     arrivals::Arriving,
     lifetime::Lifetime,
+    preface::Prefaced,
     seldom::Seldom,
     socket::{Io, Stream},
     tls::Tls,
 };
 use crate::{config::ServerConfig, deadline, service::MAX_CONCURRENT_CALLS};
 
-/// For TLS, and for the first byte.
+/// For TLS, and for the preface of HTTP/2.
 const ARRIVAL: Duration = Duration::from_secs(10);
 /// Calls that a data plane gives up before this program has got to them; with one more its connection is closed, and all
 /// its calls with it. The default of 20 is what a deadline that passes in a storm of connects leaves at once.
@@ -108,13 +109,11 @@ impl Connection {
 }
 
 async fn arrive(tls: Option<&Tls>, stream: Stream) -> io::Result<Box<dyn Io>> {
-    match tls {
-        Some(tls) => Ok(Box::new(tls.accept(stream.into_io()).await?)),
-        None => {
-            stream.readable().await?;
-            Ok(stream.into_io())
-        }
-    }
+    let io = stream.into_io();
+    Ok(match tls {
+        Some(tls) => Box::new(Prefaced::read(tls.accept(io).await?).await?),
+        None => Box::new(Prefaced::read(io).await?),
+    })
 }
 
 async fn call(

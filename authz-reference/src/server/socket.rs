@@ -110,18 +110,6 @@ impl Stream {
         }
     }
 
-    /// Until there is something to read. A Unix domain socket only seems to have: who may open it is known.
-    pub(super) async fn readable(&self) -> io::Result<()> {
-        match self {
-            // Readiness alone may be a false alarm.
-            Self::Tcp(stream) => match stream.peek(&mut [0]).await? {
-                0 => Err(io::ErrorKind::UnexpectedEof.into()),
-                _ => Ok(()),
-            },
-            Self::Unix(stream) => stream.readable().await,
-        }
-    }
-
     pub(super) fn into_io(self) -> Box<dyn Io> {
         match self {
             Self::Tcp(stream) => {

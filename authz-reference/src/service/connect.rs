@@ -47,7 +47,7 @@ impl Inner {
             listener: &session.listener,
         };
         let logged_in = self.logins.log_in(&login, deadline, span).await?;
-        let (claims, grant, expires_at) = match logged_in {
+        let (claims, grant) = match logged_in {
             Some(LoggedIn { verified, stored }) => {
                 let Verified {
                     name,
@@ -65,10 +65,11 @@ impl Inner {
                     principal,
                     stored,
                     oracle: account.oracle && !account.superuser,
+                    ends: expires_at,
                 };
-                (claims, Grant::Login(rule), expires_at)
+                (claims, Grant::Login(rule))
             }
-            None => (anonymous(&login, &sessions.rules)?, Grant::Anonymous, None),
+            None => (anonymous(&login, &sessions.rules)?, Grant::Anonymous),
         };
         let broker_client_id = sessions
             .rules
@@ -84,7 +85,7 @@ impl Inner {
             .map_err(Fault::from)?;
         // A client that only listens makes no checks: its session has to end by the clock.
         let ends = sessions.sealer.end(&session_state, begun);
-        let expires_at = match (expires_at, ends) {
+        let expires_at = match (claims.ends, ends) {
             (Some(by_itself), Some(by_age)) => Some(by_itself.min(by_age)),
             (one, other) => one.or(other),
         };
@@ -112,5 +113,6 @@ fn anonymous(login: &Login<'_>, rules: &Rules) -> Result<Claims, Refusal> {
         principal: Principal::Anonymous,
         stored: None,
         oracle: false,
+        ends: None,
     })
 }

@@ -38,6 +38,7 @@ struct Known {
     client_id: Box<str>,
     state: Box<[u8]>,
     sealed_at: SystemTime,
+    ends: Option<SystemTime>,
     stored: Option<Stored>,
     oracle: bool,
     permissions: Arc<Permissions>,
@@ -133,7 +134,7 @@ impl Sessions {
             .get(key)
             .filter(|known| known.is(binding, state))
         {
-            self.sealer.check_age(known.sealed_at, now)?;
+            self.sealer.check_age(known.sealed_at, known.ends, now)?;
             return Ok(known);
         }
         let Opened { claims, sealed_at } = self.sealer.open(state, binding, now)?;
@@ -144,6 +145,7 @@ impl Sessions {
             // A copy: the check's own bytes are a part of the whole call's.
             state: state.into(),
             sealed_at,
+            ends: claims.ends,
             stored: claims.stored,
             oracle: claims.oracle,
             permissions: Arc::new(permissions),

@@ -1,11 +1,12 @@
 //! The content of a session state.
 //!
 //! ```text
-//! sealed at, ms since 1970 (8) | flags (1) | store | name | roles (2) × name | grants (2) × (flags (1), topic)
+//! sealed at (8) | flags (1) | end (8) | store | name | roles (2) × name | grants (2) × (flags (1), topic)
 //! store: name | what the password was verified against (8)
 //! ```
 //!
-//! The store is there if a flag says so. Numbers are big-endian; a name has its length before it in one byte, a topic in two. Nothing may follow.
+//! End and store are there if a flag says so. Times are milliseconds since 1970. Numbers are big-endian; a name has its
+//! length before it in one byte, a topic in two. Nothing may follow.
 
 use std::time::{Duration, SystemTime};
 
@@ -16,10 +17,11 @@ use crate::{
     password::HashId,
 };
 
-const SUPERUSER: u8 = 0b0001;
-const ANONYMOUS: u8 = 0b0010;
-const STORED: u8 = 0b0100;
-const ORACLE: u8 = 0b1000;
+const SUPERUSER: u8 = 0b0_0001;
+const ANONYMOUS: u8 = 0b0_0010;
+const STORED: u8 = 0b0_0100;
+const ORACLE: u8 = 0b0_1000;
+const ENDS: u8 = 0b1_0000;
 
 const PUBLISH: u8 = 0b0_0001;
 const SUBSCRIBE: u8 = 0b0_0010;
@@ -30,17 +32,14 @@ const GRANT_FLAGS: u8 = 0b1_1111;
 /// Counts and lengths that their field can't hold make the state too large for its limit as well: they are written
 /// as far as they go, and the state is thrown away.
 pub(super) fn write(claims: &Claims, now: SystemTime, to: &mut Vec<u8>) {
-    let millis = now
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| {
-            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-        });
-    to.extend_from_slice(&millis.to_be_bytes());
-    let how = flag(claims.stored.is_some(), STORED) | flag(claims.oracle, ORACLE);
+    time(now, to);
+    let how = flag(claims.stored.is_some(), STORED)
+        | flag(claims.oracle, ORACLE)
+        | flag(claims.ends.is_some(), ENDS);
     match &claims.principal {
         Principal::Anonymous => {
             to.push(ANONYMOUS | how);
-            store(claims.stored.as_ref(), to);
+            end_and_store(claims, to);
         }
         Principal::User {
             name,
@@ -49,7 +48,7 @@ pub(super) fn write(claims: &Claims, now: SystemTime, to: &mut Vec<u8>) {
             grants,
         } => {
             to.push(flag(*superuser, SUPERUSER) | how);
-            store(claims.stored.as_ref(), to);
+            end_and_store(claims, to);
             short(name.as_str(), to);
             count(roles.len(), to);
             for role in roles {
@@ -63,8 +62,19 @@ pub(super) fn write(claims: &Claims, now: SystemTime, to: &mut Vec<u8>) {
     }
 }
 
-fn store(stored: Option<&Stored>, to: &mut Vec<u8>) {
-    if let Some(Stored { source, credential }) = stored {
+fn time(at: SystemTime, to: &mut Vec<u8>) {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH);
+    let millis = since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    });
+    to.extend_from_slice(&millis.to_be_bytes());
+}
+
+fn end_and_store(claims: &Claims, to: &mut Vec<u8>) {
+    if let Some(ends) = claims.ends {
+        time(ends, to);
+    }
+    if let Some(Stored { source, credential }) = &claims.stored {
         short(source, to);
         to.extend_from_slice(&credential.0.to_be_bytes());
     }
@@ -99,9 +109,12 @@ fn grant(access: &Access, to: &mut Vec<u8>) {
 /// `None` for everything that [`write`] does not write.
 pub(super) fn read(content: &[u8]) -> Option<Opened> {
     let mut from = Reader(content);
-    let millis = u64::from_be_bytes(from.array()?);
-    let sealed_at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis))?;
+    let sealed_at = from.time()?;
     let flags = from.byte()?;
+    let ends = match flags & ENDS {
+        0 => None,
+        _ => Some(from.time()?),
+    };
     let stored = match flags & STORED {
         0 => None,
         _ => Some(Stored {
@@ -109,7 +122,7 @@ pub(super) fn read(content: &[u8]) -> Option<Opened> {
             credential: HashId(u64::from_be_bytes(from.array()?)),
         }),
     };
-    let principal = match flags & !(STORED | ORACLE) {
+    let principal = match flags & !(STORED | ORACLE | ENDS) {
         ANONYMOUS => Principal::Anonymous,
         flags @ (0 | SUPERUSER) => Principal::User {
             superuser: flags == SUPERUSER,
@@ -123,6 +136,7 @@ pub(super) fn read(content: &[u8]) -> Option<Opened> {
         principal,
         stored,
         oracle: flags & ORACLE != 0,
+        ends,
     };
     from.0.is_empty().then_some(Opened { claims, sealed_at })
 }
@@ -142,6 +156,11 @@ impl<'a> Reader<'a> {
 
     fn byte(&mut self) -> Option<u8> {
         self.array().map(|[byte]| byte)
+    }
+
+    fn time(&mut self) -> Option<SystemTime> {
+        let millis = u64::from_be_bytes(self.array()?);
+        SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis))
     }
 
     fn short(&mut self) -> Option<&'a str> {

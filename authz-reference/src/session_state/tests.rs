@@ -34,6 +34,7 @@ fn user(name: &str, superuser: bool, roles: Vec<RoleName>, grants: Vec<Access>) 
         },
         stored: Some(stored("file", 1)),
         oracle: false,
+        ends: None,
     }
 }
 
@@ -83,6 +84,17 @@ fn no_age_but_the_permitted_one() {
         at(now() - CLOCKS_APART - millisecond),
         Err(InvalidState::Foreign)
     );
+}
+
+#[test]
+fn ends_with_the_credentials() {
+    let state = sealed(&Claims {
+        ends: Some(now() + DAY / 2),
+        ..alice()
+    });
+    let at = |time| sealer().open(&state, S1, time).map(|_| ());
+    assert_eq!(at(now() + DAY / 2 - Duration::from_millis(1)), Ok(()));
+    assert_eq!(at(now() + DAY / 2), Err(InvalidState::Expired));
 }
 
 #[test]
@@ -220,10 +232,14 @@ fn any_claims() -> impl Strategy<Value = Claims> {
     let principal = prop_oneof![1 => Just(Principal::Anonymous), 9 => user];
     let store = ("[a-z]{1,12}", any::<u64>()).prop_map(|(name, id)| stored(&name, id));
     let store = prop::option::of(store);
-    (principal, store, any::<bool>()).prop_map(|(principal, stored, oracle)| Claims {
+    let ends = prop::option::of(
+        (1_u64..1 << 40).prop_map(|millis| now() + DAY + Duration::from_millis(millis)),
+    );
+    (principal, store, any::<bool>(), ends).prop_map(|(principal, stored, oracle, ends)| Claims {
         principal,
         stored,
         oracle,
+        ends,
     })
 }
 

@@ -56,7 +56,10 @@ pub enum UsersFileError {
         problem: String,
     },
     /// It had users, and now there is nothing in it at all.
-    #[error("{} is empty; one without users has a line such as `[users]`", path.display())]
+    #[error(
+        "{} is empty, as a file is while it is written; to have no users, leave the line `# nobody` in it, whatever its format",
+        path.display()
+    )]
     Emptied {
         /// The file.
         path: PathBuf,
@@ -254,6 +257,20 @@ mod tests {
         assert!(!problem(&text).contains("c2FsdHNhbHRzYWx0"));
         let text = format!("[users.alice]\npassword = \"{HASH}\n");
         assert!(!problem(&text).contains("c2FsdHNhbHRzYWx0"));
+    }
+
+    #[test]
+    fn what_to_leave_in_a_file_without_users() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("users");
+        let advice = UsersFileError::Emptied { path: path.clone() }.to_string();
+        let line = advice.split('`').nth(1).unwrap();
+        std::fs::write(&path, format!("{line}\n")).unwrap();
+        use FileFormat::{Auto, GoAuth, Htpasswd, Mosquitto, Toml};
+        for format in [Auto, Toml, Mosquitto, Htpasswd, GoAuth] {
+            let users = load(&path, format).unwrap();
+            assert!(users.is_empty(), "{format:?}");
+        }
     }
 
     #[test]

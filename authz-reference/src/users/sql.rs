@@ -22,6 +22,7 @@ use tokio::{
 use tracing::{Instrument as _, Span, field, info_span};
 
 use self::{
+    flags::flags,
     follow::{Bell, Follower},
     pool::{Lease, Pool, describe},
 };
@@ -37,6 +38,7 @@ use crate::{
 };
 use tidegate_telemetry::TRACE_TARGET;
 
+mod flags;
 mod follow;
 mod pool;
 mod queries;
@@ -192,6 +194,14 @@ impl SqlStore {
 
 #[tonic::async_trait]
 impl UserStore for SqlStore {
+    async fn find(&self, name: &UserName) -> Result<Option<User>, StoreError> {
+        let mut lease = self.lease().await?;
+        let user = queries::find(&mut lease, name).await;
+        let user = user.map_err(|error| self.error(describe(&error)))?;
+        lease.done();
+        user.map(|user| self.user(name, user)).transpose()
+    }
+
     async fn list(&self) -> Result<Vec<(UserName, User)>, StoreError> {
         let mut lease = self.lease().await?;
         let rows = queries::list(&mut lease).await;
@@ -230,7 +240,8 @@ impl UserStore for SqlStore {
             let (after, is_different) = match before {
                 // What nobody can read can be taken away or replaced all the same.
                 Some(Err(_)) if edit.overwrites() => {
-                    let after = edit.overwrite();
+                    let known = flags(&mut lease, &name).await.map_err(failed)?;
+                    let after = edit.overwrite(known);
                     tally.count_overwritten(after.as_ref());
                     (after, true)
                 }

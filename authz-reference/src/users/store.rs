@@ -97,6 +97,17 @@ pub trait UserStore: Send + Sync + fmt::Debug {
     /// If the store can't be read.
     async fn list(&self) -> Result<Vec<(UserName, User)>, StoreError>;
 
+    /// One of them; `None` is nobody.
+    ///
+    /// # Errors
+    /// If the store can't be read, or what it has makes no user.
+    async fn find(&self, name: &UserName) -> Result<Option<User>, StoreError> {
+        let mut users = self.list().await?.into_iter();
+        Ok(users
+            .find(|(listed, _)| listed == name)
+            .map(|(_, user)| user))
+    }
+
     /// How many there are.
     ///
     /// # Errors
@@ -118,8 +129,9 @@ impl UserEdit {
         matches!(self.edit, Edit::Remove | Edit::Add { replace: true, .. })
     }
 
-    /// What becomes of a user whom nobody can read, if the edit [overwrites](Self::overwrites) them.
-    pub(super) fn overwrite(self) -> Option<User> {
+    /// What becomes of a user of whom nobody can read more than `known`, if the edit [overwrites](Self::overwrites)
+    /// them.
+    pub(super) fn overwrite(self, known: Account) -> Option<User> {
         match self.edit {
             Edit::Add {
                 password,
@@ -128,8 +140,8 @@ impl UserEdit {
             } => Some(User {
                 password,
                 account: Account {
-                    superuser: superuser.unwrap_or_default(),
-                    ..Account::default()
+                    superuser: superuser.unwrap_or(known.superuser),
+                    ..known
                 },
             }),
             _ => None,

@@ -139,6 +139,32 @@ fn says_what_is_wrong_and_where() {
             assert!(error.contains(part), "{part} is not in: {error}");
         }
     }
-    let secret = load("[users.http]\nurl = \"https://bob:hunter2@x\"").unwrap_err();
-    assert!(!secret.contains("hunter2"), "{secret}");
+}
+
+#[test]
+fn what_is_refused_for_what_it_may_hold_is_not_shown() {
+    for url in [
+        "https://bob:hunter2@x",
+        "https://bob:a?hunter2@x",
+        "https://x/?apikey=hunter2",
+        "https://x:8443/hunter2/?a=b",
+        "https://x/#hunter2",
+        "x?apikey=hunter2",
+        "//x?apikey=hunter2",
+        "bob:hunter2@x",
+    ] {
+        let path = format!(
+            "[users.http]\nurl = \"https://x\"\n[users.http.manager]\nlogin_path = \"{url}\""
+        );
+        for text in [
+            format!("[users.http]\nurl = \"{url}\""),
+            format!("[users.jwt]\njwks_url = \"{url}\""),
+            path,
+        ] {
+            let error = load(&text).unwrap_err();
+            assert!(!error.contains("hunter2"), "{text}: {error}");
+        }
+    }
+    let error = load("[users.http]\nurl = \"https://x.example:8443/?apikey=a\"").unwrap_err();
+    assert!(error.contains("https://x.example with a query"), "{error}");
 }

@@ -32,6 +32,15 @@ fn recent() -> Recent {
 }
 
 fn session(superuser: bool, stored: bool, sealed_at: SystemTime) -> Session {
+    session_until(None, superuser, stored, sealed_at)
+}
+
+fn session_until(
+    ends: Option<SystemTime>,
+    superuser: bool,
+    stored: bool,
+    sealed_at: SystemTime,
+) -> Session {
     let principal = Principal::User {
         name: UserName::new("alice").unwrap(),
         superuser,
@@ -49,6 +58,7 @@ fn session(superuser: bool, stored: bool, sealed_at: SystemTime) -> Session {
             credential: PasswordHash::default().id(),
         }),
         oracle: false,
+        ends,
     };
     Session {
         session_id: "s1".to_owned(),
@@ -89,6 +99,24 @@ fn changed(user: Option<Account>, credentials: bool) -> Changed {
         }),
         credentials,
         at: SystemTime::now(),
+    }
+}
+
+#[test]
+fn a_session_is_over_when_its_token_is() {
+    let now = SystemTime::now();
+    let minute = Duration::from_secs(60);
+    for kept in [0, 1_000] {
+        let sessions = sessions(kept);
+        let alice = session_until(Some(now + minute), true, false, now);
+        for (at, expected) in [
+            (now, "superuser"),
+            (now + minute, "session-state-invalid"),
+            (now + 2 * minute, "session-state-invalid"),
+        ] {
+            let said = publishes(&sessions, &alice, &recent(), at);
+            assert_eq!(said, expected, "kept {kept}");
+        }
     }
 }
 
