@@ -58,7 +58,7 @@ impl Plan {
         }
     }
 
-    /// Has both programs export every trace to a collector.
+    /// Has both programs export every trace to a collector, or to the Jaeger that the environment names.
     #[must_use]
     pub fn collector(mut self) -> Self {
         self.tracing = Tracing::ToCollector;
@@ -134,7 +134,9 @@ impl Plan {
     pub fn start(self) -> Topology {
         let (collector, traces) = self.tracing.start();
         let (broker, broker_url) = self.broker.start(self.entrance);
-        let (service, endpoints) = self.service.start(traces.as_deref());
+        let marks = collector.as_ref().map(Collector::environment);
+        let marks = marks.unwrap_or_default();
+        let (service, endpoints) = self.service.start(traces.as_deref(), &marks);
 
         let settings = Settings::for_gate(&broker_url, &endpoints[0]);
         let settings = broker
@@ -156,8 +158,9 @@ impl Plan {
             .fold(settings, |settings, (path, value)| {
                 settings.set(&path, value)
             });
+        let environment = marks.into_iter().chain(self.environment).collect();
         Topology {
-            gate: Gate::start(&settings, &self.environment),
+            gate: Gate::start(&settings, &environment),
             service,
             broker,
             collector,
@@ -185,10 +188,15 @@ impl BrokerPlan {
 
 impl ServicePlan {
     #[track_caller]
-    fn start(self, traces: Option<&str>) -> (Service, Vec<String>) {
+    fn start(
+        self,
+        traces: Option<&str>,
+        environment: &BTreeMap<String, String>,
+    ) -> (Service, Vec<String>) {
         match self {
             Self::Reference => {
-                let reference = Reference::start(&send_traces(Settings::default(), traces));
+                let settings = send_traces(Settings::default(), traces);
+                let reference = Reference::start_in(environment, &settings);
                 let endpoint = reference.endpoint();
                 (Service::Reference(reference), vec![endpoint])
             }
@@ -207,7 +215,7 @@ impl Tracing {
         match self {
             Self::Off => (None, None),
             Self::ToCollector => {
-                let collector = Collector::start();
+                let collector = Collector::of_environment();
                 let endpoint = collector.endpoint();
                 (Some(collector), Some(endpoint))
             }
