@@ -55,6 +55,8 @@ pub mod haproxy;
 pub mod http;
 pub mod metrics;
 pub mod mosquitto;
+#[cfg(target_os = "linux")]
+pub mod namespace;
 pub mod packet;
 pub mod pki;
 pub mod postgres;
