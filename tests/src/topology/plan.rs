@@ -22,6 +22,7 @@ pub struct Plan {
     service: ServicePlan,
     tracing: Tracing,
     settings: Vec<(String, Value)>,
+    of_service: Settings,
     environment: BTreeMap<String, String>,
 }
 
@@ -54,6 +55,7 @@ impl Plan {
             service,
             tracing: Tracing::Off,
             settings: Vec::new(),
+            of_service: Settings::default(),
             environment: BTreeMap::new(),
         }
     }
@@ -121,6 +123,13 @@ impl Plan {
         self
     }
 
+    /// Sets a value in the configuration of the reference service by its dotted path.
+    #[must_use]
+    pub fn set_service(mut self, path: &str, value: impl Into<Value>) -> Self {
+        self.of_service = self.of_service.set(path, value);
+        self
+    }
+
     /// Sets an environment variable of the gate.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
@@ -136,7 +145,9 @@ impl Plan {
         let (broker, broker_url) = self.broker.start(self.entrance);
         let marks = collector.as_ref().map(Collector::environment);
         let marks = marks.unwrap_or_default();
-        let (service, endpoints) = self.service.start(traces.as_deref(), &marks);
+        let (service, endpoints) = self
+            .service
+            .start(send_traces(self.of_service, traces.as_deref()), &marks);
 
         let settings = Settings::for_gate(&broker_url, &endpoints[0]);
         let settings = broker
@@ -190,12 +201,11 @@ impl ServicePlan {
     #[track_caller]
     fn start(
         self,
-        traces: Option<&str>,
+        settings: Settings,
         environment: &BTreeMap<String, String>,
     ) -> (Service, Vec<String>) {
         match self {
             Self::Reference => {
-                let settings = send_traces(Settings::default(), traces);
                 let reference = Reference::start_in(environment, &settings);
                 let endpoint = reference.endpoint();
                 (Service::Reference(reference), vec![endpoint])
