@@ -3,7 +3,7 @@
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use tempfile::TempDir;
 use tidegate_tests::{
-    Topology, both_versions,
+    Topology, assert_eventually, both_versions,
     collector::{Collector, Span},
     packet::Kind,
 };
@@ -110,6 +110,13 @@ both_versions!(
             .set_service("users.sources", sources)
             .set_service("users.sqlite.path", file.to_str().unwrap())
             .start();
+        // Both would make the tables.
+        assert_eventually!(
+            topology
+                .reference()
+                .log()
+                .contains("the user database can be asked")
+        );
         topology.reference().import_users();
         let _alice = topology.connect(version, "alice");
 
