@@ -67,7 +67,7 @@ impl Call {
             rpc.system.name = "grpc",
             rpc.method = hook.method(),
             rpc.response.status_code = field::Empty,
-            tidegate.authz.batch_size = batch_size,
+            tidegate.authz.batch_size = batch_size as i64,
             tidegate.authz.outcome = field::Empty,
             tidegate.authz.policy = field::Empty,
             tidegate.authz.decision_id = field::Empty,

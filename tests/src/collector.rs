@@ -1,54 +1,87 @@
-//! An OTLP collector that keeps every span it is sent.
+//! Where both programs send their spans, and where a test reads them: a collector in the test's process,
+//! or a Jaeger.
+
+mod jaeger;
+mod otlp_json;
+mod trace;
 
 use std::{
-    collections::HashSet,
+    collections::BTreeMap,
+    env,
+    io::{self, Write as _},
     net::SocketAddr,
-    ops::Deref,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Once},
 };
 
-use opentelemetry_proto::tonic::{
-    collector::trace::v1::{
-        ExportTraceServiceRequest, ExportTraceServiceResponse,
-        trace_service_server::{TraceService, TraceServiceServer},
-    },
-    common::v1::{KeyValue, any_value::Value},
-    trace::v1::{Span as Proto, span::SpanKind},
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+    trace_service_server::{TraceService, TraceServiceServer},
 };
 use tonic::{
     Request, Response, Status,
     transport::{Server, server::TcpIncoming},
 };
 
+pub use self::{
+    jaeger::Jaeger,
+    trace::{Span, Trace, hex},
+};
 use crate::{
     background::{self, Task},
     wait::eventually,
 };
 
-/// A collector on a port of its own.
+/// The query API of a Jaeger v2, as `http://127.0.0.1:16686`: spans are read from there.
+const QUERY_URL: &str = "JAEGER_QUERY_URL";
+
+/// Where that Jaeger receives OTLP over gRPC. By default port 4317 of the same host.
+const OTLP_URL: &str = "JAEGER_OTLP_URL";
+
+/// Keeps every span of the programs that export to it.
 #[derive(Debug)]
 pub struct Collector {
-    address: SocketAddr,
-    spans: Arc<Mutex<Vec<Span>>>,
-    _task: Task,
+    endpoint: String,
+    source: Source,
 }
 
-/// A span, and the service that it is from.
-#[derive(Debug, Clone)]
-pub struct Span {
-    /// `service.name` of the resource.
-    pub service: String,
-    proto: Proto,
+#[derive(Debug)]
+enum Source {
+    Here {
+        spans: Arc<Mutex<Vec<Span>>>,
+        _task: Task,
+    },
+    Jaeger(Jaeger),
 }
 
 impl Collector {
-    /// Starts an empty collector.
+    /// Reads from a Jaeger if `JAEGER_QUERY_URL` names one, else starts an empty collector here. Says on
+    /// standard output which, once.
+    #[must_use]
+    pub fn of_environment() -> Self {
+        static SAID: Once = Once::new();
+        let named = |name| env::var(name).ok().filter(|value| !value.is_empty());
+        let (collector, place) = match named(QUERY_URL) {
+            Some(query) => {
+                let collector = Self::in_jaeger(Jaeger::at(&query), named(OTLP_URL));
+                (collector, format!("a Jaeger, {query}"))
+            }
+            None => (Self::start(), "the collector in this process".to_owned()),
+        };
+        // Not by `println!`, which the test runner keeps to itself when all is well.
+        SAID.call_once(|| {
+            let _ = writeln!(io::stdout(), "traces are read from {place}");
+        });
+        collector
+    }
+
+    /// Starts an empty collector on a port of its own.
     #[must_use]
     pub fn start() -> Self {
         let spans = Arc::<Mutex<Vec<Span>>>::default();
         let service = TraceServiceServer::new(Sink(Arc::clone(&spans)));
-        let incoming =
-            background::block_on(async { TcpIncoming::bind(([127, 0, 0, 1], 0).into()) });
+        let incoming = background::block_on(async {
+            TcpIncoming::bind(SocketAddr::from(([127, 0, 0, 1], 0)))
+        });
         let incoming = incoming.expect("a free port").with_nodelay(Some(true));
         let address = incoming.local_addr().expect("a bound listener");
         let task = background::spawn(async move {
@@ -58,22 +91,53 @@ impl Collector {
             server.await.expect("the collector serves");
         });
         Self {
-            address,
-            spans,
-            _task: task,
+            endpoint: format!("http://{address}"),
+            source: Source::Here { spans, _task: task },
+        }
+    }
+
+    /// Reads from a Jaeger, which receives spans at an endpoint.
+    #[must_use]
+    pub fn in_jaeger(jaeger: Jaeger, endpoint: Option<String>) -> Self {
+        Self {
+            endpoint: endpoint.unwrap_or_else(|| jaeger.default_endpoint()),
+            source: Source::Jaeger(jaeger),
         }
     }
 
     /// The endpoint to export to.
     #[must_use]
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        self.endpoint.clone()
+    }
+
+    /// What a program needs in its environment, so that its spans are known for those of this test.
+    #[must_use]
+    pub fn environment(&self) -> BTreeMap<String, String> {
+        match &self.source {
+            Source::Here { .. } => BTreeMap::new(),
+            Source::Jaeger(jaeger) => jaeger.environment(),
+        }
     }
 
     /// All spans so far.
     #[must_use]
+    #[track_caller]
     pub fn spans(&self) -> Vec<Span> {
-        self.spans.lock().unwrap().clone()
+        match &self.source {
+            Source::Here { spans, .. } => spans.lock().unwrap().clone(),
+            Source::Jaeger(jaeger) => jaeger.spans(),
+        }
+    }
+
+    /// The spans so far of a trace, asked for by its id.
+    #[must_use]
+    #[track_caller]
+    pub fn trace(&self, trace_id: &[u8]) -> Trace {
+        match &self.source {
+            Source::Here { .. } => Trace(self.spans()).of(trace_id),
+            Source::Jaeger(jaeger) => Trace(jaeger.trace(trace_id)),
+        }
     }
 
     /// Waits until `probe` finds what it looks for among all spans so far.
@@ -95,112 +159,6 @@ impl Collector {
     }
 }
 
-/// A set of spans, to find one's way in.
-#[derive(Debug, Clone)]
-pub struct Trace(Vec<Span>);
-
-impl Trace {
-    /// The spans.
-    #[must_use]
-    pub fn spans(&self) -> &[Span] {
-        &self.0
-    }
-
-    /// Spans of one service and kind whose name contains a text.
-    pub fn find(&self, service: &str, kind: SpanKind, name: &str) -> impl Iterator<Item = &Span> {
-        self.0.iter().filter(move |span| {
-            span.service == service && span.kind() == kind && span.name.contains(name)
-        })
-    }
-
-    /// The parent of a span, if it is there.
-    #[must_use]
-    pub fn parent(&self, child: &Span) -> Option<&Span> {
-        self.0
-            .iter()
-            .find(|span| span.trace_id == child.trace_id && span.span_id == child.parent_span_id)
-    }
-
-    /// A span and its ancestors up to the root; `None` while one of them is missing.
-    #[must_use]
-    pub fn lineage<'a>(&'a self, span: &'a Span) -> Option<Vec<&'a Span>> {
-        let mut lineage = vec![span];
-        while let Some(last) = lineage.last().filter(|last| !last.is_root()) {
-            lineage.push(self.parent(last)?);
-        }
-        Some(lineage)
-    }
-
-    /// The spans of one trace.
-    #[must_use]
-    pub fn of(&self, trace_id: &[u8]) -> Self {
-        Self(
-            self.0
-                .iter()
-                .filter(|span| span.trace_id == trace_id)
-                .cloned()
-                .collect(),
-        )
-    }
-
-    /// How many different trace ids there are.
-    #[must_use]
-    pub fn ids(&self) -> usize {
-        self.0
-            .iter()
-            .map(|span| &span.trace_id)
-            .collect::<HashSet<_>>()
-            .len()
-    }
-
-    /// One line per span.
-    #[must_use]
-    pub fn outline(&self) -> String {
-        let lines = self.0.iter().map(|span| {
-            format!(
-                "{} {}<-{} {:?} {} {}\n",
-                hex(&span.trace_id),
-                hex(&span.span_id),
-                hex(&span.parent_span_id),
-                span.kind(),
-                span.service,
-                span.name
-            )
-        });
-        lines.collect()
-    }
-}
-
-impl Span {
-    /// Whether it has no parent.
-    #[must_use]
-    pub fn is_root(&self) -> bool {
-        self.parent_span_id.iter().all(|&byte| byte == 0)
-    }
-
-    /// The text of an attribute, if it has it.
-    #[must_use]
-    pub fn text(&self, key: &str) -> Option<&str> {
-        text(&self.attributes, key)
-    }
-
-    /// Whether it links to another span.
-    #[must_use]
-    pub fn links_to(&self, other: &Self) -> bool {
-        self.links
-            .iter()
-            .any(|link| link.trace_id == other.trace_id && link.span_id == other.span_id)
-    }
-}
-
-impl Deref for Span {
-    type Target = Proto;
-
-    fn deref(&self) -> &Proto {
-        &self.proto
-    }
-}
-
 /// The receiving end.
 #[derive(Debug)]
 struct Sink(Arc<Mutex<Vec<Span>>>);
@@ -211,35 +169,8 @@ impl TraceService for Sink {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        let mut spans = self.0.lock().unwrap();
-        for of_resource in request.into_inner().resource_spans {
-            let resource = of_resource.resource.unwrap_or_default();
-            let service = text(&resource.attributes, "service.name")
-                .unwrap_or("")
-                .to_owned();
-            let exported = of_resource
-                .scope_spans
-                .into_iter()
-                .flat_map(|scope| scope.spans);
-            spans.extend(exported.map(|proto| Span {
-                service: service.clone(),
-                proto,
-            }));
-        }
+        let exported = request.into_inner().resource_spans;
+        self.0.lock().unwrap().extend(trace::spans_of(exported));
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }
-}
-
-fn text<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
-    let attribute = attributes.iter().find(|attribute| attribute.key == key)?;
-    match attribute.value.as_ref()?.value.as_ref()? {
-        Value::StringValue(text) => Some(text),
-        _ => None,
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }

@@ -50,6 +50,17 @@ pub fn get(at: SocketAddr, path: &str) -> Answer {
     ask(at, "GET", path, "", "")
 }
 
+/// Reads what is at a path of a host, by HTTP/1.0: the answer isn't in chunks, and ends with its connection.
+#[must_use]
+#[track_caller]
+pub fn get_whole(at: SocketAddr, host: &str, path: &str) -> Answer {
+    let stream = TcpStream::connect(at).unwrap_or_else(|error| panic!("nobody at {at}: {error}"));
+    exchange(
+        stream,
+        &format!("GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n"),
+    )
+}
+
 /// Reads what is at a Unix socket.
 #[must_use]
 #[track_caller]
@@ -59,16 +70,15 @@ pub fn get_unix(at: &Path, path: &str) -> Answer {
 }
 
 #[track_caller]
-fn converse(
-    mut stream: impl Read + Write,
-    method: &str,
-    path: &str,
-    head: &str,
-    body: &str,
-) -> Answer {
+fn converse(stream: impl Read + Write, method: &str, path: &str, head: &str, body: &str) -> Answer {
     let length = body.len();
     let request =
         format!("{method} {path} HTTP/1.1\r\n{head}Content-Length: {length}\r\n\r\n{body}");
+    exchange(stream, &request)
+}
+
+#[track_caller]
+fn exchange(mut stream: impl Read + Write, request: &str) -> Answer {
     stream
         .write_all(request.as_bytes())
         .expect("a request is read");

@@ -29,7 +29,7 @@
 //! `cargo test -p tidegate-tests` builds the programs that it needs. To test others instead, name
 //! their folder in `TIDEGATE_TEST_BIN_DIR`; for more random runs, set `TIDEGATE_TEST_SEEDS`; to
 //! see whether a suite is right about the real broker, set `TIDEGATE_TEST_DIRECT`, which takes its
-//! clients past the gate. The figures that a suite prints are shown by `-- --nocapture`. Mosquitto has to be installed, with its
+//! clients past the gate; to read traces from a Jaeger, set `JAEGER_QUERY_URL` ([`collector`]). The figures that a suite prints are shown by `-- --nocapture`. Mosquitto has to be installed, with its
 //! clients: without it the tests that want it fail.
 //!
 //! Everything here is blocking: a test is a plain function, and reads top to bottom. The servers of
@@ -57,6 +57,8 @@ pub mod haproxy;
 pub mod http;
 pub mod metrics;
 pub mod mosquitto;
+#[cfg(target_os = "linux")]
+pub mod namespace;
 pub mod packet;
 pub mod pki;
 pub mod postgres;

@@ -1,6 +1,9 @@
 //! The reference authorization service under test.
 
-use std::{fs, io::Write as _, net::SocketAddr, path::Path, process::Stdio, sync::Mutex};
+use std::{
+    collections::BTreeMap, fs, io::Write as _, net::SocketAddr, path::Path, process::Stdio,
+    sync::Mutex,
+};
 
 use tempfile::TempDir;
 
@@ -27,6 +30,7 @@ pub struct Reference {
     address: SocketAddr,
     program: Program,
     folder: TempDir,
+    environment: BTreeMap<String, String>,
 }
 
 impl Reference {
@@ -35,14 +39,22 @@ impl Reference {
     #[must_use]
     #[track_caller]
     pub fn start(settings: &Settings) -> Self {
+        Self::start_in(&BTreeMap::new(), settings)
+    }
+
+    /// Starts it as [`start`](Self::start), with more in its environment.
+    #[must_use]
+    #[track_caller]
+    pub fn start_in(environment: &BTreeMap<String, String>, settings: &Settings) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         write_config(folder.path(), settings);
         let any_port = ([127, 0, 0, 1], 0).into();
-        let (program, address) = run(folder.path(), any_port);
+        let (program, address) = run(folder.path(), any_port, environment);
         Self {
             address,
             program,
             folder,
+            environment: environment.clone(),
         }
     }
 
@@ -71,7 +83,7 @@ impl Reference {
     #[track_caller]
     pub fn restart(&mut self) {
         self.kill();
-        (self.program, self.address) = run(self.folder.path(), self.address);
+        (self.program, self.address) = run(self.folder.path(), self.address, &self.environment);
     }
 
     /// Sends a signal.
@@ -120,11 +132,16 @@ impl Reference {
 }
 
 #[track_caller]
-fn run(folder: &Path, bind: SocketAddr) -> (Program, SocketAddr) {
+fn run(
+    folder: &Path,
+    bind: SocketAddr,
+    environment: &BTreeMap<String, String>,
+) -> (Program, SocketAddr) {
     let mut command = command(binaries::tidegate_authz());
     command
         .args(["run", "--config"])
         .arg(folder.join("authz.toml"));
+    command.envs(environment);
     command.env("TIDEGATE_AUTHZ__LOG__FORMAT", "json");
     command.env("TIDEGATE_AUTHZ__BIND", bind.to_string());
     let program = Program::start("tidegate-authz", &mut command);

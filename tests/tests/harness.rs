@@ -4,6 +4,8 @@
 
 #[path = "harness/brokers.rs"]
 mod brokers;
+#[path = "harness/jaeger.rs"]
+mod jaeger;
 #[path = "harness/services.rs"]
 mod services;
 

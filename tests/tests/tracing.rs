@@ -1,13 +1,21 @@
 //! One trace over both programs, and no secret in any of it.
+//!
+//! With `JAEGER_QUERY_URL` these tests read from a Jaeger v2 what the programs have sent there (`tests/jaeger/run`
+//! starts one); without it, from a collector in their own process. They say which.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+#[path = "tracing/batches.rs"]
+mod batches;
+#[path = "tracing/spans.rs"]
+mod spans;
 
 use std::time::Instant;
 
 use opentelemetry_proto::tonic::trace::v1::{span::SpanKind, status::StatusCode};
 use tidegate_tests::{
     Connect, Publish, Topology, Version, both_versions,
-    collector::{Collector, Span, Trace},
+    collector::{Collector, Span, Trace, hex},
     packet::Kind,
     process::Signal,
     reference::password,
@@ -99,11 +107,7 @@ both_versions!(a_denied_message_is_traced_without_an_error, |version| {
         path.iter().any(outcome),
         "no span says that it was a denial: {path:?}"
     );
-    let trace_id: String = path[0]
-        .trace_id
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let trace_id = hex(&path[0].trace_id);
     let log = topology.gate().log();
     assert!(
         log.contains(&trace_id),

@@ -390,7 +390,7 @@ impl Shared {
             db.operation.name = "SELECT",
             db.collection.name = "users",
             server.address = self.port.map(|_| self.place.as_str()),
-            server.port = self.port,
+            server.port = self.port.map(i64::from),
             error.r#type = field::Empty,
         )
     }

@@ -349,7 +349,7 @@ fn call_span<H: Hook>(spans: &[Span], checks: usize) -> Span {
                 { STATUS_CODE } = Empty,
                 server.address = Empty,
                 server.port = Empty,
-                tidegate.authz.batch_size = checks as u64,
+                tidegate.authz.batch_size = checks as i64,
                 error.type = Empty,
                 otel.status_code = Empty,
                 otel.status_description = Empty,

@@ -327,7 +327,7 @@ fn record_facts(span: &Span, facts: &Facts) {
         "tidegate.authz.queue_ms",
         facts.queued.as_secs_f64() * 1000.0,
     );
-    span.record("tidegate.authz.batch_size", facts.batch_size as u64);
+    span.record("tidegate.authz.batch_size", facts.batch_size as i64);
     // The service chooses the names, so they cannot be declared beforehand.
     for (key, value) in &facts.annotations {
         span.set_attribute(format!("tidegate.authz.annotation.{key}"), value.clone());

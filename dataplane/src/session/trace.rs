@@ -113,9 +113,9 @@ fn connect_span(connect: &ConnectQuestion, session_id: &str) -> Span {
         otel.kind = "server",
         messaging.system = "mqtt",
         messaging.client.id = %connect.client_id,
-        mqtt.protocol_version = connect.version as u8,
+        mqtt.protocol_version = connect.version as i64,
         mqtt.clean_start = connect.clean_start,
-        mqtt.keep_alive = connect.keep_alive,
+        mqtt.keep_alive = i64::from(connect.keep_alive),
         client.address = Empty,
         mqtt.reason_code = Empty,
         tidegate.session.id = session_id,
@@ -131,8 +131,8 @@ fn publish_span(publish: &PublishQuestion, session_id: &str, client_id: &str) ->
         messaging.system = "mqtt",
         messaging.operation.name = "publish",
         messaging.client.id = client_id,
-        messaging.message.body.size = publish.payload_size,
-        mqtt.qos = publish.qos as u8,
+        messaging.message.body.size = publish.payload_size as i64,
+        mqtt.qos = publish.qos as i64,
         mqtt.retain = publish.retain,
         mqtt.dup = publish.dup,
         mqtt.reason_code = Empty,
@@ -149,7 +149,7 @@ fn subscribe_span(subscribe: &SubscribeQuestion, session_id: &str, client_id: &s
         messaging.system = "mqtt",
         messaging.operation.name = "subscribe",
         messaging.client.id = client_id,
-        mqtt.filters = subscribe.filters.len(),
+        mqtt.filters = subscribe.filters.len() as i64,
         mqtt.reason_code = Empty,
         tidegate.session.id = session_id,
         tidegate.fate = Empty,
@@ -157,5 +157,5 @@ fn subscribe_span(subscribe: &SubscribeQuestion, session_id: &str, client_id: &s
 }
 
 fn record_code(span: &Span, code: ReasonCode) {
-    span.record("mqtt.reason_code", code.get());
+    span.record("mqtt.reason_code", i64::from(code.get()));
 }

@@ -22,6 +22,7 @@ pub struct Plan {
     service: ServicePlan,
     tracing: Tracing,
     settings: Vec<(String, Value)>,
+    of_service: Settings,
     environment: BTreeMap<String, String>,
 }
 
@@ -54,11 +55,12 @@ impl Plan {
             service,
             tracing: Tracing::Off,
             settings: Vec::new(),
+            of_service: Settings::default(),
             environment: BTreeMap::new(),
         }
     }
 
-    /// Has both programs export every trace to a collector.
+    /// Has both programs export every trace to a collector, or to the Jaeger that the environment names.
     #[must_use]
     pub fn collector(mut self) -> Self {
         self.tracing = Tracing::ToCollector;
@@ -121,6 +123,13 @@ impl Plan {
         self
     }
 
+    /// Sets a value in the configuration of the reference service by its dotted path.
+    #[must_use]
+    pub fn set_service(mut self, path: &str, value: impl Into<Value>) -> Self {
+        self.of_service = self.of_service.set(path, value);
+        self
+    }
+
     /// Sets an environment variable of the gate.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
@@ -134,7 +143,11 @@ impl Plan {
     pub fn start(self) -> Topology {
         let (collector, traces) = self.tracing.start();
         let (broker, broker_url) = self.broker.start(self.entrance);
-        let (service, endpoints) = self.service.start(traces.as_deref());
+        let marks = collector.as_ref().map(Collector::environment);
+        let marks = marks.unwrap_or_default();
+        let (service, endpoints) = self
+            .service
+            .start(send_traces(self.of_service, traces.as_deref()), &marks);
 
         let settings = Settings::for_gate(&broker_url, &endpoints[0]);
         let settings = broker
@@ -156,8 +169,9 @@ impl Plan {
             .fold(settings, |settings, (path, value)| {
                 settings.set(&path, value)
             });
+        let environment = marks.into_iter().chain(self.environment).collect();
         Topology {
-            gate: Gate::start(&settings, &self.environment),
+            gate: Gate::start(&settings, &environment),
             service,
             broker,
             collector,
@@ -185,10 +199,14 @@ impl BrokerPlan {
 
 impl ServicePlan {
     #[track_caller]
-    fn start(self, traces: Option<&str>) -> (Service, Vec<String>) {
+    fn start(
+        self,
+        settings: Settings,
+        environment: &BTreeMap<String, String>,
+    ) -> (Service, Vec<String>) {
         match self {
             Self::Reference => {
-                let reference = Reference::start(&send_traces(Settings::default(), traces));
+                let reference = Reference::start_in(environment, &settings);
                 let endpoint = reference.endpoint();
                 (Service::Reference(reference), vec![endpoint])
             }
@@ -207,7 +225,7 @@ impl Tracing {
         match self {
             Self::Off => (None, None),
             Self::ToCollector => {
-                let collector = Collector::start();
+                let collector = Collector::of_environment();
                 let endpoint = collector.endpoint();
                 (Some(collector), Some(endpoint))
             }

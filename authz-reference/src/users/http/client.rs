@@ -185,7 +185,10 @@ impl Client {
         let answer = answer.instrument(span.clone()).await;
         match answer {
             Ok(answer) => {
-                span.record("http.response.status_code", answer.status.as_u16());
+                span.record(
+                    "http.response.status_code",
+                    i64::from(answer.status.as_u16()),
+                );
                 if answer.status.is_server_error() {
                     span.record("otel.status_code", "ERROR");
                     span.record("error.type", answer.status.as_str());
@@ -259,7 +262,7 @@ impl Client {
             otel.status_code = field::Empty,
             http.request.method = request.method().as_str(),
             server.address = self.address,
-            server.port = self.port,
+            server.port = i64::from(self.port),
             http.response.status_code = field::Empty,
             error.r#type = field::Empty,
         )
