@@ -30,9 +30,9 @@ use tidegate_tests::{Version, mosquitto::CommandLine, namespace::Namespace, refe
 /// Where the broker of a layout has its network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Network {
-    /// None at all: `network_mode: none` of a container.
+    /// None at all: `network_mode: none` of a container, `PrivateNetwork=` of a unit.
     None,
-    /// The one of the gate: containers of a pod, or programs of a host.
+    /// The one of the gate: containers of a pod.
     OfTheGate,
 }
 
@@ -46,20 +46,20 @@ struct Layout {
 
 /// As `deploy/compose` has it.
 const COMPOSE: Layout = Layout {
-    broker_config: "tests/tests/isolation/mosquitto.conf",
+    broker_config: "deploy/compose/mosquitto/mosquitto.conf",
     network: Network::None,
 };
 
 /// As `deploy/kubernetes` has it.
 const KUBERNETES: Layout = Layout {
-    broker_config: "tests/tests/isolation/mosquitto.conf",
+    broker_config: "deploy/kubernetes/base/gate/mosquitto.conf",
     network: Network::OfTheGate,
 };
 
 /// As `deploy/systemd` has it.
 const SYSTEMD: Layout = Layout {
-    broker_config: "tests/tests/isolation/mosquitto.conf",
-    network: Network::OfTheGate,
+    broker_config: "deploy/systemd/etc/mosquitto/tidegate.conf",
+    network: Network::None,
 };
 
 #[test]
@@ -115,7 +115,7 @@ fn a_port_of_the_broker_is_found() {
     if is_skipped() {
         return;
     }
-    let stage = Stage::set(&SYSTEMD, &["listener 11883 0.0.0.0"]);
+    let stage = Stage::set(&KUBERNETES, &["listener 11883 0.0.0.0"]);
     assert_eq!(
         open_ports(&stage),
         [CLIENT_PORTS.as_slice(), &[11_883]].concat()
@@ -148,7 +148,7 @@ fn a_socket_for_everybody_is_found() {
     if is_skipped() {
         return;
     }
-    let stage = Stage::set(&SYSTEMD, &[]);
+    let stage = Stage::set(&KUBERNETES, &[]);
     let socket = stage.socket();
     for path in [socket, socket.parent().unwrap()] {
         fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
