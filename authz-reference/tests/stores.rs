@@ -333,6 +333,24 @@ async fn changes_are_told(config: Config, delete: impl AsyncFnOnce()) {
     assert_eq!(told, [("alice", &Current::Gone)]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn many_may_make_a_sqlite_database_at_once() {
+    for _ in 0..10 {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        sqlite(&mut config, folder.path());
+        let makers: Vec<_> = (0..4)
+            .map(|_| {
+                let store = open_store(&config.users, None).unwrap();
+                tokio::spawn(async move { store.count().await })
+            })
+            .collect();
+        for maker in makers {
+            assert_eq!(maker.await.unwrap().unwrap(), 0);
+        }
+    }
+}
+
 #[tokio::test]
 async fn changes_in_sqlite_are_told() {
     let folder = tempfile::tempdir().unwrap();

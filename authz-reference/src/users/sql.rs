@@ -18,6 +18,7 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::{
     sync::{OnceCell, watch},
     task::{self, AbortHandle},
+    time::sleep,
 };
 use tracing::{Instrument as _, Span, field, info_span};
 
@@ -43,6 +44,10 @@ mod follow;
 mod pool;
 mod queries;
 mod rules;
+
+/// How often a migration that another process may be making is tried again, and after how long.
+const OTHERS_MIGRATE: usize = 5;
+const OTHERS_TAKE: Duration = Duration::from_millis(50);
 
 /// A database, and what is known about it.
 struct Shared {
@@ -351,6 +356,21 @@ impl Shared {
         if !self.migrate {
             return Ok(());
         }
+        let mut migrated = self.bring_up_to_date().await;
+        if let Pool::Sqlite(_) = self.pool {
+            // SQLite keeps nobody out between a look and the migration: who comes second fails, and finds it done later.
+            for _ in 0..OTHERS_MIGRATE {
+                if migrated.is_ok() {
+                    break;
+                }
+                sleep(OTHERS_TAKE).await;
+                migrated = self.bring_up_to_date().await;
+            }
+        }
+        migrated
+    }
+
+    async fn bring_up_to_date(&self) -> Result<(), String> {
         let leased = self.pool.lease().await;
         let mut lease = leased.map_err(|error| describe(&error))?;
         let migrated = queries::migrate(&mut lease).await;
