@@ -7,8 +7,16 @@
 //! * *by gRPC*: a real connection over loopback to a server with one worker thread; the client is another thread;
 //! * *not seen before*: so many sessions that none is found among those opened lately: the seal is verified each time;
 //! * *by grant*: the last of fifteen grants of three roles decides.
+//!
+//! User sources are asked one login at a time, over loopback where there is a server. PostgreSQL has to be installed.
 
 #![allow(clippy::unwrap_used, missing_docs)]
+
+#[path = "../tests/support/postgres.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared with tests")]
+mod postgres;
+#[path = "checks/sources.rs"]
+mod sources;
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +24,7 @@ use std::{
     num::NonZeroUsize,
     sync::Arc,
     thread,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
@@ -26,20 +34,14 @@ use rustix::time::{ClockId, clock_gettime};
 use tidegate_authz::{
     access::{Access, RoleName, TopicTemplate},
     config::{PolicyConfig, RoleConfig},
-    deadline::Deadline,
     hashing::{HashingLimits, HashingPool},
     identity::{Principal, UserName},
     login::{Believed, Logins},
-    password::{Password, PasswordHash},
+    password::PasswordHash,
     policy::Rules,
     recent::Recent,
     service::Service,
     session_state::{Binding, Claims, Keys, Sealer, Stored},
-    users::{
-        file::FileFormat,
-        live::LiveUsers,
-        source::{Login, UserSource},
-    },
 };
 use tidegate_proto::v1::{
     AuthorizePublishRequest, CheckMetadata, ProtocolVersion, PublishCheck, PublishOrigin, Session,
@@ -47,7 +49,7 @@ use tidegate_proto::v1::{
     authorization_service_server::{AuthorizationService as _, AuthorizationServiceServer},
     publish_result::Decision,
 };
-use tokio::{net::TcpListener, runtime::Builder, sync::mpsc};
+use tokio::{net::TcpListener, runtime::Builder};
 use tonic::{
     Request,
     transport::{Server, server::TcpIncoming},
@@ -78,56 +80,13 @@ fn main() {
     println!("  batches of 64   in process {granted:9.0}   by grant");
 
     println!("\nLatency of the user sources, without hashing\n");
-    for (name, source) in sources() {
-        latency(name, &*source);
-    }
+    sources::measure();
 }
 
 #[derive(Clone, Copy)]
 enum Kind {
     Own,
     Granted,
-}
-
-/// The user sources to measure: a name, and a source that knows alice.
-fn sources() -> Vec<(&'static str, Box<dyn UserSource>)> {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("users.toml");
-    let hash = PasswordHash::of(&Password::new(b"secret")).unwrap();
-    std::fs::write(&path, format!("[users.alice]\npassword = \"{hash}\"\n")).unwrap();
-    let (changes, _) = mpsc::channel(1);
-    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-    let _entered = runtime.enter();
-    let file = LiveUsers::open(path, FileFormat::Toml, changes).unwrap();
-    vec![("file", Box::new(file))]
-}
-
-fn latency(name: &str, source: &dyn UserSource) {
-    const LOGINS: usize = 2_000;
-    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-    let password = Password::new(b"secret");
-    let login = Login {
-        username: Some("alice"),
-        password: Some(&password),
-        client_id: "c1",
-        tls: None,
-        listener: "mqtt",
-    };
-    let mut took: Vec<Duration> = (0..LOGINS)
-        .map(|_| {
-            let begun = Instant::now();
-            let deadline = runtime.block_on(async { Deadline::after(DAY) });
-            let found = runtime.block_on(source.find(&login, deadline));
-            black_box(found.unwrap());
-            begun.elapsed()
-        })
-        .collect();
-    took.sort_unstable();
-    println!(
-        "  {name:12} p50 {:?}   p99 {:?}",
-        took[LOGINS / 2],
-        took[LOGINS / 100 * 99]
-    );
 }
 
 fn service() -> Service {
