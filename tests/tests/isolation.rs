@@ -41,23 +41,28 @@ enum Network {
 struct Layout {
     /// The configuration of the broker, from the root of the repository.
     broker_config: &'static str,
+    /// Owner and mode of the folder that its socket is in; the group is always the gate's.
+    folder: (u32, u32),
     network: Network,
 }
 
-/// As `deploy/compose` has it.
+/// As `deploy/compose` has it: a volume in memory.
 const COMPOSE: Layout = Layout {
+    folder: (broker::BROKER, 0o2770),
     broker_config: "deploy/compose/mosquitto/mosquitto.conf",
     network: Network::None,
 };
 
-/// As `deploy/kubernetes` has it.
+/// As `deploy/kubernetes` has it: an `emptyDir` with `fsGroup`.
 const KUBERNETES: Layout = Layout {
+    folder: (0, 0o2777),
     broker_config: "deploy/kubernetes/base/gate/mosquitto.conf",
     network: Network::OfTheGate,
 };
 
-/// As `deploy/systemd` has it.
+/// As `deploy/systemd` has it: `RuntimeDirectory=`, and the broker's group is the gate's supplementary one.
 const SYSTEMD: Layout = Layout {
+    folder: (broker::BROKER, 0o750),
     broker_config: "deploy/systemd/etc/mosquitto/tidegate.conf",
     network: Network::None,
 };

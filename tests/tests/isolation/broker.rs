@@ -9,10 +9,13 @@ use std::{
 
 use tidegate_tests::{namespace::Namespace, process::Program};
 
-use crate::stage::{GATE, as_user};
+use crate::{
+    Layout,
+    stage::{GATE, as_user},
+};
 
 /// User id of the broker; its group is the one of the gate.
-const BROKER: u32 = 1883;
+pub(crate) const BROKER: u32 = 1883;
 
 /// Mosquitto with a configuration that is shipped.
 #[derive(Debug)]
@@ -24,8 +27,13 @@ pub(crate) struct Broker {
 
 impl Broker {
     /// Starts it, with more lines in its configuration, and waits until it listens.
-    pub(crate) fn start(config: &str, more: &[&str], below: &Path, namespace: &Namespace) -> Self {
-        let shipped = repository().join(config);
+    pub(crate) fn start(
+        layout: &Layout,
+        more: &[&str],
+        below: &Path,
+        namespace: &Namespace,
+    ) -> Self {
+        let shipped = repository().join(layout.broker_config);
         let shipped = fs::read_to_string(&shipped)
             .unwrap_or_else(|error| panic!("{}: {error}", shipped.display()));
         let text = moved(&shipped, below) + "\n" + &more.join("\n");
@@ -33,10 +41,10 @@ impl Broker {
         fs::write(&moved, &text).unwrap();
 
         let socket = value(&text, "listener 0 ").expect("it listens on a Unix socket");
-        // As volume, init container or tmpfiles.d make it.
-        folder(socket.parent().unwrap(), 0o2770);
+        let (owner, mode) = layout.folder;
+        folder(socket.parent().unwrap(), owner, mode);
         if let Some(data) = value(&text, "persistence_location ") {
-            folder(&data, 0o700);
+            folder(&data, BROKER, 0o700);
         }
         let mut command = as_user(BROKER, GATE, Path::new("mosquitto"));
         let program = namespace.enter(|| Program::start("mosquitto", command.arg("-c").arg(moved)));
@@ -72,10 +80,10 @@ fn value(config: &str, key: &str) -> Option<PathBuf> {
     value.map(|value| PathBuf::from(value.trim()))
 }
 
-/// Makes a folder of the broker and the group of the gate.
-fn folder(path: &Path, mode: u32) {
+/// Makes a folder of somebody and the group of the gate.
+fn folder(path: &Path, owner: u32, mode: u32) {
     fs::create_dir_all(path).unwrap();
-    chown(path, Some(BROKER), Some(GATE)).unwrap();
+    chown(path, Some(owner), Some(GATE)).unwrap();
     // After `chown`, which may take the setgid bit away.
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }

@@ -55,7 +55,7 @@ impl Stage {
         let alone = (layout.network == Network::None).then(Namespace::new);
 
         let of_broker = alone.as_ref().unwrap_or(&of_gate);
-        let broker = Broker::start(layout.broker_config, more, folder.path(), of_broker);
+        let broker = Broker::start(layout, more, folder.path(), of_broker);
         let service = of_gate.enter(|| Reference::start(&Settings::default()));
         let settings = settings(&broker.socket, &service, folder.path());
         let gate = of_gate.enter(|| start_gate(&settings, folder.path()));
