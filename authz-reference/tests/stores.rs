@@ -572,3 +572,28 @@ async fn an_import_of_thousands_is_told_one_by_one_now_and_at_the_next_start() {
     let (_sources, mut heard) = follow(&config);
     assert_eq!(earlier(&mut heard).await.len(), USERS);
 }
+
+#[tokio::test]
+async fn no_bell_is_missed_between_rules() {
+    let server = Postgres::started().await;
+    let mut config = Config::default();
+    postgres(&mut config, &server);
+    let (one, mut heard_by_one) = follow(&config);
+    let (other, mut heard_by_other) = follow(&config);
+    until_ready(&one).await;
+    until_ready(&other).await;
+    let store = open_store(&config.users, None).unwrap();
+    for number in 0..150 {
+        let name = format!("u{number}");
+        match number % 3 {
+            0 => one[0].rules_are(&name),
+            1 => other[0].rules_are(&name),
+            _ => {}
+        }
+        change(&*store, [add(&name)]).await;
+        for heard in [&mut heard_by_one, &mut heard_by_other] {
+            let soon = tokio::time::timeout(Duration::from_secs(5), next(heard)).await;
+            assert_eq!(soon.expect("in time").name.as_str(), name);
+        }
+    }
+}

@@ -143,7 +143,9 @@ impl Follower {
                 tasks.spawn(watch_sqlite(pool.clone(), ring));
             }
             Bell::Postgres(pool) => {
-                tasks.spawn(rules::listen(pool.clone(), ring, self.changes.clone()));
+                let changes = self.changes.clone();
+                let shared = Arc::clone(&self.shared);
+                tasks.spawn(rules::listen(shared, pool.clone(), ring, changes));
                 let (shared, missed) = (Arc::clone(&self.shared), Arc::clone(&self.missed));
                 tasks.spawn(rules::tell(shared, self.rules.clone(), missed));
             }

@@ -4,7 +4,6 @@ use serde::de::DeserializeOwned;
 use sqlx::{
     SqlSafeStr as _,
     migrate::{MigrateError, Migration, MigrationType, Migrator},
-    postgres::PgListener,
 };
 
 use super::pool::{Connection, Lease, on};
@@ -37,8 +36,8 @@ const NOW_RULES: &str = "INSERT INTO service_rules AS known (one, revision, chan
      ON CONFLICT (one) DO UPDATE SET revision = excluded.revision, changed_at = excluded.changed_at \
      WHERE known.revision <> excluded.revision";
 const TELL_RULES: &str = "UPDATE service_rules SET told_at = service_now() \
-     WHERE $1 OR changed_at > service_now() - $2 RETURNING pg_notify($3, '')";
-const RULES: &str = "SELECT revision, told_at FROM service_rules";
+     WHERE $1 OR changed_at > service_now() - $2 RETURNING pg_notify($3, told_at::text)";
+const RULES_TOLD: &str = "SELECT told_at FROM service_rules";
 const DELETE: &str = "DELETE FROM users WHERE name = $1";
 
 /// A row of `users` without the name.
@@ -57,11 +56,8 @@ pub(super) struct ChangedRow {
     pub(super) user: Option<Result<User, String>>,
 }
 
-/// Which rules were told last, and when (milliseconds since 1970).
-pub(super) type RulesRow = Option<(String, i64)>;
-
-/// Writes down by which rules a service decides, and wakes whoever listens to `channel`: in any case, or if other rules
-/// were written down less than so many milliseconds ago. SQLite has no such thing.
+/// Writes down by which rules a service decides, and tells whoever listens to `channel` when that was (milliseconds since
+/// 1970): in any case, or if other rules were written down less than so many milliseconds `ago`. SQLite has no such thing.
 pub(super) async fn tell_rules(
     lease: &mut Lease,
     revision: &str,
@@ -78,9 +74,16 @@ pub(super) async fn tell_rules(
     Ok(())
 }
 
-/// The same for who listens.
-pub(super) async fn rules(listener: &mut PgListener) -> Result<RulesRow, sqlx::Error> {
-    sqlx::query_as(RULES).fetch_optional(listener).await
+/// When rules were told last, in milliseconds since 1970.
+pub(super) async fn rules_told(lease: &mut Lease) -> Result<Option<i64>, sqlx::Error> {
+    let row: Option<(i64,)> = match &mut lease.connection {
+        Connection::Postgres(connection) => {
+            let told = sqlx::query_as(RULES_TOLD);
+            told.fetch_optional(&mut **connection).await?
+        }
+        Connection::Sqlite(_) => None,
+    };
+    Ok(row.map(|(told,)| told))
 }
 
 /// Makes the tables, or brings them up to date. One process at a time does it.

@@ -2,8 +2,8 @@
 //!
 //! A data plane watches one of them and asks all. While they are given a new configuration one after the other, it asks
 //! again because of the first and may be answered by the last, which does not have it yet. So whoever has other rules
-//! tells everybody, and all data planes ask again. The message holds nothing: what each service decides by stays its
-//! own.
+//! tells everybody, and all data planes ask again. The message holds its time alone: what each service decides by stays
+//! its own.
 //!
 //! Asking again ends sessions that the broker has resumed, so it is not done for nothing: who starts with the rules that
 //! were told long ago says nothing, and who has lost the connection looks whether something was told meanwhile.
@@ -73,14 +73,25 @@ async fn tell_once(shared: &Shared, revision: &str, in_any_case: bool) -> Result
 }
 
 /// Rings when users have changed, and tells of rules. For ever.
-pub(super) async fn listen(pool: PgPool, ring: mpsc::Sender<Ring>, changes: ChangeSender) {
+pub(super) async fn listen(
+    shared: Arc<Shared>,
+    pool: PgPool,
+    ring: mpsc::Sender<Ring>,
+    changes: ChangeSender,
+) {
+    // When rules were told last, as far as is known here.
     let mut known = None;
     loop {
         let listener = timeout(PATIENCE, listener(&pool)).await;
-        if let Ok(Ok(mut listener)) = listener {
+        if let Ok(Ok(listener)) = listener {
             // What was committed before is not notified again.
             ring.try_send(Ring::Back).ok();
-            hear(&mut listener, &mut known, &ring, &changes).await.ok();
+            if let Ok(told) = told(&shared).await
+                && known.replace(told).is_some_and(|known| known != told)
+            {
+                changes.send(Change::Rules).await.ok();
+            }
+            hear(listener, &mut known, &ring, &changes).await.ok();
         } else {
             // Whether the server is there is to be found out now.
             ring.try_send(Ring::Back).ok();
@@ -95,35 +106,39 @@ async fn listener(pool: &PgPool) -> Result<PgListener, sqlx::Error> {
     Ok(listener)
 }
 
+async fn told(shared: &Shared) -> Result<Option<i64>, String> {
+    let told = async {
+        let mut lease = shared.pool.lease().await?;
+        let told = queries::rules_told(&mut lease).await?;
+        lease.done();
+        Ok::<_, sqlx::Error>(told)
+    };
+    match timeout(PATIENCE, told).await {
+        Ok(told) => told.map_err(|error| describe(&error)),
+        Err(_) => Err("no answer in time".to_owned()),
+    }
+}
+
 /// Until the connection is lost, or nothing was heard for too long.
 async fn hear(
-    listener: &mut PgListener,
-    known: &mut Option<queries::RulesRow>,
+    mut listener: PgListener,
+    known: &mut Option<Option<i64>>,
     ring: &mpsc::Sender<Ring>,
     changes: &ChangeSender,
 ) -> Result<(), sqlx::Error> {
-    loop {
-        // Also after each notification: it is not the row that another connection finds.
-        let rules = timeout(PATIENCE, queries::rules(listener)).await;
-        let rules = rules.map_err(|_| sqlx::Error::WorkerCrashed)??;
-        if known
-            .replace(rules.clone())
-            .is_some_and(|known| known != rules)
-        {
-            changes.send(Change::Rules).await.ok();
-        }
-        loop {
-            let Ok(told) = timeout(SILENCE, listener.try_recv()).await else {
-                return Ok(());
-            };
-            match told? {
-                Some(told) if told.channel() == USERS => {
-                    ring.try_send(Ring::Told).ok();
-                }
-                Some(_) => break,
-                // Lost.
-                None => return Ok(()),
+    // Nothing is asked by this connection: what comes is heard at once.
+    while let Ok(told) = timeout(SILENCE, listener.try_recv()).await {
+        match told? {
+            Some(told) if told.channel() == USERS => {
+                ring.try_send(Ring::Told).ok();
             }
+            Some(told) => {
+                *known = Some(told.payload().parse().ok());
+                changes.send(Change::Rules).await.ok();
+            }
+            // Lost.
+            None => break,
         }
     }
+    Ok(())
 }
