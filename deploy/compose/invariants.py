@@ -83,7 +83,9 @@ def check_service(file, name, service, whole):
     if "clients" in networks and name not in OPEN:
         problem(where, "can be reached by clients")
     for port in service.get("ports", []):
-        if not port.startswith("127.0.0.1:" if name not in OPEN else "${TIDEGATE_ADDRESS:-127.0.0.1}:"):
+        # What is in the clear is for this machine.
+        is_open = name in OPEN and not port.endswith(":1883")
+        if not port.startswith("${TIDEGATE_ADDRESS:-127.0.0.1}:" if is_open else "127.0.0.1:"):
             problem(where, f"publishes {port} to other machines")
     for other, how in service.get("depends_on", {}).items():
         if other not in services:
@@ -102,6 +104,18 @@ def check_service(file, name, service, whole):
 def check_whole(file, whole):
     for name, service in whole["services"].items():
         check_service(file, name, service, whole)
+    built, awaited = {}, set()
+    for name, service in whole["services"].items():
+        if "build" in service:
+            other = built.setdefault(service["image"], name)
+            if other != name:
+                problem(f"{file}: {name}", f"builds what {other} builds at the same time")
+        elif "tidegate" in service["image"] and service.get("pull_policy") != "never":
+            problem(f"{file}: {name}", "may pull an image that is built here")
+        awaited.update(service.get("depends_on", {}))
+    for name, service in whole["services"].items():
+        if service.get("restart") == "no" and name not in awaited:
+            problem(f"{file}: {name}", "ends, and nobody waits for it: `up --wait` would fail")
     for name, network in whole["networks"].items():
         if bool((network or {}).get("internal")) != (name in INTERNAL):
             problem(file, f"the network {name} is{'' if name in INTERNAL else ' not'} to be internal")
