@@ -15,7 +15,7 @@ import tempfile
 
 import objects
 
-PROGRAMS = {"tidegate/tidegate": "tidegate", "tidegate/tidegate-authz": "tidegate-authz"}
+PROGRAMS = {"localhost/tidegate/tidegate": "tidegate", "localhost/tidegate/tidegate-authz": "tidegate-authz"}
 PATH = re.compile(r"(?<![\w/])/(etc|run)/")
 
 

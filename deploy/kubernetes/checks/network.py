@@ -5,17 +5,24 @@ from objects import matches, name, of_kind
 # Doors that components open or shut; the rules name them all.
 DOORS = {1883, 8883, 9001, 9464}
 
+# Pods that others put into the namespace, and their ports.
+STRANGERS = [
+    # cert-manager's, for HTTP-01.
+    ({"matchLabels": {"acme.cert-manager.io/http01-solver": "true"}}, {8089}),
+]
+
 
 def problems(things, everything):
     policies = of_kind(things, "NetworkPolicy")
     for policy in policies:
         selected = select(policy["spec"]["podSelector"], everything)
-        if not selected:
+        strangers = {port for selector, ports in STRANGERS if selector == policy["spec"]["podSelector"] for port in ports}
+        if not selected and not strangers:
             yield f"{name(policy)} selects no pod"
         for rule in policy["spec"].get("ingress", []):
             yield from peers(policy, rule.get("from", []), everything)
             open_ = {port for pod in selected for _, _, port in pod.ports()} | (DOORS if is_gate(selected) else set())
-            yield from (f"{name(policy)}: nobody has the port {port}" for port in numbers(rule) - open_)
+            yield from (f"{name(policy)}: nobody has the port {port}" for port in numbers(rule) - open_ - strangers)
         for rule in policy["spec"].get("egress", []):
             yield from peers(policy, rule.get("to", []), everything)
             for peer in rule.get("to", []):
