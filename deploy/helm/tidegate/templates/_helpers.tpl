@@ -69,6 +69,10 @@ readinessProbe:
 {{- if or .Values.ingress.enabled .Values.gatewayApi.enabled }}true{{ end }}
 {{- end }}
 
+{{- define "tidegate.tls-secret" -}}
+{{ .Values.tls.existingSecret | default "tidegate-tls" }}
+{{- end }}
+
 {{/* The Gateway that routes belong to. */}}
 {{- define "tidegate.gateway" -}}
 {{- with .Values.gatewayApi.shared -}}
