@@ -258,6 +258,9 @@ def routes(things):
             yield f"{name(ingress)} has annotations, which some controllers know and others do not"
     for route in of_kind(things, "TLSRoute", "TCPRoute", "HTTPRoute"):
         for parent in route["spec"]["parentRefs"]:
+            if "namespace" in parent:
+                # The platform's.
+                continue
             gateway = find(things, "Gateway", parent["name"])
             protocols = {"TLSRoute": "TLS", "TCPRoute": "TCP", "HTTPRoute": "HTTPS"}
             listeners = gateway["spec"]["listeners"] if gateway else []

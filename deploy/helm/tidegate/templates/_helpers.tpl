@@ -69,6 +69,17 @@ readinessProbe:
 {{- if or .Values.ingress.enabled .Values.gatewayApi.enabled }}true{{ end }}
 {{- end }}
 
+{{- define "tidegate.tls-secret" -}}
+{{ .Values.tls.existingSecret | default "tidegate-tls" }}
+{{- end }}
+
+{{/* The Gateway that routes belong to. */}}
+{{- define "tidegate.gateway" -}}
+{{- with .Values.gatewayApi.shared -}}
+{{- if .name }}name: {{ .name }}, namespace: {{ required "gatewayApi.shared.namespace" .namespace }}{{ else }}name: tidegate{{ end }}
+{{- end }}
+{{- end }}
+
 {{/* A name with a hash of what is in it, so that a change is rolled out: (list NAME TEXT) */}}
 {{- define "tidegate.hashed" -}}
 {{ index . 0 }}-{{ index . 1 | sha256sum | trunc 10 }}
