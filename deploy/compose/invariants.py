@@ -12,6 +12,8 @@ problems = []
 
 # What clients can reach; and where nothing leads outside.
 OPEN, INTERNAL = {"tidegate"}, {"authorization", "observability", "database"}
+# A name that no registry has.
+OURS = "localhost/tidegate/"
 # Root, for this one power.
 POWERS = {"secrets": ["CHOWN"]}
 
@@ -83,9 +85,8 @@ def check_service(file, name, service, whole):
     if "clients" in networks and name not in OPEN:
         problem(where, "can be reached by clients")
     for port in service.get("ports", []):
-        # What is in the clear is for this machine.
-        is_open = name in OPEN and not port.endswith(":1883")
-        if not port.startswith("${TIDEGATE_ADDRESS:-127.0.0.1}:" if is_open else "127.0.0.1:"):
+        # Those of a service that clients can reach: see check_gate.
+        if name not in OPEN and not port.startswith("127.0.0.1:"):
             problem(where, f"publishes {port} to other machines")
     for other, how in service.get("depends_on", {}).items():
         if other not in services:
@@ -101,21 +102,44 @@ def check_service(file, name, service, whole):
         problem(where, "has no restart policy")
 
 
+def check_images(file, services):
+    """Ours are built, by one service each, and never pulled."""
+    builders = {}
+    for name, service in services.items():
+        image, builds = service["image"], "build" in service
+        if builds:
+            builders.setdefault(image, []).append(name)
+        ours = image.startswith(OURS)
+        wanted = ("build" if builds else "never") if ours else None
+        if service.get("pull_policy") != wanted:
+            problem(f"{file}: {name}", f"pull_policy is {service.get('pull_policy')}, not {wanted}")
+        if not ours and (builds or "tidegate" in image):
+            problem(f"{file}: {name}", f"{image} is not below {OURS}")
+        if builds and service["build"].get("target") != image.removeprefix(OURS).partition(":")[0]:
+            problem(f"{file}: {name}", f"builds another target than {image}")
+    for image in sorted({service["image"] for service in services.values() if service["image"].startswith(OURS)}):
+        if len(builders.get(image, [])) != 1:
+            problem(file, f"{image} is built by {builders.get(image, 'nobody')}, not by one service")
+
+
+def check_one_shots(file, services):
+    """`docker compose up --wait` fails when one ends that nobody waits for."""
+    awaited = {
+        other
+        for service in services.values()
+        for other, how in service.get("depends_on", {}).items()
+        if how["condition"] == "service_completed_successfully"
+    }
+    for name, service in services.items():
+        if service.get("restart") == "no" and name not in awaited:
+            problem(f"{file}: {name}", "ends, and nobody waits for it")
+
+
 def check_whole(file, whole):
     for name, service in whole["services"].items():
         check_service(file, name, service, whole)
-    built, awaited = {}, set()
-    for name, service in whole["services"].items():
-        if "build" in service:
-            other = built.setdefault(service["image"], name)
-            if other != name:
-                problem(f"{file}: {name}", f"builds what {other} builds at the same time")
-        elif "tidegate" in service["image"] and service.get("pull_policy") != "never":
-            problem(f"{file}: {name}", "may pull an image that is built here")
-        awaited.update(service.get("depends_on", {}))
-    for name, service in whole["services"].items():
-        if service.get("restart") == "no" and name not in awaited:
-            problem(f"{file}: {name}", "ends, and nobody waits for it: `up --wait` would fail")
+    check_images(file, whole["services"])
+    check_one_shots(file, whole["services"])
     for name, network in whole["networks"].items():
         if bool((network or {}).get("internal")) != (name in INTERNAL):
             problem(file, f"the network {name} is{'' if name in INTERNAL else ' not'} to be internal")
@@ -138,10 +162,13 @@ def check_gate(file, whole):
     services, where = whole["services"], "tidegate/tidegate.toml"
     config = tomllib.loads((HERE / where).read_text())
     gate = services["tidegate"]
-    listens = sorted(int(listener["bind"].rsplit(":", 1)[1]) for listener in config["listeners"])
-    published = sorted(int(port.rsplit(":", 1)[1]) for port in gate["ports"])
-    if listens != published:
-        problem(where, f"listens on {listens}, and {file} publishes {published}")
+    wanted = []
+    for listener in config["listeners"]:
+        port = listener["bind"].rsplit(":", 1)[1]
+        # Without TLS it is for this machine alone.
+        wanted.append(f"{'${TIDEGATE_ADDRESS:-127.0.0.1}' if 'tls' in listener else '127.0.0.1'}:{port}:{port}")
+    if sorted(wanted) != sorted(gate["ports"]):
+        problem(where, f"its listeners are to be {wanted}, and {file} publishes {list(gate['ports'])}")
     drain = config["drain"]
     needs = sum(seconds(drain.get(key, "0s")) for key in ("delay", "duration", "timeout"))
     if seconds(gate["stop_grace_period"]) <= needs:

@@ -175,7 +175,7 @@ fn certificates_command() -> Vec<String> {
         .lines()
         .map(|line| line.trim().trim_start_matches("- "))
         .skip_while(|word| *word != "certificates")
-        .map(str::to_owned);
+        .map(|word| word.replace("${TIDEGATE_NAME:-tidegate}", "tidegate"));
     let verb = words.next().expect("a service that makes certificates");
     let flags = words.take_while(|word| word.starts_with("--"));
     let flags = flags.filter(|word| !word.starts_with("--dir"));
